@@ -1,0 +1,25 @@
+//! glint: micro-expressions out of video.
+//!
+//! The modules in reading order, which is the order in which a frame passes through them:
+//!
+//! | module | meaning |
+//! |---|---|
+//! | [`frame`] | one video frame as luma, with sequence number and time |
+//! | [`clip`] | video files and image folders, read and written |
+//! | [`face`] | frame -> stabilised crop of the face |
+//! | [`flow`] | two crops -> dense optical flow and optical strain |
+//! | [`gate`] | flow -> action unit intensities against a neutral face; thresholds |
+//! | [`spot`] | intensities over time -> onset, apex, offset |
+//! | [`model`] | model files, their specifications and digests; the student network |
+//! | [`pipeline`] | all of the above: `Pipeline::push(&Frame) -> Step` |
+//! | [`event`] | what is published |
+//! | [`synth`] | a synthetic subject with known action units: demo, tests, training |
+//!
+//! [`au`] and [`geometry`] are the vocabulary. Nothing here reads a clock or a socket: time comes
+//! with the frames. The edges (camera, MQTT, systemd, command line) belong to the binary `glintd`.
+
+pub mod au;
+pub mod event;
+pub mod face;
+pub mod frame;
+pub mod geometry;
