@@ -21,5 +21,6 @@
 pub mod au;
 pub mod event;
 pub mod face;
+pub mod flow;
 pub mod frame;
 pub mod geometry;
