@@ -24,3 +24,4 @@ pub mod face;
 pub mod flow;
 pub mod frame;
 pub mod geometry;
+mod kernels;

@@ -1,6 +1,8 @@
 //! Find the face, follow it, and hold it still: frame in, stabilised crop out.
 
 pub mod landmarks;
+pub mod patch;
+pub mod stabilise;
 
 use crate::geometry::Point;
 

@@ -1,4 +1,4 @@
-//! The inner loops of the optical flow, over row-major `f32` planes.
+//! The inner loops of flow, stabiliser and gate, over row-major `f32` planes.
 //!
 //! Each loop is written once, in plain Rust that the compiler turns into vector code; on x86-64 it
 //! is compiled a second time for AVX2 and chosen at run time. No loop uses fused multiply-add or
@@ -182,8 +182,8 @@ multiversion! {
             let (x, y) = (bx[i] - mx[i] * r[i], by[i] - my[i] * r[i]);
             let du = ixx[i] * x + ixy[i] * y;
             let dv = ixy[i] * x + iyy[i] * y;
-            u[i] -= du.max(-MAX_STEP).min(MAX_STEP);
-            v[i] -= dv.max(-MAX_STEP).min(MAX_STEP);
+            u[i] -= du.clamp(-MAX_STEP, MAX_STEP);
+            v[i] -= dv.clamp(-MAX_STEP, MAX_STEP);
         }
     }
 }
@@ -205,6 +205,91 @@ multiversion! {
                 o[0] = 0.75 * here + 0.25 * left;
                 o[1] = 0.75 * here + 0.25 * right;
             }
+        }
+    }
+}
+
+multiversion! {
+    /// Samples `plane` (`pw` columns) at `(a x - b y + tx, b x + a y + ty)` for every pixel (x, y) of
+    /// `out` (`w` columns). Bilinear; positions outside are clamped to the border.
+    pub(crate) fn sample(plane: &[f32], pw: usize, transform: [f32; 4], out: &mut [f32], w: usize) {
+        let ph = plane.len() / pw;
+        let plane = &plane[..pw * ph];
+        let [a, b, tx, ty] = transform;
+        let (right, bottom) = ((pw - 1) as f32 - 1e-3, (ph - 1) as f32 - 1e-3);
+        for (y, row) in out.chunks_exact_mut(w).enumerate() {
+            let y = y as f32;
+            for (x, o) in row.iter_mut().enumerate() {
+                let px = (a * x as f32 - b * y + tx).max(0.0).min(right);
+                let py = (b * x as f32 + a * y + ty).max(0.0).min(bottom);
+                // SAFETY: px lies in 0..pw-1 and py in 0..ph-1 (NaN becomes 0 by the order of max and
+                // min), so the conversion is exact and the four samples lie inside `plane`.
+                *o = unsafe {
+                    let (ix, iy) = (px.to_int_unchecked::<i32>(), py.to_int_unchecked::<i32>());
+                    let (fx, fy) = (px - ix as f32, py - iy as f32);
+                    let at = iy as usize * pw + ix as usize;
+                    let (a, b) = (*plane.get_unchecked(at), *plane.get_unchecked(at + 1));
+                    let (c, d) = (*plane.get_unchecked(at + pw), *plane.get_unchecked(at + pw + 1));
+                    let (top, low) = (a + fx * (b - a), c + fx * (d - c));
+                    top + fy * (low - top)
+                };
+            }
+        }
+    }
+}
+
+multiversion! {
+    /// A row of a luma image as `f32`, each sample the mean of a block of `step * step`. `rows` are
+    /// the `step` rows of the block, `out` has one sample a block.
+    pub(crate) fn block_means(rows: &[&[u8]], step: usize, out: &mut [f32]) {
+        if step == 1 {
+            for (o, s) in out.iter_mut().zip(rows[0]) {
+                *o = f32::from(*s);
+            }
+            return;
+        }
+        let scale = 1.0 / (step * step) as f32;
+        out.fill(0.0);
+        for row in rows {
+            for (o, block) in out.iter_mut().zip(row.chunks_exact(step)) {
+                let mut sum = 0u32;
+                for &s in block {
+                    sum += u32::from(s);
+                }
+                *o += sum as f32 * scale;
+            }
+        }
+    }
+}
+
+multiversion! {
+    /// Binomial filter 1-2-1 in both directions, in place; the border is repeated. `tmp` has the
+    /// size of `plane`.
+    pub(crate) fn smooth(plane: &mut [f32], w: usize, tmp: &mut [f32]) {
+        let h = plane.len() / w;
+        for y in 0..h {
+            let above = &plane[y.saturating_sub(1) * w..][..w];
+            let here = &plane[y * w..][..w];
+            let below = &plane[(y + 1).min(h - 1) * w..][..w];
+            for (((o, a), m), b) in tmp[y * w..][..w].iter_mut().zip(above).zip(here).zip(below) {
+                *o = 0.25 * (a + b) + 0.5 * m;
+            }
+        }
+        for (row, out) in tmp.chunks_exact(w).zip(plane.chunks_exact_mut(w)) {
+            for (o, n) in out[1..w - 1].iter_mut().zip(row.windows(3)) {
+                *o = 0.25 * (n[0] + n[2]) + 0.5 * n[1];
+            }
+            out[0] = 0.75 * row[0] + 0.25 * row[1];
+            out[w - 1] = 0.75 * row[w - 1] + 0.25 * row[w - 2];
+        }
+    }
+}
+
+multiversion! {
+    /// `target = (1 - rate) target + rate * source`.
+    pub(crate) fn blend(target: &mut [f32], source: &[f32], rate: f32) {
+        for (t, s) in target.iter_mut().zip(source) {
+            *t += rate * (s - *t);
         }
     }
 }
