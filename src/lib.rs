@@ -24,4 +24,7 @@ pub mod face;
 pub mod flow;
 pub mod frame;
 pub mod geometry;
+pub mod holdout;
 mod kernels;
+pub mod model;
+pub mod student;

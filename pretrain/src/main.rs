@@ -1,1 +1,34 @@
-fn main() {}
+//! `glint-pretrain`: arguments and exit codes.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use glint_pretrain::commands;
+
+/// Trains, evaluates and exports the networks that glintd runs.
+#[derive(Parser)]
+#[command(version, after_help = "Example: glint-pretrain detector --assets ../data --out models --seed 1")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Detector(commands::detector::Args),
+    Landmarks(commands::landmarks::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Detector(args) => commands::detector::run(&args),
+        Command::Landmarks(args) => commands::landmarks::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("glint-pretrain: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

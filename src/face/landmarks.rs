@@ -4,7 +4,13 @@
 //! 27-30 nose bridge, 31-35 nostrils, 36-41 right eye, 42-47 left eye, 48-59 outer lips, 60-67 inner
 //! lips. "Right" is the subject's right, at the left of an unmirrored image.
 
-use crate::geometry::Point;
+use serde::{Deserialize, Serialize};
+
+use crate::face::detector::normalise;
+use crate::face::patch::sample_luma;
+use crate::face::{CROP_HEIGHT, LEFT_EYE, RIGHT_EYE};
+use crate::geometry::{Point, Rect, Similarity};
+use crate::model::{Checked, FileSpec, ModelError, Network, Spec};
 
 /// Number of landmarks.
 pub const LANDMARK_COUNT: usize = 68;
@@ -35,6 +41,153 @@ pub const MIRROR_68: [usize; LANDMARK_COUNT] = [
 /// The lids and the gaze do not move them.
 pub fn eye_centers(points: &[Point; LANDMARK_COUNT]) -> [Point; 2] {
     [points[36].midpoint(points[39]), points[42].midpoint(points[45])]
+}
+
+/// Side of the square crop that the network sees.
+pub const INPUT_SIDE: usize = 64;
+/// Centres of the eyes in that crop when the face is aligned, the subject's right one first.
+pub const INPUT_EYES: [Point; 2] = [Point::new(22.0, 23.0), Point::new(42.0, 23.0)];
+
+/// Specification of a landmark network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LandmarksSpec {
+    /// The common part.
+    #[serde(flatten)]
+    pub file: FileSpec,
+    /// Confidence from which the crop shows a face.
+    pub min_confidence: f32,
+    /// Where an eye lies in the detector's box: distances of the right eye from left and top, as
+    /// shares of width and height; the left eye mirrors it.
+    pub eye_in_box: [f32; 2],
+}
+
+impl Spec for LandmarksSpec {
+    const KIND: &'static str = "landmarks";
+    fn file(&self) -> &FileSpec {
+        &self.file
+    }
+}
+
+/// The landmarks of one face.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Landmarks {
+    /// In frame pixels.
+    pub points: [Point; LANDMARK_COUNT],
+    /// 0 to 1: whether there is a face at all.
+    pub confidence: f32,
+}
+
+impl Landmarks {
+    /// The similarity that takes the stabilised crop to the frame. The eyes and the mouth decide:
+    /// eyes alone would turn their error into roll.
+    pub fn crop_to_frame(&self) -> Similarity {
+        let [right, left] = eye_centers(&self.points);
+        let mouth = self.points[48].midpoint(self.points[54]);
+        let down = Point::new(RIGHT_EYE.midpoint(LEFT_EYE).x, RIGHT_EYE.y + MOUTH_BELOW_EYES);
+        Similarity::fit(&[RIGHT_EYE, LEFT_EYE, down], &[right, left, mouth])
+            .unwrap_or_else(|| Similarity::from_two_points([RIGHT_EYE, LEFT_EYE], [right, left]))
+    }
+}
+
+/// Distance of the mouth corners below the eyes in the stabilised crop: the portraits' mean is 1.11
+/// eye distances.
+const MOUTH_BELOW_EYES: f32 = 71.0;
+const _: () = assert!(RIGHT_EYE.y + MOUTH_BELOW_EYES < CROP_HEIGHT as f32);
+
+/// The landmark network with its buffers.
+pub struct Landmarker {
+    network: Network,
+    spec: LandmarksSpec,
+    input: Vec<f32>,
+    output: [f32; 2 * LANDMARK_COUNT + 1],
+}
+
+impl Landmarker {
+    /// Builds the network of a checked file.
+    pub fn new(file: &Checked<LandmarksSpec>) -> Result<Self, ModelError> {
+        let network =
+            Network::new(&file.bytes, &[1, 1, INPUT_SIDE, INPUT_SIDE]).map_err(|e| file.content_error(e))?;
+        let input = vec![0.0; INPUT_SIDE * INPUT_SIDE];
+        let mut landmarker =
+            Self { network, spec: file.spec.clone(), input, output: [0.0; 2 * LANDMARK_COUNT + 1] };
+        landmarker.infer().map_err(|e| file.content_error(e))?;
+        Ok(landmarker)
+    }
+
+    /// Confidence from which there is a face.
+    pub fn min_confidence(&self) -> f32 {
+        self.spec.min_confidence
+    }
+
+    fn infer(&mut self) -> Result<(), String> {
+        let Self { network, input, output, .. } = self;
+        let mut fits = false;
+        network.run(input, |_, values| {
+            if let Ok(values) = values.try_into() {
+                (*output, fits) = (values, true);
+            }
+        })?;
+        fits.then_some(()).ok_or_else(|| format!("output is not {} numbers", 2 * LANDMARK_COUNT + 1))
+    }
+
+    /// Alignment of the network's input from a detector's box.
+    pub fn from_bounds(&self, bounds: Rect) -> Similarity {
+        let [x, y] = self.spec.eye_in_box;
+        let eye = |x: f32| Point::new(bounds.x + x * bounds.w, bounds.y + y * bounds.h);
+        Similarity::from_two_points(INPUT_EYES, [eye(x), eye(1.0 - x)])
+    }
+
+    /// Alignment of the network's input from one of the stabilised crop.
+    pub fn from_crop(crop_to_frame: &Similarity) -> Similarity {
+        Similarity::from_two_points(
+            INPUT_EYES,
+            [crop_to_frame.apply(RIGHT_EYE), crop_to_frame.apply(LEFT_EYE)],
+        )
+    }
+
+    /// One pass on the crop under `input_to_frame`. `None` when the network fails.
+    pub fn run(
+        &mut self,
+        luma: &[u8],
+        width: usize,
+        height: usize,
+        input_to_frame: &Similarity,
+    ) -> Option<Landmarks> {
+        if !sample_luma(luma, width, height, input_to_frame, &mut self.input, INPUT_SIDE) {
+            return None;
+        }
+        self.input.iter_mut().for_each(|v| *v = normalise(*v));
+        self.infer().ok()?;
+        let side = INPUT_SIDE as f32;
+        let points = std::array::from_fn(|i| {
+            // The network's unit is half the side, about the centre.
+            let p = Point::new(
+                0.5 * side * (1.0 + self.output[2 * i]),
+                0.5 * side * (1.0 + self.output[2 * i + 1]),
+            );
+            input_to_frame.apply(p)
+        });
+        Some(Landmarks { points, confidence: self.output[2 * LANDMARK_COUNT] })
+    }
+
+    /// Two passes: the second on the crop that the first has aligned.
+    pub fn locate(
+        &mut self,
+        luma: &[u8],
+        width: usize,
+        height: usize,
+        guess: &Similarity,
+    ) -> Option<Landmarks> {
+        let first = self.run(luma, width, height, guess)?;
+        let aligned = Similarity::from_two_points(INPUT_EYES, eye_centers(&first.points));
+        let scale = aligned.scale() / guess.scale();
+        if !(0.5..2.0).contains(&scale) {
+            return Some(Landmarks { confidence: 0.0, ..first });
+        }
+        let second = self.run(luma, width, height, &aligned)?;
+        Some(Landmarks { confidence: second.confidence, ..second })
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Find the face, follow it, and hold it still: frame in, stabilised crop out.
 
+pub mod detector;
 pub mod landmarks;
 pub mod patch;
 pub mod stabilise;
+pub mod track;
 
 use crate::geometry::Point;
 

@@ -79,6 +79,45 @@ impl Patch {
     }
 }
 
+/// Samples a luma image under `to_frame` into a square of `side` columns, reduced by block means where
+/// the image is finer than the output. False when nothing of it lies in the image.
+pub fn sample_luma(
+    luma: &[u8],
+    width: usize,
+    height: usize,
+    to_frame: &Similarity,
+    out: &mut [f32],
+    side: usize,
+) -> bool {
+    let center = to_frame.apply(Point::new(0.5 * side as f32, 0.5 * side as f32));
+    let inside = (0.0..width as f32).contains(&center.x) && (0.0..height as f32).contains(&center.y);
+    let scale = to_frame.scale();
+    if !inside || !scale.is_finite() || luma.len() < width * height {
+        return false;
+    }
+    // Taps per output pixel and axis, spread over its extent.
+    let taps = (scale.round() as usize).clamp(1, 8);
+    let norm = 1.0 / (taps * taps) as f32;
+    for (i, o) in out.iter_mut().enumerate() {
+        let (x, y) = ((i % side) as f32, (i / side) as f32);
+        let mut sum = 0.0;
+        for t in 0..taps * taps {
+            let offset = |k: usize| (k as f32 + 0.5) / taps as f32 - 0.5;
+            let p = to_frame.apply(Point::new(x + offset(t % taps), y + offset(t / taps)));
+            let (px, py) = (p.x.clamp(0.0, (width - 1) as f32), p.y.clamp(0.0, (height - 1) as f32));
+            let (ix, iy) = (px as usize, py as usize);
+            let (jx, jy) = ((ix + 1).min(width - 1), (iy + 1).min(height - 1));
+            let (fx, fy) = (px - ix as f32, py - iy as f32);
+            let at = |x: usize, y: usize| f32::from(luma[y * width + x]);
+            let top = at(ix, iy) + fx * (at(jx, iy) - at(ix, iy));
+            let low = at(ix, jy) + fx * (at(jx, jy) - at(ix, jy));
+            sum += top + fy * (low - top);
+        }
+        *o = sum * norm;
+    }
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,3 @@
+//! Training material from a folder that the user names (`--assets DIR`).
+
+pub mod portraits;

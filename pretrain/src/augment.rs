@@ -1,0 +1,99 @@
+//! Random light, blur, noise and backgrounds for training images.
+
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+
+/// A generator for sample `index` of a run: the same on any number of threads.
+pub fn generator(seed: u64, index: u64) -> SmallRng {
+    SmallRng::seed_from_u64(seed ^ (index + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}
+
+/// A standard normal deviate (Box and Muller).
+pub fn normal(rng: &mut impl Rng) -> f32 {
+    let u: f32 = rng.random_range(f32::MIN_POSITIVE..1.0);
+    let v: f32 = rng.random_range(0.0..std::f32::consts::TAU);
+    (-2.0 * u.ln()).sqrt() * v.cos()
+}
+
+/// A background without faces: smooth noise at random scales, gradients, boxes, discs and stripes.
+pub fn background(rng: &mut impl Rng, width: usize, height: usize, out: &mut [f32]) {
+    let base = rng.random_range(20.0..220.0);
+    let (gx, gy) = (rng.random_range(-60.0..60.0), rng.random_range(-60.0..60.0));
+    for (i, o) in out.iter_mut().enumerate() {
+        *o = base
+            + gx * ((i % width) as f32 / width as f32 - 0.5)
+            + gy * ((i / width) as f32 / height as f32 - 0.5);
+    }
+    for _ in 0..rng.random_range(0..4) {
+        value_noise(rng, width, height, out);
+    }
+    for _ in 0..rng.random_range(0..14) {
+        let (cx, cy) = (rng.random_range(0.0..width as f32), rng.random_range(0.0..height as f32));
+        let (rx, ry): (f32, f32) = (rng.random_range(2.0..40.0), rng.random_range(2.0..40.0));
+        let value = rng.random_range(0.0..255.0);
+        let alpha = rng.random_range(0.3..1.0);
+        let (kind, stripe) = (rng.random_range(0..4), rng.random_range(0.2..1.5f32));
+        let turn: f32 = rng.random_range(0.0..3.2);
+        let (s, c) = turn.sin_cos();
+        for (i, o) in out.iter_mut().enumerate() {
+            let (dx, dy) = ((i % width) as f32 - cx, (i / width) as f32 - cy);
+            let (x, y) = (c * dx + s * dy, c * dy - s * dx);
+            let inside = match kind {
+                0 => x.abs() < rx && y.abs() < ry,
+                1 => (x / rx).powi(2) + (y / ry).powi(2) < 1.0,
+                2 => x.abs() < rx && y.abs() < ry && (x * stripe).sin() > 0.0,
+                _ => ((x / rx).powi(2) + (y / ry).powi(2) - 1.0).abs() < 0.3,
+            };
+            if inside {
+                *o += alpha * (value - *o);
+            }
+        }
+    }
+}
+
+/// Adds smooth noise of one random scale and strength.
+fn value_noise(rng: &mut impl Rng, width: usize, height: usize, out: &mut [f32]) {
+    let cell: f32 = rng.random_range(2.0f32..40.0);
+    let (gw, gh) = ((width as f32 / cell) as usize + 3, (height as f32 / cell) as usize + 3);
+    let strength = rng.random_range(5.0..50.0);
+    let grid: Vec<f32> = (0..gw * gh).map(|_| strength * normal(rng)).collect();
+    for (i, o) in out.iter_mut().enumerate() {
+        let (x, y) = ((i % width) as f32 / cell, (i / width) as f32 / cell);
+        let (ix, iy) = (x as usize, y as usize);
+        let (fx, fy) = (x - ix as f32, y - iy as f32);
+        let at = |x: usize, y: usize| grid[y * gw + x];
+        let top = at(ix, iy) + fx * (at(ix + 1, iy) - at(ix, iy));
+        let low = at(ix, iy + 1) + fx * (at(ix + 1, iy + 1) - at(ix, iy + 1));
+        *o += top + fy * (low - top);
+    }
+}
+
+/// Random contrast, gamma, light from a side, blur and noise; the result is clamped to 0..255.
+pub fn photometric(rng: &mut impl Rng, image: &mut [f32], width: usize) {
+    let height = image.len() / width;
+    if rng.random_bool(0.3) {
+        let mut tmp = image.to_vec();
+        let side = rng.random_range(0.05..0.33f32);
+        for pass in 0..2 {
+            let step = if pass == 0 { 1 } else { width };
+            for (i, t) in tmp.iter_mut().enumerate() {
+                let at = if pass == 0 { i % width } else { i / width };
+                let last = if pass == 0 { width - 1 } else { height - 1 };
+                let (a, b) = (if at > 0 { i - step } else { i }, if at < last { i + step } else { i });
+                *t = side * (image[a] + image[b]) + (1.0 - 2.0 * side) * image[i];
+            }
+            image.copy_from_slice(&tmp);
+        }
+    }
+    let gamma = rng.random_range(-0.5f32..0.5).exp();
+    let (gain, bias) = (rng.random_range(0.35f32..1.2), rng.random_range(-30.0f32..40.0));
+    let (lx, ly) = (rng.random_range(-0.4f32..0.4), rng.random_range(-0.25f32..0.25));
+    let noise = if rng.random_bool(0.7) { rng.random_range(0.0f32..8.0) } else { 0.0 };
+    for (i, v) in image.iter_mut().enumerate() {
+        let light = 1.0
+            + lx * ((i % width) as f32 / width as f32 - 0.5) * 2.0
+            + ly * ((i / width) as f32 / height as f32 - 0.5) * 2.0;
+        let t = (v.clamp(0.0, 255.0) / 255.0).powf(gamma) * 255.0;
+        *v = (t * gain * light + bias + noise * normal(rng)).clamp(0.0, 255.0);
+    }
+}

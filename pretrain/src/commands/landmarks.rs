@@ -1,0 +1,51 @@
+//! `glint-pretrain landmarks`: trains and writes the landmark network.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use glint::face::landmarks::{LandmarksSpec, eye_centers};
+
+use crate::assets::portraits::face_box;
+use crate::train::Schedule;
+
+/// Trains the landmark network on the portraits and writes landmarks.onnx and landmarks.toml.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Folder with `portraits/`.
+    #[arg(long)]
+    assets: PathBuf,
+    /// Folder for the model files.
+    #[arg(long, default_value = "models")]
+    out: PathBuf,
+    /// Seed of weights and crops.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Optimiser steps of 64 crops.
+    #[arg(long, default_value_t = 3000)]
+    steps: usize,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<()> {
+    let portraits = crate::assets::portraits::load(&args.assets.join("portraits"))?;
+    let kept: Vec<_> = portraits.iter().filter(|p| !p.held_out()).collect();
+    let schedule = Schedule { steps: args.steps, batch: 64, learning_rate: 2e-3, weight_decay: 1e-4 };
+    let metrics = super::run_folder("landmarks", args.seed)?.join("metrics.jsonl");
+    let net = crate::train::landmarks::train(&kept, &schedule, args.seed, &metrics)?;
+    // Mean place of the eyes in the box of the face, both mirrored onto the right one.
+    let mut eye = [0.0f32; 2];
+    for p in &kept {
+        let points = p.landmarks();
+        let (bounds, [right, left]) = (face_box(&points), eye_centers(&points));
+        eye[0] += 0.5 * (right.x - bounds.x + (bounds.x + bounds.w - left.x)) / bounds.w;
+        eye[1] += 0.5 * (right.y + left.y - 2.0 * bounds.y) / bounds.h;
+    }
+    let eye_in_box = eye.map(|v| v / kept.len() as f32);
+    let made_by =
+        format!("glint-pretrain landmarks --assets DIR --seed {} --steps {}", args.seed, args.steps);
+    crate::ship::write(&args.out, "landmarks", "onnx", &net.export(), &made_by, |file| LandmarksSpec {
+        file,
+        min_confidence: 0.5,
+        eye_in_box,
+    })
+}

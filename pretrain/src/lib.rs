@@ -1,0 +1,21 @@
+//! glint-pretrain: trains, evaluates and exports the networks that glintd runs.
+//!
+//! | module | meaning |
+//! |---|---|
+//! | [`assets`] | portraits, the ICT head, priors: read from a folder given on the command line |
+//! | [`image`] | gray images with a pyramid, sampled under a similarity |
+//! | [`augment`] | random similarity, light, blur and noise; procedural backgrounds |
+//! | [`net`] | the network shapes, in burn, and their export to ONNX |
+//! | [`onnx`] | ONNX graphs written one layer a call |
+//! | [`train`] | the training loop |
+//! | [`ship`] | model files with specification and digest |
+#![allow(clippy::disallowed_methods)] // Progress and run folders carry the time; the core does not.
+
+pub mod assets;
+pub mod augment;
+pub mod commands;
+pub mod image;
+pub mod net;
+pub mod onnx;
+pub mod ship;
+pub mod train;

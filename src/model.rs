@@ -1,0 +1,203 @@
+//! Model files: their specifications, their digests, and the networks that tract runs.
+//!
+//! Every `NAME.onnx` (or other weight file) under `models/` has a `NAME.toml` beside it, written by
+//! the trainer and read here: what the file is, its SHA-256, the command that made it, and the
+//! parameters that must travel with the weights. A file is parsed only after its digest was checked.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tract_onnx::prelude::{DatumType, InferenceModel};
+use tract_onnx::prelude::{
+    Framework, Graph, InferenceFact, InferenceModelExt, IntoRunnable, IntoTValue, Tensor, TypedFact, TypedOp,
+    TypedSimpleState, tvec,
+};
+
+/// What can be wrong with a model file.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The file cannot be read.
+    #[error("{path}: cannot be read: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is larger than any model of glint.
+    #[error("{path}: {bytes} bytes; a model file has at most {MAX_BYTES}")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+    },
+    /// The specification is not what this version reads.
+    #[error("{path}: {reason}")]
+    Spec {
+        /// The specification.
+        path: PathBuf,
+        /// What is wrong, with line and column.
+        reason: String,
+    },
+    /// The content is not what the specification promises.
+    #[error("{path}: digest is sha256:{found}, the specification says sha256:{expected}")]
+    Digest {
+        /// The file.
+        path: PathBuf,
+        /// SHA-256 of the file.
+        found: String,
+        /// SHA-256 in the specification.
+        expected: String,
+    },
+    /// The content does not parse, or its shapes do not fit.
+    #[error("{path}: {reason}")]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Largest model file that is read, in bytes.
+pub const MAX_BYTES: u64 = 64 << 20;
+
+/// What every specification begins with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FileSpec {
+    /// What the file is: `detector`, `landmarks`, `student`, `au`, `subject`.
+    pub kind: String,
+    /// Name of the weight file, in the same folder.
+    pub file: String,
+    /// SHA-256 of the weight file, 64 hexadecimal digits.
+    pub sha256: String,
+    /// The command that made the file.
+    pub made_by: String,
+}
+
+/// SHA-256 of `bytes` in hexadecimal.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// A weight file whose digest was checked, with its specification `S`.
+#[derive(Debug, Clone)]
+pub struct Checked<S> {
+    /// Where it came from; for embedded files their name.
+    pub path: PathBuf,
+    /// The specification.
+    pub spec: S,
+    /// SHA-256 of `bytes`.
+    pub sha256: String,
+    /// The weight file.
+    pub bytes: std::borrow::Cow<'static, [u8]>,
+}
+
+/// A specification: the common part, and what its kind is called.
+pub trait Spec: serde::de::DeserializeOwned {
+    /// Value of `kind` in the file.
+    const KIND: &'static str;
+    /// The common part.
+    fn file(&self) -> &FileSpec;
+}
+
+impl<S: Spec> Checked<S> {
+    /// Reads `NAME.toml` in `dir` and the weight file it names.
+    pub fn load(dir: &Path, name: &str) -> Result<Self, ModelError> {
+        let spec_path = dir.join(format!("{name}.toml"));
+        let text = read(&spec_path)?;
+        let text = String::from_utf8(text)
+            .map_err(|e| ModelError::Spec { path: spec_path.clone(), reason: e.to_string() })?;
+        let spec: S = parse_spec(&spec_path, &text)?;
+        let path = dir.join(&spec.file().file);
+        let bytes = read(&path)?;
+        Self::check(path, spec, bytes.into())
+    }
+
+    /// Takes files that were compiled in.
+    pub fn embedded(name: &str, spec: &str, bytes: &'static [u8]) -> Result<Self, ModelError> {
+        let spec: S = parse_spec(Path::new(&format!("models/{name}.toml")), spec)?;
+        Self::check(PathBuf::from("models").join(&spec.file().file), spec, bytes.into())
+    }
+
+    fn check(path: PathBuf, spec: S, bytes: std::borrow::Cow<'static, [u8]>) -> Result<Self, ModelError> {
+        let found = sha256_hex(&bytes);
+        let expected = spec.file().sha256.to_ascii_lowercase();
+        if found != expected {
+            return Err(ModelError::Digest { path, found, expected });
+        }
+        Ok(Self { path, spec, sha256: found, bytes })
+    }
+
+    /// The error that this file's content deserves.
+    pub fn content_error(&self, reason: impl ToString) -> ModelError {
+        ModelError::Content { path: self.path.clone(), reason: reason.to_string() }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
+    let fail = |source| ModelError::Read { path: path.to_owned(), source };
+    let bytes = std::fs::metadata(path).map_err(fail)?.len();
+    if bytes > MAX_BYTES {
+        return Err(ModelError::TooLarge { path: path.to_owned(), bytes });
+    }
+    std::fs::read(path).map_err(fail)
+}
+
+fn parse_spec<S: Spec>(path: &Path, text: &str) -> Result<S, ModelError> {
+    let fail = |reason: String| ModelError::Spec { path: path.to_owned(), reason };
+    let spec: S = toml::from_str(text).map_err(|e| fail(e.to_string().trim_end().to_owned()))?;
+    let file = spec.file();
+    if file.kind != S::KIND {
+        return Err(fail(format!("kind: \"{}\"; allowed: \"{}\"", file.kind, S::KIND)));
+    }
+    if file.sha256.len() != 64 || !file.sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(fail("sha256: not 64 hexadecimal digits".into()));
+    }
+    // A specification names its neighbour and nothing else on the machine.
+    if file.file.is_empty() || file.file.contains(['/', '\\']) || file.file.starts_with('.') {
+        return Err(fail(format!("file: \"{}\"; allowed: a plain file name", file.file)));
+    }
+    Ok(spec)
+}
+
+/// A network in tract with one `f32` input of a fixed shape, its state kept between calls.
+pub struct Network {
+    state: TypedSimpleState,
+    shape: Vec<usize>,
+    /// Names of the outputs, in order.
+    pub outputs: Vec<String>,
+}
+
+impl Network {
+    /// Parses `onnx` for an input of `shape`. The reason of a failure comes back as text.
+    pub fn new(onnx: &[u8], shape: &[usize]) -> Result<Self, String> {
+        let fact = InferenceFact::dt_shape(DatumType::F32, shape);
+        let build = || -> tract_onnx::prelude::TractResult<(TypedSimpleState, Vec<String>)> {
+            let mut model: InferenceModel = tract_onnx::onnx().model_for_read(&mut &onnx[..])?;
+            let outputs = model
+                .output_outlets()?
+                .iter()
+                .map(|o| model.outlet_label(*o).unwrap_or(&model.node(o.node).name).to_owned())
+                .collect();
+            model.set_input_fact(0, fact)?;
+            let model: Graph<TypedFact, Box<dyn TypedOp>> = model.into_optimized()?;
+            Ok((model.into_runnable()?.spawn()?, outputs))
+        };
+        let (state, outputs) = build().map_err(|e| format!("{e:#}"))?;
+        Ok(Self { state, shape: shape.to_vec(), outputs })
+    }
+
+    /// Runs the network; `read` sees each output with its index. Fails on shapes that do not fit.
+    pub fn run(&mut self, input: &[f32], mut read: impl FnMut(usize, &[f32])) -> Result<(), String> {
+        let tensor = Tensor::from_shape(&self.shape, input).map_err(|e| format!("{e:#}"))?;
+        let outputs = self.state.run(tvec!(tensor.into_tvalue())).map_err(|e| format!("{e:#}"))?;
+        for (i, output) in outputs.iter().enumerate() {
+            let plain = output.try_as_plain_ram().map_err(|e| format!("{e:#}"))?;
+            read(i, plain.as_slice::<f32>().map_err(|e| format!("{e:#}"))?);
+        }
+        Ok(())
+    }
+}
