@@ -8,6 +8,7 @@
 //! | [`net`] | the network shapes, in burn, and their export to ONNX |
 //! | [`onnx`] | ONNX graphs written one layer a call |
 //! | [`train`] | the training loop |
+//! | [`subject`] | the synthetic subject, computed from portraits and the ICT head |
 //! | [`ship`] | model files with specification and digest |
 #![allow(clippy::disallowed_methods)] // Progress and run folders carry the time; the core does not.
 
@@ -18,4 +19,5 @@ pub mod image;
 pub mod net;
 pub mod onnx;
 pub mod ship;
+pub mod subject;
 pub mod train;

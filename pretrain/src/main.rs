@@ -17,12 +17,14 @@ struct Cli {
 enum Command {
     Detector(commands::detector::Args),
     Landmarks(commands::landmarks::Args),
+    Subject(commands::subject::Args),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Detector(args) => commands::detector::run(&args),
         Command::Landmarks(args) => commands::landmarks::run(&args),
+        Command::Subject(args) => commands::subject::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,3 +1,4 @@
 //! Training material from a folder that the user names (`--assets DIR`).
 
+pub mod ict;
 pub mod portraits;

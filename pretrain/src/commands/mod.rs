@@ -2,6 +2,7 @@
 
 pub mod detector;
 pub mod landmarks;
+pub mod subject;
 
 use std::path::PathBuf;
 

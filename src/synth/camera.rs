@@ -1,0 +1,149 @@
+//! The camera that films the subject: size, blur, noise, quantisation, compression.
+
+use serde::{Deserialize, Serialize};
+
+/// A camera model. Noise is Poisson-Gaussian: variance = read^2 + shot * luma.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Camera {
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// Distance between the eyes in pixels.
+    pub eye_distance_px: f32,
+    /// Whether the lens blurs by a 1-2-1 filter.
+    pub blur: bool,
+    /// Standard deviation of the noise in the dark, in gray levels.
+    pub read_noise: f32,
+    /// Variance of the noise per gray level.
+    pub shot_noise: f32,
+    /// Multiplies the light.
+    pub exposure: f32,
+    /// JPEG quality 1 to 100; `None` for uncompressed frames.
+    pub jpeg_quality: Option<u8>,
+    /// Chooses the noise and the background.
+    pub seed: u64,
+}
+
+impl Default for Camera {
+    /// A webcam in good light.
+    fn default() -> Self {
+        Self {
+            width: 640,
+            height: 480,
+            eye_distance_px: 84.0,
+            blur: true,
+            read_noise: 0.8,
+            shot_noise: 0.008,
+            exposure: 1.0,
+            jpeg_quality: None,
+            seed: 1,
+        }
+    }
+}
+
+/// A small fast generator (Vigna's splitmix64).
+pub(super) struct SplitMix(pub(super) u64);
+
+impl SplitMix {
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Uniform in 0..1.
+    pub(super) fn uniform(&mut self) -> f32 {
+        (self.next() >> 40) as f32 / (1u64 << 24) as f32
+    }
+
+    /// Standard normal (Box and Muller).
+    pub(super) fn normal(&mut self) -> f32 {
+        let u = 1.0 - self.uniform();
+        (-2.0 * u.ln()).sqrt() * (std::f32::consts::TAU * self.uniform()).cos()
+    }
+}
+
+/// Standard normal deviates to draw from: far quicker than making each, and long enough that no
+/// pattern repeats within a frame.
+pub(super) struct NoiseTable(Vec<f32>);
+
+impl NoiseTable {
+    const SIZE: usize = 1 << 16;
+
+    pub(super) fn new() -> Self {
+        let mut rng = SplitMix(0x006c_6f6f_6b);
+        Self((0..Self::SIZE).map(|_| rng.normal()).collect())
+    }
+
+    /// Adds the camera's noise to `plane` and rounds it to 8 bits; frame `seq` has its own noise.
+    pub(super) fn expose(
+        &self,
+        camera: &Camera,
+        seq: u64,
+        gain: f32,
+        plane: &[f32],
+        width: usize,
+        out: &mut [u8],
+    ) {
+        let mut rng = SplitMix(camera.seed ^ seq.wrapping_mul(0xd1b5_4a32_d192_ed03));
+        let (read, shot) = (camera.read_noise * camera.read_noise, camera.shot_noise);
+        let gain = gain * camera.exposure;
+        for (row, out) in plane.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+            let start = rng.next() as usize;
+            for (x, (v, o)) in row.iter().zip(out).enumerate() {
+                let light = gain * v;
+                let deviation = (read + shot * light.max(0.0)).sqrt();
+                *o = (light + deviation * self.0[(start + x) % Self::SIZE] + 0.5).clamp(0.0, 255.0) as u8;
+            }
+        }
+    }
+}
+
+/// What JPEG compression of `quality` makes of a gray image. An image that cannot be coded stays.
+pub(super) fn jpeg_round_trip(luma: &mut [u8], width: usize, height: usize, quality: u8) {
+    use zune_jpeg::JpegDecoder;
+    use zune_jpeg::zune_core::bytestream::ZCursor;
+    use zune_jpeg::zune_core::colorspace::ColorSpace;
+    use zune_jpeg::zune_core::options::DecoderOptions;
+    let mut bytes = Vec::new();
+    let encoder = jpeg_encoder::Encoder::new(&mut bytes, quality);
+    let (Ok(w), Ok(h)) = (u16::try_from(width), u16::try_from(height)) else { return };
+    if encoder.encode(luma, w, h, jpeg_encoder::ColorType::Luma).is_ok() {
+        let options = DecoderOptions::default().jpeg_set_out_colorspace(ColorSpace::Luma);
+        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&bytes), options);
+        if let Ok(decoded) = decoder.decode().as_deref()
+            && decoded.len() == luma.len()
+        {
+            luma.copy_from_slice(decoded);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn noise_has_the_variance_it_says() {
+        let camera = Camera { read_noise: 2.0, shot_noise: 0.05, ..Camera::default() };
+        let plane = vec![100.0; 200 * 200];
+        let mut out = vec![0; plane.len()];
+        NoiseTable::new().expose(&camera, 3, 1.0, &plane, 200, &mut out);
+        let mean = out.iter().map(|&v| f64::from(v)).sum::<f64>() / out.len() as f64;
+        let variance = out.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / out.len() as f64;
+        // 2^2 + 0.05 * 100, and a twelfth from rounding.
+        assert!((mean - 100.0).abs() < 0.2 && (variance - 9.08).abs() < 0.6, "{mean} {variance}");
+    }
+
+    #[test]
+    fn compression_changes_little() {
+        let mut luma: Vec<u8> = (0..64 * 48).map(|i| (i % 64 * 3) as u8).collect();
+        let before = luma.clone();
+        jpeg_round_trip(&mut luma, 64, 48, 80);
+        let worst = luma.iter().zip(&before).map(|(a, b)| a.abs_diff(*b)).max();
+        assert!(luma != before && worst < Some(24), "{worst:?}");
+    }
+}

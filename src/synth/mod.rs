@@ -1,0 +1,41 @@
+//! A synthetic subject with known action units: for the demo, the tests and the training corpora.
+//!
+//! ```
+//! use glint::synth::{Action, Camera, Scene, Script, Subject};
+//!
+//! let subject = Subject::random(glint::synth::Pack::embedded()?, 7);
+//! let script = Script::new(vec![Action::micro(12, 0.2, 1_000_000_000)])?;
+//! let mut scene = Scene::new(subject, script, Camera::default());
+//! let frame = scene.frame(0, 100.0);
+//! assert_eq!((frame.width, frame.height), (640, 480));
+//! # Ok::<(), glint::synth::SynthError>(())
+//! ```
+
+mod camera;
+mod pack;
+mod render;
+mod script;
+
+pub use camera::Camera;
+pub use pack::{MESH_LANDMARKS, Pack, PackArrays, Subject, SubjectSpec, TEXTURE_HEIGHT, TEXTURE_WIDTH};
+pub use render::{Scene, Truth, displacement, render_crop};
+pub use script::{Action, HeadMotion, Lighting, Script};
+
+/// What can be wrong with a script or a pack.
+#[derive(Debug, thiserror::Error)]
+pub enum SynthError {
+    /// The script asks for something that a face cannot do.
+    #[error("action {index}: {reason}")]
+    Script {
+        /// Index of the action in the script.
+        index: usize,
+        /// What is wrong, and what is allowed.
+        reason: String,
+    },
+    /// The pack is damaged or of another version.
+    #[error("subject pack: {0}")]
+    Pack(String),
+    /// The pack's file.
+    #[error(transparent)]
+    Model(#[from] crate::model::ModelError),
+}
