@@ -28,6 +28,7 @@ pub mod geometry;
 pub mod holdout;
 mod kernels;
 pub mod model;
+pub mod pipeline;
 pub mod spot;
 pub mod student;
 pub mod synth;

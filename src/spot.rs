@@ -46,34 +46,6 @@ pub enum Rejection {
     Timing,
 }
 
-/// Counts of rejected candidates by cause.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Rejections {
-    /// See [`Rejection::TooShort`].
-    pub too_short: u64,
-    /// See [`Rejection::Macro`].
-    pub macro_expression: u64,
-    /// See [`Rejection::Blink`].
-    pub blink: u64,
-    /// See [`Rejection::HeadMotion`].
-    pub head_motion: u64,
-    /// See [`Rejection::Timing`].
-    pub timing: u64,
-}
-
-impl Rejections {
-    /// Counts one.
-    pub fn count(&mut self, cause: Rejection) {
-        *match cause {
-            Rejection::TooShort => &mut self.too_short,
-            Rejection::Macro => &mut self.macro_expression,
-            Rejection::Blink => &mut self.blink,
-            Rejection::HeadMotion => &mut self.head_motion,
-            Rejection::Timing => &mut self.timing,
-        } += 1;
-    }
-}
-
 /// A finished movement.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candidate {

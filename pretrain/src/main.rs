@@ -15,15 +15,19 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Au(commands::au::Args),
     Detector(commands::detector::Args),
     Landmarks(commands::landmarks::Args),
+    Student(commands::student::Args),
     Subject(commands::subject::Args),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Au(args) => commands::au::run(&args),
         Command::Detector(args) => commands::detector::run(&args),
         Command::Landmarks(args) => commands::landmarks::run(&args),
+        Command::Student(args) => commands::student::run(&args),
         Command::Subject(args) => commands::subject::run(&args),
     };
     match done {

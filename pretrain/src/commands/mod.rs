@@ -1,7 +1,9 @@
 //! One module a subcommand: its arguments and what it does.
 
+pub mod au;
 pub mod detector;
 pub mod landmarks;
+pub mod student;
 pub mod subject;
 
 use std::path::PathBuf;

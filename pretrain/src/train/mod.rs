@@ -2,6 +2,7 @@
 
 pub mod detector;
 pub mod landmarks;
+pub mod student;
 
 use std::io::Write;
 use std::path::Path;

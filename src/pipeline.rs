@@ -1,0 +1,675 @@
+//! The whole chain: frame in, [`Step`] out.
+//!
+//! ```
+//! use glint::pipeline::{Models, Options, Pipeline, Purpose, Step};
+//! use glint::synth::{Action, Camera, Pack, Scene, Script, Subject};
+//!
+//! let smile = Action::micro(12, 0.3, 2_000_000_000);
+//! let mut scene = Scene::new(Subject::random(Pack::embedded()?, 1), Script::new(vec![smile])?, Camera::default());
+//! let options = Options { purpose: Some(Purpose::Demonstration), ..Options::default() };
+//! let mut pipeline = Pipeline::new(options, &Models::embedded()?)?;
+//! let mut found = Vec::new();
+//! for seq in 0..300 {
+//!     if let Step::Event(movement) = pipeline.push(&scene.frame(seq, 100.0)) {
+//!         found.push(movement);
+//!     }
+//! }
+//! assert_eq!(found.len(), 1);
+//! assert_eq!(found[0].aus[0].au, 12);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::collections::VecDeque;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::au::{AU_COUNT, AUS, Side, UNIT_COUNT, UNITS};
+use crate::event::{AuReading, Kind, Movement, TimingQuality};
+use crate::face::detector::{Detector, DetectorSpec};
+use crate::face::landmarks::{Landmarker, LandmarksSpec};
+use crate::face::track::{Sight, Track};
+use crate::face::{CROP_HEIGHT, CROP_WIDTH, FaceStage};
+use crate::flow::{FlowEngine, Settings};
+use crate::frame::Frame;
+use crate::gate::{AuSpec, AuTable, FEATURES, Gate, Solution, Thresholds, by_au, features};
+use crate::geometry::Rect;
+use crate::model::{Checked, ModelError};
+use crate::spot::{self, Candidate, Rejection, Spotter, Verdict};
+use crate::student::{self, Student, StudentSpec};
+
+/// Why class words may be published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// Scientific study.
+    Research,
+    /// Care of a patient.
+    Clinical,
+    /// Help for a person with an impairment.
+    Accessibility,
+    /// Showing what the device does.
+    Demonstration,
+    /// Only on a medical or safety basis.
+    Workplace,
+    /// Only on a medical or safety basis.
+    Education,
+}
+
+/// Under this rate times are too coarse for any event.
+pub const MIN_FPS: f32 = 20.0;
+/// Under this rate times are marked as degraded.
+pub const GOOD_FPS: f32 = 45.0;
+/// Mean deviation from the mean frame interval, as its share, from which times are degraded.
+const MAX_JITTER: f32 = 0.25;
+/// Crops are kept this long, for the pair that the student sees.
+const CROPS_NS: i64 = 2_000_000_000;
+/// And at most so many of them.
+const MAX_CROPS: usize = 512;
+
+/// All model files, digests checked.
+pub struct Models {
+    /// Face detector.
+    pub detector: Checked<DetectorSpec>,
+    /// Landmark network.
+    pub landmarks: Checked<LandmarksSpec>,
+    /// Fields and thresholds of the AUs.
+    pub au: Checked<AuSpec>,
+    /// The student.
+    pub student: Checked<StudentSpec>,
+}
+
+impl Models {
+    /// The models that are compiled in.
+    pub fn embedded() -> Result<Self, ModelError> {
+        Ok(Self {
+            detector: Checked::embedded(
+                "detector",
+                include_str!("../models/detector.toml"),
+                include_bytes!("../models/detector.onnx"),
+            )?,
+            landmarks: Checked::embedded(
+                "landmarks",
+                include_str!("../models/landmarks.toml"),
+                include_bytes!("../models/landmarks.onnx"),
+            )?,
+            au: Checked::embedded("au", include_str!("../models/au.toml"), include_bytes!("../models/au.bin"))?,
+            student: Checked::embedded(
+                "student",
+                include_str!("../models/student.toml"),
+                include_bytes!("../models/student.onnx"),
+            )?,
+        })
+    }
+
+    /// The models of a folder.
+    pub fn load(dir: &Path) -> Result<Self, ModelError> {
+        Ok(Self {
+            detector: Checked::load(dir, "detector")?,
+            landmarks: Checked::load(dir, "landmarks")?,
+            au: Checked::load(dir, "au")?,
+            student: Checked::load(dir, "student")?,
+        })
+    }
+
+    /// Name and SHA-256 of each file.
+    pub fn digests(&self) -> [(&'static str, &str); 4] {
+        [
+            ("detector", &self.detector.sha256),
+            ("landmarks", &self.landmarks.sha256),
+            ("au", &self.au.sha256),
+            ("student", &self.student.sha256),
+        ]
+    }
+}
+
+/// What a site may choose.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// Faces to follow at once.
+    pub max_tracks: usize,
+    /// Class words are given only with a purpose.
+    pub purpose: Option<Purpose>,
+    /// Kinds to publish.
+    pub kinds: Vec<Kind>,
+    /// Overrides the thresholds of the AU file.
+    pub thresholds: Option<Thresholds>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { max_tracks: 1, purpose: None, kinds: vec![Kind::Micro], thresholds: None }
+    }
+}
+
+/// Why a pipeline cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// A model file.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Thresholds of the site.
+    #[error("gate thresholds: {0}")]
+    Thresholds(String),
+}
+
+/// What a frame meant.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// No face in sight.
+    NoFace,
+    /// A face, and nothing moves in it.
+    Quiet,
+    /// Frames were lost before this one, or it could not be decoded.
+    Gap,
+    /// The head moves too fast, or is turned too far, to measure the skin.
+    Moving,
+    /// A movement is under way.
+    Active,
+    /// A movement has ended.
+    Event(Movement),
+}
+
+impl Step {
+    /// The word for tables.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::NoFace => "noface",
+            Self::Quiet => "quiet",
+            Self::Gap => "gap",
+            Self::Moving => "moving",
+            Self::Active => "active",
+            Self::Event(_) => "event",
+        }
+    }
+}
+
+/// What was measured in the last frame, of the largest face.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Observation {
+    /// Extent of the face in frame pixels; `None` without one.
+    pub bounds: Option<Rect>,
+    /// Track of the face.
+    pub track: u32,
+    /// 0 to 1.
+    pub quality: f32,
+    /// Head motion against the previous frame, in frame pixels.
+    pub motion_px: f32,
+    /// Distance between the eyes, in frame pixels.
+    pub eye_distance_px: f32,
+    /// Intensity of each AU of [`AUS`], the larger side; `None` while it cannot be measured.
+    pub intensities: Option<[f32; AU_COUNT]>,
+    /// Whether the gate is open.
+    pub gate_open: bool,
+    /// Measured frames per second; 0 before the second frame.
+    pub fps: f32,
+    /// Mean deviation from the mean frame interval, as its share.
+    pub jitter: f32,
+}
+
+/// Running counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Counters {
+    /// Frames pushed.
+    pub frames: u64,
+    /// Frames with a face.
+    pub frames_with_face: u64,
+    /// Frames lost before the pipeline, or not decoded.
+    pub gaps: u64,
+    /// Frames with an open gate.
+    pub gate_open: u64,
+    /// Runs of the student.
+    pub student_runs: u64,
+    /// Events published.
+    pub events: u64,
+    /// Candidates rejected: shorter than a micro-expression.
+    pub rejected_too_short: u64,
+    /// Candidates rejected: macro-expressions.
+    pub rejected_macro: u64,
+    /// Candidates rejected: blinks.
+    pub rejected_blink: u64,
+    /// Candidates rejected: head motion or a lost face.
+    pub rejected_head_motion: u64,
+    /// Candidates rejected: lost frames, or too low a rate.
+    pub rejected_timing: u64,
+}
+
+/// Time that each stage took on one frame: filled by whoever gives [`Pipeline::push_timed`] a clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
+    /// Following faces.
+    FaceTrack,
+    /// A frame in which the detector ran.
+    FaceDetect,
+    /// Optical flow against the neutral face.
+    Flow,
+    /// Intensities and gate.
+    Gate,
+    /// Spotter.
+    Spot,
+    /// Flow of the pair and the student.
+    Student,
+}
+
+struct Crop {
+    at_ns: i64,
+    luma: Vec<u8>,
+}
+
+/// What is kept of one face.
+struct Subject {
+    track: u32,
+    version: u64,
+    flow: FlowEngine,
+    solution: Solution,
+    gate: Gate,
+    spotter: Spotter,
+    crops: VecDeque<Crop>,
+    spare: Vec<Vec<u8>>,
+    last_ns: i64,
+    intensities: [f32; UNIT_COUNT],
+    features: Vec<f32>,
+}
+
+impl Subject {
+    fn new(track: &Track, thresholds: [f32; UNIT_COUNT]) -> Self {
+        Self {
+            track: track.id,
+            version: 0,
+            flow: FlowEngine::new(CROP_WIDTH, CROP_HEIGHT, Settings::QUICK),
+            solution: Solution::default(),
+            gate: Gate::new(thresholds),
+            spotter: Spotter::new(spot::Settings::default()),
+            crops: VecDeque::with_capacity(MAX_CROPS),
+            spare: Vec::new(),
+            last_ns: track.born_ns,
+            intensities: [0.0; UNIT_COUNT],
+            features: vec![0.0; FEATURES],
+        }
+    }
+
+    fn keep_crop(&mut self, at_ns: i64, crop: &[f32]) {
+        while self.crops.len() >= MAX_CROPS || self.crops.front().is_some_and(|c| at_ns - c.at_ns > CROPS_NS) {
+            let Some(old) = self.crops.pop_front() else { break };
+            self.spare.push(old.luma);
+        }
+        let mut luma = self.spare.pop().unwrap_or_else(|| vec![0; crop.len()]);
+        for (o, v) in luma.iter_mut().zip(crop) {
+            *o = (v + 0.5) as u8;
+        }
+        self.crops.push_back(Crop { at_ns, luma });
+    }
+
+    /// Mean of the crops within 12 ms of a time, at least the nearest one.
+    fn crop_at(&self, at_ns: i64, out: &mut [f32]) -> bool {
+        let nearest = self.crops.iter().map(|c| (c.at_ns - at_ns).abs()).min();
+        let Some(nearest) = nearest else { return false };
+        let reach = nearest.max(12_000_000);
+        let mut n = 0.0;
+        out.fill(0.0);
+        for crop in self.crops.iter().filter(|c| (c.at_ns - at_ns).abs() <= reach) {
+            out.iter_mut().zip(&crop.luma).for_each(|(o, v)| *o += f32::from(*v));
+            n += 1.0;
+        }
+        out.iter_mut().for_each(|o| *o /= n);
+        true
+    }
+}
+
+/// The chain with all its state.
+pub struct Pipeline {
+    options: Options,
+    thresholds: [f32; UNIT_COUNT],
+    faces: FaceStage,
+    table: AuTable,
+    student: Student,
+    pair: FlowEngine,
+    onset: Vec<f32>,
+    apex: Vec<f32>,
+    subjects: Vec<Subject>,
+    waiting: VecDeque<Movement>,
+    observation: Observation,
+    counters: Counters,
+    size: (usize, usize),
+    last: Option<(u64, i64)>,
+    interval_ns: f32,
+    deviation_ns: f32,
+    model: String,
+}
+
+/// The student's input from a pair of stabilised crops: the one road of trainer and daemon.
+pub fn sample(engine: &mut FlowEngine, onset: &[f32], apex: &[f32]) -> Vec<f32> {
+    engine.set_reference(onset);
+    student::prepare(engine.run(apex))
+}
+
+/// The flow engine that [`sample`] wants.
+pub fn pair_engine() -> FlowEngine {
+    FlowEngine::new(CROP_WIDTH, CROP_HEIGHT, Settings::FINE)
+}
+
+impl Pipeline {
+    /// Builds the chain.
+    pub fn new(options: Options, models: &Models) -> Result<Self, PipelineError> {
+        let thresholds = options.thresholds.as_ref().unwrap_or(&models.au.spec.thresholds);
+        let thresholds = thresholds.by_unit().map_err(PipelineError::Thresholds)?;
+        let student = Student::new(&models.student)?;
+        let n = CROP_WIDTH * CROP_HEIGHT;
+        Ok(Self {
+            thresholds,
+            faces: FaceStage::new(
+                Detector::new(&models.detector)?,
+                Landmarker::new(&models.landmarks)?,
+                options.max_tracks,
+            ),
+            table: AuTable::from_file(&models.au)?,
+            model: format!("sha256:{}", student.sha256()),
+            student,
+            pair: pair_engine(),
+            onset: vec![0.0; n],
+            apex: vec![0.0; n],
+            subjects: Vec::new(),
+            waiting: VecDeque::new(),
+            observation: Observation::default(),
+            counters: Counters::default(),
+            size: (0, 0),
+            last: None,
+            interval_ns: 0.0,
+            deviation_ns: 0.0,
+            options,
+        })
+    }
+
+    /// What was measured in the last frame.
+    pub fn observation(&self) -> &Observation {
+        &self.observation
+    }
+
+    /// Running counts.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Takes the present face of every track as neutral.
+    pub fn calibrate(&mut self) {
+        let at_ns = self.last.map_or(0, |(_, t)| t);
+        self.faces.followers().iter_mut().for_each(|f| f.track.calibrate(at_ns));
+        for s in &mut self.subjects {
+            s.spotter.disturb(Rejection::HeadMotion);
+        }
+    }
+
+    /// Forgets every face: the camera was paused or changed.
+    pub fn reset(&mut self) {
+        self.faces.reset();
+        self.subjects.clear();
+        self.last = None;
+        self.interval_ns = 0.0;
+    }
+
+    /// A movement that is still waiting at the end of a clip; call until `None`.
+    pub fn finish(&mut self) -> Option<Movement> {
+        self.waiting.pop_front()
+    }
+
+    /// A frame that could not be decoded.
+    pub fn gap(&mut self, seq: u64, at_ns: i64) -> Step {
+        self.counters.frames += 1;
+        self.counters.gaps += 1;
+        self.last = Some((seq, at_ns));
+        self.subjects.iter_mut().for_each(|s| s.spotter.gap());
+        self.observation = Observation { fps: self.fps(), jitter: self.jitter(), ..Observation::default() };
+        Step::Gap
+    }
+
+    /// One frame.
+    pub fn push(&mut self, frame: &Frame) -> Step {
+        self.push_timed(frame, &mut |_| {})
+    }
+
+    /// One frame; `done` is called as each stage ends.
+    pub fn push_timed(&mut self, frame: &Frame, done: &mut dyn FnMut(Stage)) -> Step {
+        self.counters.frames += 1;
+        if self.size != (frame.width, frame.height) {
+            self.reset();
+            self.size = (frame.width, frame.height);
+        }
+        let lost = self.keep_time(frame);
+        if lost > 0 {
+            self.counters.gaps += lost;
+            self.subjects.iter_mut().for_each(|s| s.spotter.gap());
+        }
+        let searched = self.faces.push(frame);
+        done(if searched { Stage::FaceDetect } else { Stage::FaceTrack });
+        let (fps, jitter) = (self.fps(), self.jitter());
+        self.observation = Observation { fps, jitter, ..Observation::default() };
+        self.retire();
+        let mut step = Step::NoFace;
+        let mut largest = 0.0;
+        for i in 0..self.faces.followers().len() {
+            let (seen, this) = self.measure(i, frame.at_ns, done);
+            let track = &self.faces.followers()[i].track;
+            if seen && track.eye_distance_px() > largest {
+                largest = track.eye_distance_px();
+                let subject = self.subjects.iter().find(|s| s.track == track.id);
+                self.observation = Observation {
+                    bounds: Some(track.bounds()),
+                    track: track.id,
+                    quality: track.quality,
+                    motion_px: track.motion_px,
+                    eye_distance_px: largest,
+                    intensities: subject.filter(|_| this != Step::Moving).map(|s| by_au(&s.intensities)),
+                    gate_open: subject.is_some_and(|s| s.gate.is_open()),
+                    fps,
+                    jitter,
+                };
+                step = this;
+            }
+        }
+        self.counters.frames_with_face += u64::from(step != Step::NoFace);
+        if let Some(movement) = self.waiting.pop_front() {
+            return Step::Event(movement);
+        }
+        if lost > 0 && step == Step::Quiet { Step::Gap } else { step }
+    }
+
+    /// Updates rate and jitter; returns how many frames were lost before this one.
+    fn keep_time(&mut self, frame: &Frame) -> u64 {
+        let mut lost = 0;
+        if let Some((seq, at_ns)) = self.last {
+            lost = frame.seq.saturating_sub(seq).saturating_sub(1);
+            let dt = (frame.at_ns - at_ns) as f32 / (lost + 1) as f32;
+            if dt <= 0.0 || dt > 2e9 {
+                // Time went back or stood still: the stream is another one.
+                self.reset();
+            } else if self.interval_ns == 0.0 {
+                self.interval_ns = dt;
+            } else {
+                self.deviation_ns += 0.05 * ((dt - self.interval_ns).abs() - self.deviation_ns);
+                self.interval_ns += 0.05 * (dt - self.interval_ns);
+            }
+        }
+        self.last = Some((frame.seq, frame.at_ns));
+        lost
+    }
+
+    fn fps(&self) -> f32 {
+        if self.interval_ns > 0.0 { 1e9 / self.interval_ns } else { 0.0 }
+    }
+
+    fn jitter(&self) -> f32 {
+        if self.interval_ns > 0.0 { self.deviation_ns / self.interval_ns } else { 0.0 }
+    }
+
+    /// Drops what was kept of faces that are gone.
+    fn retire(&mut self) {
+        let Self { subjects, faces, counters, .. } = self;
+        let followers = faces.followers();
+        subjects.retain_mut(|s| {
+            let alive = followers.iter().any(|f| f.track.id == s.track);
+            if !alive && s.spotter.disturb(Rejection::HeadMotion).is_some() {
+                counters.rejected_head_motion += 1;
+            }
+            alive
+        });
+    }
+
+    /// One face of one frame: whether it is in sight, and what it does.
+    fn measure(&mut self, i: usize, at_ns: i64, done: &mut dyn FnMut(Stage)) -> (bool, Step) {
+        let follower = &mut self.faces.followers()[i];
+        let track = &mut follower.track;
+        let at = match self.subjects.iter().position(|s| s.track == track.id) {
+            Some(at) => at,
+            None => {
+                self.subjects.push(Subject::new(track, self.thresholds));
+                self.subjects.len() - 1
+            }
+        };
+        let subject = &mut self.subjects[at];
+        let dt_s = (at_ns - subject.last_ns) as f32 / 1e9;
+        subject.last_ns = at_ns;
+        if follower.sight != Sight::Steady {
+            if let Some(cause) = subject.spotter.disturb(Rejection::HeadMotion) {
+                count(&mut self.counters, cause);
+            }
+            subject.crops.drain(..).for_each(|c| subject.spare.push(c.luma));
+            return (follower.sight != Sight::Missed, Step::Moving);
+        }
+        subject.keep_crop(at_ns, &track.crop);
+        if !track.has_neutral() {
+            track.absorb(at_ns, dt_s);
+            return (true, Step::Quiet);
+        }
+        if subject.version != track.neutral_version {
+            subject.flow.set_reference(&track.neutral);
+            subject.version = track.neutral_version;
+        }
+        let flow = subject.flow.run(&track.crop);
+        done(Stage::Flow);
+        features(flow, &mut subject.features);
+        self.table.solve(&subject.features, &mut subject.solution);
+        subject.intensities = subject.solution.intensities();
+        let intensities = subject.intensities;
+        let open = subject.gate.update(&intensities);
+        self.counters.gate_open += u64::from(open);
+        done(Stage::Gate);
+        let gate = &subject.gate;
+        let verdict = subject.spotter.push(at_ns, &intensities, open, |k| intensities[k] >= gate.floor(k));
+        done(Stage::Spot);
+        match verdict {
+            Verdict::Quiet => {
+                subject.gate.learn(&intensities, dt_s);
+                track.absorb(at_ns, dt_s);
+                return (true, Step::Quiet);
+            }
+            Verdict::Active => return (true, Step::Active),
+            Verdict::Rejected(cause, candidate) => {
+                count(&mut self.counters, cause);
+                match candidate {
+                    Some(c) if self.options.kinds.contains(&c.kind) => self.publish(at, &c),
+                    // What has lasted for seconds is the new neutral face.
+                    None if cause == Rejection::Macro => track.calibrate(at_ns),
+                    _ => {}
+                }
+            }
+            Verdict::Done(candidate) => {
+                if self.options.kinds.contains(&Kind::Micro) {
+                    self.publish(at, &candidate);
+                    done(Stage::Student);
+                }
+            }
+        }
+        (true, Step::Quiet)
+    }
+
+    /// Turns a candidate into a movement, with the student's word where there is a purpose.
+    fn publish(&mut self, at: usize, candidate: &Candidate) {
+        let fps = self.fps();
+        if fps < MIN_FPS {
+            self.counters.rejected_timing += 1;
+            return;
+        }
+        let subject = &self.subjects[at];
+        let aus = readings(&candidate.peak);
+        if aus.is_empty() {
+            self.counters.rejected_too_short += 1;
+            return;
+        }
+        let mut label = None;
+        let asked = self.options.purpose.is_some() && candidate.kind == Kind::Micro;
+        if asked
+            && subject.crop_at(candidate.onset_ns, &mut self.onset)
+            && subject.crop_at(candidate.apex_ns, &mut self.apex)
+        {
+            self.counters.student_runs += 1;
+            let motion = sample(&mut self.pair, &self.onset, &self.apex);
+            label = self.student.classify(&motion);
+        }
+        let track_id = subject.track;
+        let quality = self
+            .faces
+            .followers()
+            .iter()
+            .find(|f| f.track.id == track_id)
+            .map_or(0.0, |f| (f.track.quality * 100.0).round() / 100.0);
+        let good = fps >= GOOD_FPS && self.jitter() <= MAX_JITTER;
+        self.counters.events += 1;
+        self.waiting.push_back(Movement {
+            kind: candidate.kind,
+            onset_ns: candidate.onset_ns,
+            apex_ns: candidate.apex_ns,
+            offset_ns: candidate.offset_ns,
+            track: track_id,
+            aus,
+            abstained: asked && label.is_none(),
+            label,
+            fps: (fps * 10.0).round() / 10.0,
+            timing_quality: if good { TimingQuality::Good } else { TimingQuality::Degraded },
+            track_quality: quality,
+            model: self.model.clone(),
+            evidence: "facial_movement".into(),
+        });
+    }
+}
+
+/// Share of the other side's intensity from which a movement counts as one of both sides.
+const BOTH_SIDES: f32 = 0.4;
+/// AUs weaker than this share of the strongest one are left out: the fields of neighbours overlap.
+const STRAY: f32 = 0.3;
+
+/// Active AUs of a movement, strongest first, sides joined.
+fn readings(peak: &[f32; UNIT_COUNT]) -> Vec<AuReading> {
+    let strongest = peak.iter().copied().fold(0.0, f32::max);
+    let mut out: Vec<AuReading> = AUS
+        .iter()
+        .filter_map(|&au| {
+            let side = |s: Side| {
+                UNITS.iter().zip(peak).find(|(u, _)| u.au == au && u.side == s).map_or(0.0, |(_, i)| *i)
+            };
+            let (left, right, both) = (side(Side::Left), side(Side::Right), side(Side::Both));
+            let (most, least) = (left.max(right), left.min(right));
+            let (side, intensity) = if both > 0.0 {
+                (Side::Both, both)
+            } else if least >= BOTH_SIDES * most {
+                (Side::Both, most)
+            } else if left > right {
+                (Side::Left, left)
+            } else {
+                (Side::Right, right)
+            };
+            (intensity > 0.0 && intensity >= STRAY * strongest).then(|| AuReading::new(au, side, intensity))
+        })
+        .collect();
+    out.sort_by(|a, b| b.intensity.total_cmp(&a.intensity).then(a.au.cmp(&b.au)));
+    out
+}
+
+fn count(counters: &mut Counters, cause: Rejection) {
+    *match cause {
+        Rejection::TooShort => &mut counters.rejected_too_short,
+        Rejection::Macro => &mut counters.rejected_macro,
+        Rejection::Blink => &mut counters.rejected_blink,
+        Rejection::HeadMotion => &mut counters.rejected_head_motion,
+        Rejection::Timing => &mut counters.rejected_timing,
+    } += 1;
+}
