@@ -11,7 +11,7 @@ for target in aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf; do
         grep -qx glint <<<"$names" || { echo "no-gpu: cargo tree printed nothing usable for $target" >&2; exit 1; }
         found=$(grep -E '^(burn|cubecl|cudarc|wgpu|naga|ash|candle|rayon)($|-)' <<<"$names" || true)
         if [ -n "$found" ]; then
-            echo "no-gpu: $target${features:+ with $features} depends on:" $found >&2
+            echo "no-gpu: $target${features:+ with $features} depends on:" "${found//$'\n'/ }" >&2
             status=1
         else
             echo "no-gpu: $target${features:+ with $features}: $(wc -l <<<"$names") packages, none of them for training"
