@@ -19,6 +19,7 @@
 //! with the frames. The edges (camera, MQTT, systemd, command line) belong to the binary `glintd`.
 
 pub mod au;
+pub mod clip;
 pub mod event;
 pub mod face;
 pub mod flow;

@@ -93,7 +93,11 @@ impl Models {
                 include_str!("../models/landmarks.toml"),
                 include_bytes!("../models/landmarks.onnx"),
             )?,
-            au: Checked::embedded("au", include_str!("../models/au.toml"), include_bytes!("../models/au.bin"))?,
+            au: Checked::embedded(
+                "au",
+                include_str!("../models/au.toml"),
+                include_bytes!("../models/au.bin"),
+            )?,
             student: Checked::embedded(
                 "student",
                 include_str!("../models/student.toml"),
@@ -289,7 +293,8 @@ impl Subject {
     }
 
     fn keep_crop(&mut self, at_ns: i64, crop: &[f32]) {
-        while self.crops.len() >= MAX_CROPS || self.crops.front().is_some_and(|c| at_ns - c.at_ns > CROPS_NS) {
+        while self.crops.len() >= MAX_CROPS || self.crops.front().is_some_and(|c| at_ns - c.at_ns > CROPS_NS)
+        {
             let Some(old) = self.crops.pop_front() else { break };
             self.spare.push(old.luma);
         }

@@ -62,7 +62,10 @@ pub fn resample(flow: &Flow) -> Flow {
             let columns = span(cx + (x as f32 - 0.5 * (SIDE - 1) as f32) * COLUMN_PX, COLUMN_PX, flow.width);
             let n = (rows.len() * columns.len()) as f32;
             let mean = |plane: &[f32]| -> f32 {
-                rows.clone().map(|r| plane[r * flow.width..][columns.clone()].iter().sum::<f32>()).sum::<f32>() / n
+                rows.clone()
+                    .map(|r| plane[r * flow.width..][columns.clone()].iter().sum::<f32>())
+                    .sum::<f32>()
+                    / n
             };
             // In cells, so that the strain below is a ratio of lengths.
             out.u[y * SIDE + x] = mean(&flow.u) / (COLUMN_PX * scale);

@@ -1,0 +1,410 @@
+//! Video clips: AVI, Y4M, folders of numbered images, Y4M on standard input.
+//!
+//! Read frame by frame: memory is bounded by the size of one frame. Times are exact:
+//! `seq * 1e9 / fps`, for rational rates too. A frame that cannot be decoded is a [`Media::Gap`];
+//! a clip that ends in the middle of a frame gives what came before and then an error.
+
+mod avi;
+mod folder;
+mod y4m;
+
+pub use avi::{AviWriter, Codec};
+pub use y4m::Y4mWriter;
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use crate::frame::Frame;
+
+/// What can be wrong with a clip.
+#[derive(Debug, thiserror::Error)]
+pub enum ClipError {
+    /// The operating system says no.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Not a clip that glint reads, or a header that cannot be used.
+    #[error("{path}: {reason}")]
+    Header {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong, and what is allowed.
+        reason: String,
+    },
+    /// The clip ends in the middle of a frame.
+    #[error("{path}: truncated in frame {frame}")]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Number of the frame that is cut, from 0.
+        frame: u64,
+    },
+}
+
+/// A frame rate as a ratio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// Frames...
+    pub num: u64,
+    /// ... in so many seconds.
+    pub den: u64,
+}
+
+impl Rate {
+    /// From frames per second; `None` unless it is within 0 to 1000 (0 excluded).
+    pub fn from_fps(fps: f64) -> Option<Self> {
+        (fps.is_finite() && fps > 0.0 && fps <= 1000.0)
+            .then(|| Self { num: (fps * 1e6).round() as u64, den: 1_000_000 })
+    }
+
+    fn checked(num: u64, den: u64) -> Option<Self> {
+        let rate = Self { num, den };
+        (num > 0 && den > 0 && rate.fps() <= 1000.0).then_some(rate)
+    }
+
+    /// Frames per second.
+    pub fn fps(self) -> f64 {
+        self.num as f64 / self.den as f64
+    }
+
+    /// Time of frame `seq` in nanoseconds.
+    pub fn time_ns(self, seq: u64) -> i64 {
+        let (num, den) = (u128::from(self.num.max(1)), u128::from(self.den));
+        ((u128::from(seq) * den * 1_000_000_000 + num / 2) / num) as i64
+    }
+}
+
+/// What [`Clip::next`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Media {
+    /// The frame was filled.
+    Frame,
+    /// The frame is there and cannot be decoded.
+    Gap {
+        /// Its number.
+        seq: u64,
+        /// Its time.
+        at_ns: i64,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// One frame out of a container: its luma, or why there is none.
+enum Raw {
+    Luma(usize, usize),
+    Bad(String),
+    End,
+    Cut,
+}
+
+enum Reader {
+    Avi(avi::AviReader),
+    Y4m(y4m::Y4mReader<Box<dyn Read + Send>>),
+    Folder(folder::FolderReader),
+}
+
+/// An open clip.
+pub struct Clip {
+    path: PathBuf,
+    reader: Reader,
+    rate: Rate,
+    seq: u64,
+    digest: Digest,
+}
+
+impl Clip {
+    /// Opens a clip; `fps` overrides the rate of the header. `-` is Y4M on standard input.
+    pub fn open(path: &Path, fps: Option<f64>) -> Result<Self, ClipError> {
+        let header = |reason: String| ClipError::Header { path: path.to_owned(), reason };
+        let io = |source| ClipError::Io { path: path.to_owned(), source };
+        let wanted = match fps {
+            None => None,
+            Some(fps) => Some(
+                Rate::from_fps(fps)
+                    .ok_or_else(|| header(format!("fps {fps}; allowed: above 0, up to 1000")))?,
+            ),
+        };
+        let (reader, found) = if path == Path::new("-") {
+            let stdin: Box<dyn Read + Send> = Box::new(std::io::stdin());
+            let (r, rate) = y4m::Y4mReader::new(stdin).map_err(header)?;
+            (Reader::Y4m(r), rate)
+        } else if std::fs::metadata(path).map_err(io)?.is_dir() {
+            (Reader::Folder(folder::FolderReader::new(path)?), None)
+        } else {
+            let mut file = std::fs::File::open(path).map_err(io)?;
+            let mut magic = [0; 12];
+            let n = read_up_to(&mut file, &mut magic).map_err(io)?;
+            drop(file);
+            if magic[..n].starts_with(b"YUV4MPEG2") {
+                let file: Box<dyn Read + Send> = Box::new(std::fs::File::open(path).map_err(io)?);
+                let (r, rate) = y4m::Y4mReader::new(file).map_err(header)?;
+                (Reader::Y4m(r), rate)
+            } else if magic.starts_with(b"RIFF") && &magic[8..] == b"AVI " {
+                let (r, rate) =
+                    avi::AviReader::new(std::fs::File::open(path).map_err(io)?).map_err(header)?;
+                (Reader::Avi(r), Some(rate))
+            } else {
+                return Err(header("not an AVI, a Y4M or a folder of images".into()));
+            }
+        };
+        let rate = wanted.or(found).ok_or_else(|| header("no frame rate in it; give one (--fps)".into()))?;
+        Ok(Self { path: path.to_owned(), reader, rate, seq: 0, digest: Digest::new(rate) })
+    }
+
+    /// The path it was opened with.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Frames per second.
+    pub fn fps(&self) -> f64 {
+        self.rate.fps()
+    }
+
+    /// Number of frames where the container tells it: for progress bars.
+    pub fn frame_count(&self) -> Option<u64> {
+        match &self.reader {
+            Reader::Avi(r) => r.frame_count(),
+            Reader::Y4m(_) => None,
+            Reader::Folder(r) => Some(r.frame_count()),
+        }
+    }
+
+    /// Hash of rate, sizes and luma of all frames so far: the same for any container of the same
+    /// pixels. It identifies a clip in the ids of its events; it is no protection against forgery.
+    pub fn digest(&self) -> String {
+        format!("{:016x}", self.digest.0)
+    }
+
+    /// Reads the next frame into `frame`; `None` at the end.
+    pub fn next(&mut self, frame: &mut Frame) -> Result<Option<Media>, ClipError> {
+        let raw = match &mut self.reader {
+            Reader::Avi(r) => r.next(&mut frame.luma),
+            Reader::Y4m(r) => r.next(&mut frame.luma),
+            Reader::Folder(r) => r.next(&mut frame.luma),
+        };
+        let raw = raw.map_err(|source| ClipError::Io { path: self.path.clone(), source })?;
+        let (seq, at_ns) = (self.seq, self.rate.time_ns(self.seq));
+        let media = match raw {
+            Raw::End => return Ok(None),
+            Raw::Cut => return Err(ClipError::Truncated { path: self.path.clone(), frame: seq }),
+            Raw::Luma(width, height) => {
+                (frame.seq, frame.at_ns, frame.width, frame.height) = (seq, at_ns, width, height);
+                self.digest.frame(width, &frame.luma);
+                Media::Frame
+            }
+            Raw::Bad(reason) => {
+                self.digest.frame(0, &[]);
+                Media::Gap { seq, at_ns, reason }
+            }
+        };
+        self.seq += 1;
+        Ok(Some(media))
+    }
+}
+
+fn read_up_to(reader: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
+    let mut n = 0;
+    while n < buffer.len() {
+        match reader.read(&mut buffer[n..]) {
+            Ok(0) => break,
+            Ok(k) => n += k,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(n)
+}
+
+/// A running 64-bit hash, eight bytes at a time (multiply and fold, as in wyhash).
+struct Digest(u64);
+
+impl Digest {
+    fn new(rate: Rate) -> Self {
+        let mut digest = Self(0x9e37_79b9_7f4a_7c15);
+        digest.word(rate.num);
+        digest.word(rate.den);
+        digest
+    }
+
+    fn word(&mut self, word: u64) {
+        let product = u128::from(self.0 ^ word) * 0xa076_1d64_78bd_642f;
+        self.0 = (product >> 64) as u64 ^ product as u64;
+    }
+
+    fn frame(&mut self, width: usize, luma: &[u8]) {
+        self.word(width as u64);
+        self.word(luma.len() as u64);
+        let mut chunks = luma.chunks_exact(8);
+        for c in &mut chunks {
+            self.word(u64::from_le_bytes([c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]]));
+        }
+        for &b in chunks.remainder() {
+            self.word(u64::from(b));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) fn picture(seq: u64, width: usize, height: usize) -> Vec<u8> {
+        (0..width * height).map(|i| ((i % width) as u64 * 2 + (i / width) as u64 + 5 * seq) as u8).collect()
+    }
+
+    fn read_all(clip: &mut Clip) -> (Vec<Frame>, Vec<u64>, Option<ClipError>) {
+        let (mut frames, mut gaps, mut frame) = (Vec::new(), Vec::new(), Frame::default());
+        loop {
+            match clip.next(&mut frame) {
+                Ok(Some(Media::Frame)) => frames.push(frame.clone()),
+                Ok(Some(Media::Gap { seq, .. })) => gaps.push(seq),
+                Ok(None) => return (frames, gaps, None),
+                Err(e) => return (frames, gaps, Some(e)),
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_pixels_have_one_digest_in_every_container() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let (avi, y4m, images) = (dir.path().join("a.avi"), dir.path().join("b.y4m"), dir.path().join("c"));
+        std::fs::create_dir(&images).expect("folder");
+        let rate = Rate { num: 30_000, den: 1001 };
+        let mut a = AviWriter::create(&avi, rate, (32, 24), Codec::Gray).expect("creates");
+        let mut b = Y4mWriter::create(&y4m, rate, (32, 24)).expect("creates");
+        for seq in 0..12 {
+            let luma = picture(seq, 32, 24);
+            a.write(&luma).expect("writes");
+            b.write(&luma).expect("writes");
+            let file = std::fs::File::create(images.join(format!("img{}.png", 95 + seq))).expect("creates");
+            let mut encoder = png::Encoder::new(file, 32, 24);
+            encoder.set_color(png::ColorType::Grayscale);
+            encoder.write_header().and_then(|mut w| w.write_image_data(&luma)).expect("writes");
+        }
+        a.finish().expect("finishes");
+        b.finish().expect("finishes");
+        let mut digests = Vec::new();
+        for (path, fps) in [(&avi, None), (&y4m, None), (&images, Some(30_000.0 / 1001.0))] {
+            let mut clip = Clip::open(path, fps).expect("opens");
+            let (frames, gaps, error) = read_all(&mut clip);
+            assert!(gaps.is_empty() && error.is_none(), "{error:?}");
+            assert_eq!(frames.len(), 12);
+            for (seq, f) in frames.iter().enumerate() {
+                assert_eq!(f.luma, picture(seq as u64, 32, 24), "{} frame {seq}", path.display());
+            }
+            assert_eq!(frames[10].at_ns / 1000, 333_666);
+            digests.push(clip.digest());
+        }
+        assert_eq!(digests[0], digests[1]);
+    }
+
+    #[test]
+    fn a_zero_byte_jpeg_is_a_gap_and_a_new_size_is_a_frame() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let path = dir.path().join("a.avi");
+        let mut a =
+            AviWriter::create(&path, Rate { num: 50, den: 1 }, (32, 24), Codec::Mjpeg(90)).expect("creates");
+        a.write(&picture(0, 32, 24)).expect("writes");
+        a.write_chunk(&[]).expect("writes");
+        a.write_chunk(b"\xff\xd8garbage").expect("writes");
+        let mut small = Vec::new();
+        jpeg_encoder::Encoder::new(&mut small, 90)
+            .encode(&picture(0, 16, 16), 16, 16, jpeg_encoder::ColorType::Luma)
+            .expect("encodes");
+        a.write_chunk(&small).expect("writes");
+        a.finish().expect("finishes");
+        let (frames, gaps, error) = read_all(&mut Clip::open(&path, None).expect("opens"));
+        assert!(error.is_none());
+        assert_eq!(gaps, [1, 2]);
+        assert_eq!(frames.iter().map(|f| (f.seq, f.width)).collect::<Vec<_>>(), [(0, 32), (3, 16)]);
+        assert_eq!(frames[1].at_ns, 60_000_000);
+    }
+
+    #[test]
+    fn truncation_names_the_frame() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let path = dir.path().join("a.avi");
+        let mut a =
+            AviWriter::create(&path, Rate { num: 50, den: 1 }, (32, 24), Codec::Gray).expect("creates");
+        (0..5).for_each(|s| a.write(&picture(s, 32, 24)).expect("writes"));
+        a.finish().expect("finishes");
+        let bytes = std::fs::read(&path).expect("reads");
+        let cut = dir.path().join("cut.avi");
+        let third = 224 + 12 + 3 * (8 + 768) + 300;
+        std::fs::write(&cut, &bytes[..third]).expect("writes");
+        let (frames, _, error) = read_all(&mut Clip::open(&cut, None).expect("opens"));
+        assert_eq!(frames.len(), 3);
+        let error = error.expect("truncated").to_string();
+        assert!(error.ends_with("cut.avi: truncated in frame 3"), "{error}");
+    }
+
+    #[test]
+    fn unusable_headers_say_why() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let reason = |name: &str, bytes: &[u8], fps: Option<f64>| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, bytes).expect("writes");
+            Clip::open(&path, fps).err().expect("unusable").to_string()
+        };
+        assert!(reason("a", b"", None).contains("not an AVI"));
+        assert!(reason("b", b"YUV4MPEG2 W65535 H65535 F25:1 C420\n", None).contains("65535x65535"));
+        assert!(reason("c", b"YUV4MPEG2 W64 H64 F25:1 C420\n", Some(f64::NAN)).contains("fps NaN"));
+        assert!(reason("d", b"YUV4MPEG2 W64 H64 F0:0 C420\n", None).contains("no frame rate"));
+        assert!(reason("e", b"YUV4MPEG2 W64 H64 F25:1 C420p10\n", None).contains("C420p10"));
+        assert!(reason("f", b"RIFF\0\0\0\0AVI LIST", None).contains("header is cut"));
+        let empty = dir.path().join("folder");
+        std::fs::create_dir(&empty).expect("folder");
+        assert!(Clip::open(&empty, Some(25.0)).err().expect("empty").to_string().contains("no images"));
+    }
+
+    #[test]
+    fn times_of_rational_rates_are_exact() {
+        let rate = Rate { num: 30_000, den: 1001 };
+        assert_eq!(rate.time_ns(30_000), 1_001_000_000_000);
+        assert_eq!(Rate::from_fps(100.0).expect("valid").time_ns(7), 70_000_000);
+        assert_eq!(Rate::from_fps(0.0), None);
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
+        #[test]
+        fn damaged_files_never_panic(changes in proptest::collection::vec((0usize..2600, proptest::prelude::any::<u8>()), 0..30),
+                                     cut in 12usize..4200, kind in 0..3) {
+            let dir = tempfile::tempdir().expect("temporary folder");
+            let path = dir.path().join("x");
+            if kind == 0 {
+                let mut y = Y4mWriter::create(&path, Rate { num: 25, den: 1 }, (32, 24)).expect("creates");
+                (0..4).for_each(|s| y.write(&picture(s, 32, 24)).expect("writes"));
+                y.finish().expect("finishes");
+            } else {
+                let codec = if kind == 1 { Codec::Gray } else { Codec::Mjpeg(80) };
+                let mut a = AviWriter::create(&path, Rate { num: 25, den: 1 }, (32, 24), codec).expect("creates");
+                (0..4).for_each(|s| a.write(&picture(s, 32, 24)).expect("writes"));
+                a.finish().expect("finishes");
+            }
+            let mut bytes = std::fs::read(&path).expect("reads");
+            for (at, value) in changes {
+                if let Some(b) = bytes.get_mut(at) {
+                    *b = value;
+                }
+            }
+            bytes.truncate(cut);
+            std::fs::write(&path, &bytes).expect("writes");
+            if let Ok(mut clip) = Clip::open(&path, None) {
+                let mut frame = Frame::default();
+                for _ in 0..64 {
+                    match clip.next(&mut frame) {
+                        Ok(Some(_)) => {}
+                        _ => break,
+                    }
+                }
+            }
+        }
+    }
+}
