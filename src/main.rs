@@ -1,1 +1,201 @@
-fn main() {}
+//! `glintd`: arguments, logging, exit codes.
+
+mod daemon;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use glint::event::Kind;
+use glint::pipeline::{Models, Options, Pipeline, Purpose};
+
+use daemon::media::{Ending, print_line};
+
+#[global_allocator]
+static ALLOCATOR: daemon::allocations::Counting = daemon::allocations::Counting;
+
+/// Exit code of a bad configuration, model file or digest (EX_CONFIG of sysexits.h).
+const EX_CONFIG: u8 = 78;
+
+/// Watches a face and publishes each micro-expression as an MQTT event.
+#[derive(Parser)]
+#[command(name = "glintd", disable_version_flag = true)]
+struct Cli {
+    /// Print the version and the digest of each model.
+    #[arg(long, short = 'V')]
+    version: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the pipeline over a clip and print one event a line.
+    #[command(after_help = "Example: ffmpeg -loglevel error -i talk.mp4 -f yuv4mpegpipe - | glintd replay -")]
+    Replay(ReplayArgs),
+    /// Write a row of measurements per frame of a clip, and a plot.
+    #[command(after_help = "Example: glintd inspect talk.avi --csv talk.csv --plot talk.png")]
+    Inspect(InspectArgs),
+    /// Measure time, memory and allocations of each stage.
+    #[command(after_help = "Example: glintd bench talk.avi --json")]
+    Bench(BenchArgs),
+}
+
+#[derive(clap::Args)]
+struct ReplayArgs {
+    /// An AVI, a Y4M, a folder of numbered images, or - for Y4M on standard input.
+    clip: PathBuf,
+    /// Frames per second, instead of the clip's own.
+    #[arg(long)]
+    fps: Option<f64>,
+    /// Let the frames come at the clip's own speed.
+    #[arg(long)]
+    pace: bool,
+    /// Why class words may be given.
+    #[arg(long, value_enum)]
+    purpose: Option<PurposeArg>,
+    /// Kinds of movement to print.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [KindArg::Micro])]
+    kinds: Vec<KindArg>,
+}
+
+#[derive(clap::Args)]
+struct InspectArgs {
+    /// An AVI, a Y4M, a folder of numbered images, or - for Y4M on standard input.
+    clip: PathBuf,
+    /// Frames per second, instead of the clip's own.
+    #[arg(long)]
+    fps: Option<f64>,
+    /// The table to write.
+    #[arg(long)]
+    csv: PathBuf,
+    /// A picture of the AU traces with the events shaded.
+    #[arg(long)]
+    plot: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+struct BenchArgs {
+    /// A clip; without one, --models.
+    #[arg(required_unless_present = "models", conflicts_with = "models")]
+    clip: Option<PathBuf>,
+    /// Time each network instead.
+    #[arg(long)]
+    models: bool,
+    /// Frames per second, instead of the clip's own.
+    #[arg(long)]
+    fps: Option<f64>,
+    /// One JSON object on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum PurposeArg {
+    Research,
+    Clinical,
+    Accessibility,
+    Demonstration,
+}
+
+impl From<PurposeArg> for Purpose {
+    fn from(p: PurposeArg) -> Self {
+        match p {
+            PurposeArg::Research => Self::Research,
+            PurposeArg::Clinical => Self::Clinical,
+            PurposeArg::Accessibility => Self::Accessibility,
+            PurposeArg::Demonstration => Self::Demonstration,
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum KindArg {
+    Micro,
+    Macro,
+    Blink,
+}
+
+impl From<KindArg> for Kind {
+    fn from(k: KindArg) -> Self {
+        match k {
+            KindArg::Micro => Self::Micro,
+            KindArg::Macro => Self::Macro,
+            KindArg::Blink => Self::Blink,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(tracing_subscriber::EnvFilter::builder().parse_lossy("warn,glint=info,glintd=info"))
+        .init();
+    let Some(command) = cli.command else { return version() };
+    let done = match command {
+        Command::Replay(args) => replay(&args),
+        Command::Inspect(args) => inspect(&args),
+        Command::Bench(args) => bench(&args),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("glintd: {error:#}");
+            let config =
+                error.is::<glint::model::ModelError>() || error.is::<glint::pipeline::PipelineError>();
+            if config { ExitCode::from(EX_CONFIG) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn version() -> ExitCode {
+    println!("glintd {}", env!("CARGO_PKG_VERSION"));
+    match Models::embedded() {
+        Ok(models) => {
+            models.digests().iter().for_each(|(name, digest)| println!("{name} sha256:{digest}"));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("glintd: {error}");
+            ExitCode::from(EX_CONFIG)
+        }
+    }
+}
+
+/// The exit code of a clip's ending.
+fn ended(ending: Ending) -> anyhow::Result<ExitCode> {
+    match ending {
+        Ending::Complete => Ok(ExitCode::SUCCESS),
+        Ending::Failed(error) => Err(error),
+    }
+}
+
+fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
+    let options = Options {
+        purpose: args.purpose.map(Into::into),
+        kinds: args.kinds.iter().map(|&k| k.into()).collect(),
+        ..Options::default()
+    };
+    let mut pipeline = Pipeline::new(options, &Models::embedded()?)?;
+    let ending = daemon::replay::run(&args.clip, args.fps, args.pace, "replay", &mut pipeline, |event| {
+        print_line(&event.to_json())
+    })?;
+    ended(ending)
+}
+
+fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
+    let options = Options { kinds: vec![Kind::Micro, Kind::Macro, Kind::Blink], ..Options::default() };
+    let mut pipeline = Pipeline::new(options, &Models::embedded()?)?;
+    ended(daemon::inspect::run(&args.clip, args.fps, &args.csv, args.plot.as_deref(), &mut pipeline)?)
+}
+
+fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
+    let models = Models::embedded()?;
+    let options = Options { purpose: Some(Purpose::Research), ..Options::default() };
+    match &args.clip {
+        Some(clip) => daemon::bench::clip(clip, args.fps, &models, options, args.json)?,
+        None => daemon::bench::models(&models, args.json)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

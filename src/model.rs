@@ -163,6 +163,15 @@ fn parse_spec<S: Spec>(path: &Path, text: &str) -> Result<S, ModelError> {
     Ok(spec)
 }
 
+thread_local! {
+    static INSIDE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// Whether this thread is inside [`Network::run`]: tract's allocations are counted apart from ours.
+pub fn inside_network() -> bool {
+    INSIDE.try_with(std::cell::Cell::get).unwrap_or(false)
+}
+
 /// A network in tract with one `f32` input of a fixed shape, its state kept between calls.
 pub struct Network {
     state: TypedSimpleState,
@@ -191,7 +200,14 @@ impl Network {
     }
 
     /// Runs the network; `read` sees each output with its index. Fails on shapes that do not fit.
-    pub fn run(&mut self, input: &[f32], mut read: impl FnMut(usize, &[f32])) -> Result<(), String> {
+    pub fn run(&mut self, input: &[f32], read: impl FnMut(usize, &[f32])) -> Result<(), String> {
+        INSIDE.set(true);
+        let done = self.run_inside(input, read);
+        INSIDE.set(false);
+        done
+    }
+
+    fn run_inside(&mut self, input: &[f32], mut read: impl FnMut(usize, &[f32])) -> Result<(), String> {
         let tensor = Tensor::from_shape(&self.shape, input).map_err(|e| format!("{e:#}"))?;
         let outputs = self.state.run(tvec!(tensor.into_tvalue())).map_err(|e| format!("{e:#}"))?;
         for (i, output) in outputs.iter().enumerate() {

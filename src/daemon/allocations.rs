@@ -1,0 +1,66 @@
+//! Counts heap allocations of each thread, those inside tract apart: `glintd bench` reports them.
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+/// Allocations of this thread.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Count {
+    /// By glint.
+    pub ours: u64,
+    /// By tract, while it runs a network.
+    pub tract: u64,
+}
+
+thread_local! {
+    static COUNT: Cell<Count> = const { Cell::new(Count { ours: 0, tract: 0 }) };
+}
+
+/// Allocations of this thread so far.
+pub fn count() -> Count {
+    COUNT.try_with(Cell::get).unwrap_or_default()
+}
+
+/// The system's allocator, counting.
+pub struct Counting;
+
+fn note() {
+    // A thread that ends has no counter any more: its last frees and allocations do not matter.
+    let _ = COUNT.try_with(|c| {
+        let mut count = c.get();
+        if glint::model::inside_network() {
+            count.tract += 1
+        } else {
+            count.ours += 1
+        }
+        c.set(count);
+    });
+}
+
+// SAFETY: every call is handed to the system's allocator unchanged; the counter neither allocates nor
+// unwinds.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        note();
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        note();
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        note();
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+}

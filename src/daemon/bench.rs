@@ -1,0 +1,193 @@
+//! `glintd bench`: what each stage costs, in time, memory and allocations.
+#![allow(clippy::disallowed_methods)] // A benchmark reads the clock.
+
+use std::path::Path;
+use std::time::Instant;
+
+use glint::clip::{Clip, Media};
+use glint::frame::Frame;
+use glint::model::Network;
+use glint::pipeline::{Models, Options, Pipeline, Stage};
+use serde_json::json;
+
+use super::allocations;
+
+/// Frames that are not counted: the tracks start, buffers grow.
+const WARM_UP: u64 = 60;
+
+/// Microseconds of each run of a stage.
+#[derive(Default)]
+struct Samples(Vec<f32>);
+
+impl Samples {
+    fn quantile(&mut self, q: f32) -> Option<f32> {
+        self.0.sort_unstable_by(f32::total_cmp);
+        let last = self.0.len().checked_sub(1)?;
+        self.0.get((q * last as f32).round() as usize).copied()
+    }
+
+    fn json(&mut self) -> serde_json::Value {
+        match (self.quantile(0.5), self.quantile(0.99)) {
+            (Some(p50), Some(p99)) => json!({"p50_us": round(p50), "p99_us": round(p99)}),
+            _ => json!({"p50_us": null, "p99_us": null}),
+        }
+    }
+}
+
+fn round(v: f32) -> f64 {
+    (f64::from(v) * 10.0).round() / 10.0
+}
+
+const STAGES: [(&str, Option<Stage>); 7] = [
+    ("decode", None),
+    ("face_track", Some(Stage::FaceTrack)),
+    ("face_detect", Some(Stage::FaceDetect)),
+    ("flow", Some(Stage::Flow)),
+    ("gate", Some(Stage::Gate)),
+    ("spot", Some(Stage::Spot)),
+    ("student", Some(Stage::Student)),
+];
+
+/// Runs a clip frame by frame on one thread and prints the table, or one JSON object.
+pub fn clip(
+    path: &Path,
+    fps: Option<f64>,
+    models: &Models,
+    options: Options,
+    as_json: bool,
+) -> anyhow::Result<()> {
+    let mut pipeline = Pipeline::new(options, models)?;
+    let mut clip = Clip::open(path, fps)?;
+    let mut frame = Frame::default();
+    let mut samples: Vec<Samples> = STAGES.iter().map(|_| Samples::default()).collect();
+    let (mut tracked, mut quiet) = (Samples::default(), Samples::default());
+    let (mut frames, mut busy) = (0u64, 0.0f64);
+    let (mut ours, mut tract, mut counted) = (0u64, 0u64, 0u64);
+    loop {
+        let begin = Instant::now();
+        match clip.next(&mut frame)? {
+            None => break,
+            Some(Media::Gap { seq, at_ns, .. }) => {
+                pipeline.gap(seq, at_ns);
+                continue;
+            }
+            Some(Media::Frame) => {}
+        }
+        let decoded = begin.elapsed();
+        let before = allocations::count();
+        let start = Instant::now();
+        let mut last = start;
+        let mut marks: [(Option<Stage>, f32); 8] = [(None, 0.0); 8];
+        let mut n = 0;
+        let step = pipeline.push_timed(&frame, &mut |stage| {
+            let now = Instant::now();
+            if let Some(mark) = marks.get_mut(n) {
+                *mark = (Some(stage), (now - last).as_secs_f32() * 1e6);
+                n += 1;
+            }
+            last = now;
+        });
+        let whole = start.elapsed();
+        let after = allocations::count();
+        frames += 1;
+        busy += whole.as_secs_f64();
+        if frames <= WARM_UP {
+            continue;
+        }
+        samples[0].0.push(decoded.as_secs_f32() * 1e6);
+        for (stage, us) in &marks[..n] {
+            if let Some(i) = STAGES.iter().position(|(_, s)| s == stage && stage.is_some()) {
+                samples[i].0.push(*us);
+            }
+        }
+        if marks[..n].iter().any(|(s, _)| *s == Some(Stage::FaceTrack))
+            && pipeline.observation().bounds.is_some()
+        {
+            tracked.0.push(whole.as_secs_f32() * 1e6);
+        }
+        if step == glint::pipeline::Step::Quiet {
+            quiet.0.push(whole.as_secs_f32() * 1e6);
+        }
+        counted += 1;
+        ours += after.ours - before.ours;
+        tract += after.tract - before.tract;
+    }
+    anyhow::ensure!(
+        frames > WARM_UP,
+        "{}: {frames} frames; at least {} are needed",
+        path.display(),
+        WARM_UP + 1
+    );
+    let per_frame = |v: u64| v as f64 / counted.max(1) as f64;
+    let per_second = frames as f64 / busy.max(1e-9);
+    if as_json {
+        let stages: serde_json::Map<_, _> =
+            STAGES.iter().zip(&mut samples).map(|((name, _), s)| ((*name).to_owned(), s.json())).collect();
+        let result = json!({
+            "frames": frames,
+            "fps": (per_second * 10.0).round() / 10.0,
+            "stages": stages,
+            "tracked_frame": tracked.json(),
+            "quiet_frame": quiet.json(),
+            "peak_rss_bytes": peak_rss_bytes(),
+            "allocs_ours": per_frame(ours),
+            "allocs_tract": per_frame(tract),
+        });
+        return super::media::print_line(&result.to_string());
+    }
+    println!("{frames} frames, {per_second:.0} frames/s on one thread, decoding apart");
+    println!("{:<14} {:>10} {:>10} {:>8}", "stage", "p50 us", "p99 us", "runs");
+    let row = |name: &str, s: &mut Samples| {
+        if let (Some(p50), Some(p99)) = (s.quantile(0.5), s.quantile(0.99)) {
+            println!("{name:<14} {p50:>10.1} {p99:>10.1} {:>8}", s.0.len());
+        }
+    };
+    for ((name, _), s) in STAGES.iter().zip(&mut samples) {
+        row(name, s);
+    }
+    row("tracked frame", &mut tracked);
+    row("quiet frame", &mut quiet);
+    println!("peak memory {:.1} MiB", peak_rss_bytes() as f64 / f64::from(1 << 20));
+    println!("allocations a frame: ours {:.3}, tract {:.1}", per_frame(ours), per_frame(tract));
+    Ok(())
+}
+
+/// Times every network and prints the table, or one JSON object. A network that ships in one form has
+/// null for the others.
+pub fn models(models: &Models, as_json: bool) -> anyhow::Result<()> {
+    let mut out = serde_json::Map::new();
+    let cases: [(&str, &[u8], Vec<usize>); 3] = [
+        ("detector", &models.detector.bytes, vec![1, 1, 120, 160]),
+        ("landmarks", &models.landmarks.bytes, vec![1, 1, 64, 64]),
+        ("student", &models.student.bytes, vec![1, 3, 28, 28]),
+    ];
+    for (name, bytes, shape) in cases {
+        let mut network = Network::new(bytes, &shape).map_err(|e| anyhow::anyhow!("{name}: {e}"))?;
+        let input: Vec<f32> =
+            (0..shape.iter().product()).map(|i: usize| (i % 17) as f32 / 17.0 - 0.5).collect();
+        let mut samples = Samples::default();
+        for i in 0..220 {
+            let start = Instant::now();
+            network.run(&input, |_, _| {}).map_err(|e| anyhow::anyhow!("{name}: {e}"))?;
+            if i >= 20 {
+                samples.0.push(start.elapsed().as_secs_f32() * 1e6);
+            }
+        }
+        let median = samples.quantile(0.5).map(round);
+        if !as_json {
+            println!("{name:<12} f32 {:>9.1} us", median.unwrap_or(f64::NAN));
+        }
+        out.insert(name.into(), json!({"f32_us": median, "int8_plain_us": null, "int8_us": null}));
+    }
+    if as_json {
+        super::media::print_line(&json!({ "models": out }).to_string())?;
+    }
+    Ok(())
+}
+
+/// Greatest resident set of this process so far; 0 where the kernel does not tell.
+fn peak_rss_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    line.and_then(|l| l.split_whitespace().next()).and_then(|v| v.parse::<u64>().ok()).unwrap_or(0) * 1024
+}

@@ -1,0 +1,78 @@
+//! A clip through the pipeline: what `replay`, `inspect` and `bench` share.
+
+use std::io::IsTerminal;
+use std::path::Path;
+
+use anyhow::Context;
+use glint::clip::{Clip, ClipError, Media};
+use glint::frame::Frame;
+use glint::pipeline::{Pipeline, Step};
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// How a clip ended.
+pub enum Ending {
+    /// At its end, with at least one decoded frame.
+    Complete,
+    /// Early: the error says where. What came before was delivered.
+    Failed(anyhow::Error),
+}
+
+/// A progress bar on stderr, where that is a terminal.
+fn progress(clip: &Clip) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = clip.frame_count().map_or_else(ProgressBar::no_length, ProgressBar::new);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} frames {eta}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// Opens a clip and pushes every frame; `see` gets each step with the frame's number and time, the
+/// pipeline as it is after it, and the clip.
+pub fn run(
+    path: &Path,
+    fps: Option<f64>,
+    pipeline: &mut Pipeline,
+    mut see: impl FnMut(Step, &Frame, &Pipeline, &Clip) -> anyhow::Result<()>,
+) -> anyhow::Result<Ending> {
+    let mut clip = Clip::open(path, fps)?;
+    let bar = progress(&clip);
+    let mut frame = Frame::default();
+    let mut decoded = 0u64;
+    let ending = loop {
+        let step = match clip.next(&mut frame) {
+            Ok(None) => break Ending::Complete,
+            Ok(Some(Media::Frame)) => {
+                decoded += 1;
+                pipeline.push(&frame)
+            }
+            Ok(Some(Media::Gap { seq, at_ns, reason })) => {
+                bar.suspend(|| tracing::warn!("{}: frame {seq}: {reason}", path.display()));
+                (frame.seq, frame.at_ns) = (seq, at_ns);
+                pipeline.gap(seq, at_ns)
+            }
+            Err(error @ (ClipError::Truncated { .. } | ClipError::Io { .. } | ClipError::Header { .. })) => {
+                break Ending::Failed(error.into());
+            }
+        };
+        see(step, &frame, pipeline, &clip)?;
+        bar.inc(1);
+    };
+    while let Some(movement) = pipeline.finish() {
+        see(Step::Event(movement), &frame, pipeline, &clip)?;
+    }
+    bar.finish_and_clear();
+    if decoded == 0 && matches!(ending, Ending::Complete) {
+        return Err(anyhow::anyhow!("{}: no frame could be decoded", path.display()));
+    }
+    Ok(ending)
+}
+
+/// Writes one line to stdout; a reader that went away ends the program quietly.
+pub fn print_line(line: &str) -> anyhow::Result<()> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).context("stdout")
+}
