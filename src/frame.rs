@@ -302,7 +302,7 @@ impl Mounting {
     /// Brings a frame upright; `spare` is the other buffer.
     pub fn apply(self, frame: &mut Frame, spare: &mut Vec<u8>) {
         let (w, h) = (frame.width, frame.height);
-        if self.rotate % 360 != 0 {
+        if !self.rotate.is_multiple_of(360) {
             spare.resize(w * h, 0);
             let turned = if self.rotate % 180 == 90 { (h, w) } else { (w, h) };
             for (y, row) in frame.luma.chunks_exact(w).enumerate() {

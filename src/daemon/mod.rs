@@ -2,6 +2,7 @@
 
 pub mod allocations;
 pub mod bench;
+pub mod camera;
 pub mod inspect;
 pub mod media;
 pub mod replay;

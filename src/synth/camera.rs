@@ -74,7 +74,7 @@ impl NoiseTable {
     const SIZE: usize = 1 << 16;
 
     pub(super) fn new() -> Self {
-        let mut rng = SplitMix(0x006c_6f6f_6b);
+        let mut rng = SplitMix(0x6c6f_6f6b);
         Self((0..Self::SIZE).map(|_| rng.normal()).collect())
     }
 

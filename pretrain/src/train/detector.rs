@@ -189,19 +189,19 @@ pub fn train(
                 (scene.image.into_iter().map(normalise).collect(), targets(&scene.faces))
             })
             .collect();
-        let gather = |pick: &dyn Fn(&(Vec<f32>, Targets)) -> &Vec<f32>| {
+        let gather = |pick: fn(&(Vec<f32>, Targets)) -> &Vec<f32>| {
             batch.iter().flat_map(|b| pick(b).iter().copied()).collect::<Vec<f32>>()
         };
         let grid = |channels| [n, channels, GRID_HEIGHT, GRID_WIDTH];
-        let images = tensor(gather(&|b| &b.0), [n, 1, INPUT_HEIGHT, INPUT_WIDTH], &device);
+        let images = tensor(gather(|b| &b.0), [n, 1, INPUT_HEIGHT, INPUT_WIDTH], &device);
         let (score, bounds) = model.forward(images);
         let score_loss = focal(
             score,
-            tensor(gather(&|b| &b.1.score), grid(1), &device),
-            tensor(gather(&|b| &b.1.score_weight), grid(1), &device),
+            tensor(gather(|b| &b.1.score), grid(1), &device),
+            tensor(gather(|b| &b.1.score_weight), grid(1), &device),
         );
-        let weight = tensor::<CpuTrain, 4>(gather(&|b| &b.1.bounds_weight), grid(4), &device);
-        let error = bounds - tensor(gather(&|b| &b.1.bounds), grid(4), &device);
+        let weight = tensor::<CpuTrain, 4>(gather(|b| &b.1.bounds_weight), grid(4), &device);
+        let error = bounds - tensor(gather(|b| &b.1.bounds), grid(4), &device);
         // Smooth absolute error.
         let error = ((error.powi_scalar(2) + 0.01).sqrt() - 0.1) * weight.clone();
         let bounds_loss = error.sum() / (weight.sum() + 1.0);

@@ -1,0 +1,275 @@
+//! A V4L2 camera: its modes, its controls, its frames as luma with kernel time stamps.
+
+pub mod modes;
+mod stream;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use glint::frame::{Frame, LumaDecoder, PixelFormat};
+use v4l::Device;
+use v4l::frameinterval::FrameIntervalEnum;
+use v4l::framesize::FrameSizeEnum;
+use v4l::video::Capture;
+
+use modes::{Mode, Wish, choose};
+use stream::Stream;
+
+/// Controls of linux/v4l2-controls.h that matter to glint.
+const CONTROLS: [(&str, u32); 6] = [
+    ("power_line_frequency", 0x0098_0918),
+    ("auto_exposure", 0x009a_0901),
+    ("exposure_dynamic_framerate", 0x009a_0903),
+    ("exposure_time_absolute", 0x009a_0902),
+    ("gain", 0x0098_0913),
+    ("white_balance_automatic", 0x0098_090c),
+];
+
+fn control_id(name: &str) -> u32 {
+    CONTROLS.iter().find(|(n, _)| *n == name).map_or(0, |(_, id)| *id)
+}
+
+/// How a camera is to be used.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct CameraSettings {
+    /// Mode that is wished for.
+    pub wish: Wish,
+    /// Mains frequency of the lamps: 50 or 60.
+    pub power_line_hz: Option<u32>,
+    /// Whether exposure and white balance are locked once they have settled.
+    pub lock_exposure: bool,
+}
+
+/// Frames until automatic exposure has settled.
+const SETTLE_FRAMES: u64 = 60;
+
+/// What [`Camera::next`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// The frame was filled.
+    Frame,
+    /// Nothing came in time.
+    Timeout,
+    /// A frame came and is damaged: the driver says so, or it does not decode.
+    Dropped,
+}
+
+/// Every mode of a device that glint can decode, its highest rate each.
+pub fn modes_of(device: &Device) -> io::Result<Vec<Mode>> {
+    let mut modes = Vec::new();
+    for description in device.enum_formats()? {
+        let Some(format) = PixelFormat::from_fourcc(description.fourcc.repr) else { continue };
+        for size in device.enum_framesizes(description.fourcc).unwrap_or_default() {
+            let sizes = match size.size {
+                FrameSizeEnum::Discrete(d) => vec![(d.width, d.height)],
+                // Of a range only the usual sizes, the largest and the smallest are of interest.
+                FrameSizeEnum::Stepwise(s) => {
+                    let usual = [(640, 480), (800, 600), (1280, 720), (1920, 1080)];
+                    let fits = |(w, h): &(u32, u32)| {
+                        (s.min_width..=s.max_width).contains(w)
+                            && (s.min_height..=s.max_height).contains(h)
+                            && (w - s.min_width).is_multiple_of(s.step_width.max(1))
+                            && (h - s.min_height).is_multiple_of(s.step_height.max(1))
+                    };
+                    let ends = [(s.min_width, s.min_height), (s.max_width, s.max_height)];
+                    usual.into_iter().filter(fits).chain(ends).collect()
+                }
+            };
+            for (width, height) in sizes {
+                let mut fps = 0.0f64;
+                for interval in
+                    device.enum_frameintervals(description.fourcc, width, height).unwrap_or_default()
+                {
+                    let shortest = match interval.interval {
+                        FrameIntervalEnum::Discrete(f) => f,
+                        FrameIntervalEnum::Stepwise(s) => s.min,
+                    };
+                    if shortest.numerator > 0 {
+                        fps = fps.max(f64::from(shortest.denominator) / f64::from(shortest.numerator));
+                    }
+                }
+                // A driver that does not tell its rates is taken for an ordinary camera.
+                modes.push(Mode { format, width, height, fps: if fps > 0.0 { fps } else { 30.0 } });
+            }
+        }
+    }
+    Ok(modes)
+}
+
+/// The controls that matter and that the device has, with their ranges.
+pub fn controls_of(device: &Device) -> Vec<(&'static str, i32, i32)> {
+    CONTROLS
+        .iter()
+        .filter_map(|(name, id)| stream::control_range(device, *id).map(|r| (*name, r.minimum, r.maximum)))
+        .collect()
+}
+
+/// An open camera.
+pub struct Camera {
+    stream: Stream,
+    description: String,
+    mode: Mode,
+    stride: usize,
+    decoder: LumaDecoder,
+    settings: CameraSettings,
+    seen: u64,
+    first: Option<u32>,
+}
+
+impl Camera {
+    /// Opens a device, chooses its mode, sets its controls and starts it.
+    pub fn open(path: &Path, settings: &CameraSettings) -> io::Result<Self> {
+        let device = Device::with_path(path)?;
+        let modes = modes_of(&device)?;
+        let (mode, why) = choose(&modes, settings.wish).ok_or_else(|| {
+            let offered: Vec<String> = modes.iter().map(ToString::to_string).collect();
+            let offered =
+                if offered.is_empty() { "none that glint decodes".into() } else { offered.join(", ") };
+            io::Error::other(format!("no mode of the camera fits; it offers: {offered}"))
+        })?;
+        let code = device
+            .enum_formats()?
+            .into_iter()
+            .map(|d| d.fourcc)
+            .find(|f| PixelFormat::from_fourcc(f.repr) == Some(mode.format))
+            .unwrap_or(v4l::FourCC::new(&mode.format.fourcc()));
+        let set = device.set_format(&v4l::Format::new(mode.width, mode.height, code))?;
+        let format = PixelFormat::from_fourcc(set.fourcc.repr)
+            .ok_or_else(|| io::Error::other(format!("the camera insists on {}", set.fourcc)))?;
+        let mut mode = Mode { format, width: set.width, height: set.height, ..mode };
+        // A camera without S_PARM has one rate, and its frames tell it.
+        let wanted = v4l::video::capture::Parameters::with_fps(mode.fps.round().max(1.0) as u32);
+        if let Ok(set) = device.set_params(&wanted)
+            && set.interval.numerator > 0
+        {
+            mode.fps = f64::from(set.interval.denominator) / f64::from(set.interval.numerator);
+        }
+        set_up_controls(&device, settings);
+        let stride = set.stride as usize;
+        let stream = Stream::start(device)?;
+        Ok(Self {
+            stream,
+            description: format!("{mode} ({why})"),
+            mode,
+            stride,
+            decoder: LumaDecoder::default(),
+            settings: *settings,
+            seen: 0,
+            first: None,
+        })
+    }
+
+    /// The mode in words, and why it was chosen.
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// Waits for the next frame. `seq` counts the camera's frames from 0: a step of more than one means
+    /// that the driver lost some. An error means that the camera is gone or broken: open it anew.
+    pub fn next(&mut self, frame: &mut Frame, timeout: Duration) -> io::Result<Next> {
+        let Self { stream, decoder, mode, stride, first, .. } = self;
+        let got = stream.next(timeout, |bytes, meta| {
+            if meta.error {
+                return Next::Dropped;
+            }
+            let decoded = decoder.decode(
+                mode.format,
+                mode.width as usize,
+                mode.height as usize,
+                if mode.format == PixelFormat::Mjpg { 0 } else { *stride },
+                bytes,
+                &mut frame.luma,
+            );
+            let Ok((width, height)) = decoded else { return Next::Dropped };
+            let first = *first.get_or_insert(meta.sequence);
+            frame.seq = u64::from(meta.sequence.wrapping_sub(first));
+            frame.at_ns = meta.at_ns.unwrap_or_else(monotonic_ns);
+            (frame.width, frame.height) = (width, height);
+            Next::Frame
+        })?;
+        let next = got.unwrap_or(Next::Timeout);
+        if next == Next::Frame {
+            self.seen += 1;
+            if self.seen == SETTLE_FRAMES && self.settings.lock_exposure {
+                lock_exposure(self.stream.device());
+            }
+        }
+        Ok(next)
+    }
+}
+
+/// The kernel's monotonic clock: for drivers that stamp frames with another one.
+fn monotonic_ns() -> i64 {
+    nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)
+        .map_or(0, |t| t.tv_sec() as i64 * 1_000_000_000 + t.tv_nsec() as i64)
+}
+
+/// Keeps the frame rate in low light, and the exposure in step with the lamps.
+fn set_up_controls(device: &Device, settings: &CameraSettings) {
+    let set = |name: &str, value: i32| {
+        let id = control_id(name);
+        if stream::control_range(device, id).is_some()
+            && let Err(error) = stream::set_control(device, id, value)
+        {
+            tracing::warn!("camera control {name}={value}: {error}");
+        }
+    };
+    set("exposure_dynamic_framerate", 0);
+    match settings.power_line_hz {
+        Some(50) => set("power_line_frequency", 1),
+        Some(60) => set("power_line_frequency", 2),
+        _ => {}
+    }
+}
+
+/// Freezes exposure and white balance where they are.
+fn lock_exposure(device: &Device) {
+    // V4L2_EXPOSURE_MANUAL is 1; automatic white balance off is 0.
+    for (name, value) in [("auto_exposure", 1), ("white_balance_automatic", 0)] {
+        let id = control_id(name);
+        if stream::control_range(device, id).is_some()
+            && let Err(error) = stream::set_control(device, id, value)
+        {
+            tracing::warn!("camera control {name}={value}: {error}");
+        }
+    }
+}
+
+/// A capture node and its stable name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// `/dev/video0`.
+    pub path: PathBuf,
+    /// `/dev/v4l/by-id/...`, the same after a reboot; the path itself where udev made none.
+    pub stable: PathBuf,
+    /// What the driver calls it.
+    pub card: String,
+}
+
+/// The nodes of this machine that capture video.
+pub fn nodes() -> Vec<Node> {
+    let mut nodes: Vec<Node> = v4l::context::enum_devices()
+        .into_iter()
+        .filter_map(|n| {
+            let device = Device::with_path(n.path()).ok()?;
+            let capabilities = device.query_caps().ok()?;
+            let captures = capabilities.capabilities.contains(v4l::capability::Flags::VIDEO_CAPTURE);
+            captures.then(|| Node {
+                path: n.path().to_owned(),
+                stable: stable_name(n.path()).unwrap_or_else(|| n.path().to_owned()),
+                card: capabilities.card,
+            })
+        })
+        .collect();
+    nodes.sort_by(|a, b| a.path.cmp(&b.path));
+    nodes
+}
+
+fn stable_name(path: &Path) -> Option<PathBuf> {
+    let target = path.canonicalize().ok()?;
+    let mut links: Vec<PathBuf> =
+        std::fs::read_dir("/dev/v4l/by-id").ok()?.filter_map(|e| Some(e.ok()?.path())).collect();
+    links.sort();
+    links.into_iter().find(|l| l.canonicalize().is_ok_and(|t| t == target))
+}
