@@ -10,8 +10,10 @@ if ! cargo deb --version 2>/dev/null | grep -qx "$version"; then
 fi
 binary=$(cross/build.sh "$target" --locked | tail -1)
 [ -x "$binary" ]
-CARGO_TARGET_DIR=target/arm cargo deb -p glint --no-build --no-strip --target "$target" >&2
-package=$(ls -t target/arm/"$target"/debian/*.deb | head -1)
+# the package must hold what was just built, so cargo-deb builds nothing itself
+package=$(CARGO_TARGET_DIR=target/arm cargo deb -p glint --no-build --target "$target" | tail -1)
 dpkg-deb --info "$package" >&2
 dpkg-deb --contents "$package" >&2
+# what lintian says is shown, not judged: a package of ours needs no manual page
+if command -v lintian >/dev/null; then lintian "$package" >&2 || true; fi
 realpath "$package"

@@ -29,5 +29,7 @@ binary=$(cross/build.sh "$target" --profile arm-test --features demo --locked | 
 file=$(od -An -tx1 -j18 -N2 "$binary" | tr -d ' ') # ELF machine: b700 is AArch64, 2800 is ARM
 case $target-$file in aarch64-*-b700 | armv7-*-2800) ;; *) echo "test.sh: $binary is no program for $target" >&2; exit 1 ;; esac
 # shellcheck disable=SC2086
-$GLINT_EMULATOR "$binary" demo ${GLINT_DEMO_OPTIONS:---seconds 10}
+events=$($GLINT_EMULATOR "$binary" demo ${GLINT_DEMO_OPTIONS:---seconds 10})
+echo "$events"
+grep -q glint.movement.v1 <<<"$events" || { echo "test.sh: the demo ended well but printed no event" >&2; exit 1; }
 echo "==> $target passed"
