@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use glint::event::Kind;
 use glint::pipeline::{Models, Options, Pipeline, Purpose};
 
+use daemon::config::{Config, ConfigError};
 use daemon::media::{Ending, print_line};
 
 #[global_allocator]
@@ -30,6 +31,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Validate a configuration and print the effective one.
+    #[command(after_help = "Example: glintd check --config /etc/glint/glint.toml")]
+    Check(ConfigArgs),
     /// Run the pipeline over a clip and print one event a line.
     #[command(after_help = "Example: ffmpeg -loglevel error -i talk.mp4 -f yuv4mpegpipe - | glintd replay -")]
     Replay(ReplayArgs),
@@ -39,6 +43,13 @@ enum Command {
     /// Measure time, memory and allocations of each stage.
     #[command(after_help = "Example: glintd bench talk.avi --json")]
     Bench(BenchArgs),
+}
+
+#[derive(clap::Args)]
+struct ConfigArgs {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
 }
 
 #[derive(clap::Args)]
@@ -134,6 +145,7 @@ fn main() -> ExitCode {
         .init();
     let Some(command) = cli.command else { return version() };
     let done = match command {
+        Command::Check(args) => check(&args),
         Command::Replay(args) => replay(&args),
         Command::Inspect(args) => inspect(&args),
         Command::Bench(args) => bench(&args),
@@ -141,6 +153,11 @@ fn main() -> ExitCode {
     match done {
         Ok(code) => code,
         Err(error) => {
+            // A configuration error is FILE:LINE:COL: ..., which editors and scripts read.
+            if error.is::<ConfigError>() {
+                eprintln!("{error}");
+                return ExitCode::from(EX_CONFIG);
+            }
             eprintln!("glintd: {error:#}");
             let config =
                 error.is::<glint::model::ModelError>() || error.is::<glint::pipeline::PipelineError>();
@@ -169,6 +186,11 @@ fn ended(ending: Ending) -> anyhow::Result<ExitCode> {
         Ending::Complete => Ok(ExitCode::SUCCESS),
         Ending::Failed(error) => Err(error),
     }
+}
+
+fn check(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
+    print!("{}", Config::load(&args.config)?.to_toml());
+    Ok(ExitCode::SUCCESS)
 }
 
 fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
