@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use glint::event::Kind;
 use glint::pipeline::{Models, Options, Pipeline, Purpose};
 
+use daemon::config::{Config, ConfigError};
 use daemon::media::{Ending, print_line};
 
 #[global_allocator]
@@ -30,15 +31,28 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Validate a configuration and print the effective one.
+    #[command(after_help = "Example: glintd check --config /etc/glint/glint.toml")]
+    Check(ConfigArgs),
     /// Run the pipeline over a clip and print one event a line.
     #[command(after_help = "Example: ffmpeg -loglevel error -i talk.mp4 -f yuv4mpegpipe - | glintd replay -")]
     Replay(ReplayArgs),
     /// Write a row of measurements per frame of a clip, and a plot.
     #[command(after_help = "Example: glintd inspect talk.avi --csv talk.csv --plot talk.png")]
     Inspect(InspectArgs),
+    /// List the cameras, their modes and the one that glint would choose; --watch helps to aim one.
+    #[command(after_help = "Example: glintd cameras --watch /dev/video0")]
+    Cameras(CamerasArgs),
     /// Measure time, memory and allocations of each stage.
     #[command(after_help = "Example: glintd bench talk.avi --json")]
     Bench(BenchArgs),
+}
+
+#[derive(clap::Args)]
+struct ConfigArgs {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
 }
 
 #[derive(clap::Args)]
@@ -72,6 +86,19 @@ struct InspectArgs {
     /// A picture of the AU traces with the events shaded.
     #[arg(long)]
     plot: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+struct CamerasArgs {
+    /// The camera to watch; the first one without it.
+    #[arg(requires = "watch")]
+    path: Option<PathBuf>,
+    /// Print, live, what aiming needs.
+    #[arg(long)]
+    watch: bool,
+    /// JSON on stdout.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(clap::Args)]
@@ -134,13 +161,20 @@ fn main() -> ExitCode {
         .init();
     let Some(command) = cli.command else { return version() };
     let done = match command {
+        Command::Check(args) => check(&args),
         Command::Replay(args) => replay(&args),
         Command::Inspect(args) => inspect(&args),
+        Command::Cameras(args) => cameras(args),
         Command::Bench(args) => bench(&args),
     };
     match done {
         Ok(code) => code,
         Err(error) => {
+            // A configuration error is FILE:LINE:COL: ..., which editors and scripts read.
+            if error.is::<ConfigError>() {
+                eprintln!("{error}");
+                return ExitCode::from(EX_CONFIG);
+            }
             eprintln!("glintd: {error:#}");
             let config =
                 error.is::<glint::model::ModelError>() || error.is::<glint::pipeline::PipelineError>();
@@ -171,6 +205,11 @@ fn ended(ending: Ending) -> anyhow::Result<ExitCode> {
     }
 }
 
+fn check(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
+    print!("{}", Config::load(&args.config)?.to_toml());
+    Ok(ExitCode::SUCCESS)
+}
+
 fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let options = Options {
         purpose: args.purpose.map(Into::into),
@@ -188,6 +227,14 @@ fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     let options = Options { kinds: vec![Kind::Micro, Kind::Macro, Kind::Blink], ..Options::default() };
     let mut pipeline = Pipeline::new(options, &Models::embedded()?)?;
     ended(daemon::inspect::run(&args.clip, args.fps, &args.csv, args.plot.as_deref(), &mut pipeline)?)
+}
+
+fn cameras(args: CamerasArgs) -> anyhow::Result<ExitCode> {
+    if args.watch {
+        daemon::cameras::watch(args.path, &Models::embedded()?, args.json)
+    } else {
+        daemon::cameras::list(args.json)
+    }
 }
 
 fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {

@@ -1,0 +1,490 @@
+//! The configuration: TOML into a validated [`Config`].
+//!
+//! Every key has a default, so an empty file is a valid configuration. Unknown keys are refused.
+//! `systemd/glint.toml` lists every key with its default; a test compares the two.
+
+mod load;
+
+use std::path::PathBuf;
+
+use glint::event::Kind;
+use glint::pipeline::Purpose;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use load::ConfigError;
+
+/// The commented default configuration that is installed with the unit.
+#[cfg(test)]
+pub(crate) const DEFAULT_TOML: &str = include_str!("../../../systemd/glint.toml");
+
+/// Everything a site may set.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// Who is publishing.
+    pub(crate) device: Device,
+    /// Where frames come from.
+    pub(crate) source: Source,
+    /// How the camera is used.
+    pub(crate) camera: Camera,
+    /// Finding and following faces.
+    pub(crate) face: Face,
+    /// What counts as a movement.
+    pub(crate) gate: Gate,
+    /// The model files.
+    pub(crate) model: Model,
+    /// The broker.
+    pub(crate) mqtt: Mqtt,
+    /// Events that the broker has not acknowledged yet.
+    pub(crate) outbox: Outbox,
+    /// What the device is used for.
+    pub(crate) deployment: Deployment,
+    /// Reports about the device itself.
+    pub(crate) health: Health,
+}
+
+/// Table `device`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Device {
+    /// Name in topics and in `source` of events; letters, digits, `-` and `_`. Default "glint".
+    pub(crate) id: String,
+}
+
+impl Default for Device {
+    fn default() -> Self {
+        Self { id: "glint".into() }
+    }
+}
+
+/// Kind of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SourceKind {
+    /// A camera of the kernel.
+    #[default]
+    V4l2,
+    /// A file or folder, played once at its own rate.
+    Clip,
+    /// The built-in synthetic subject.
+    Synthetic,
+}
+
+/// Table `source`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Source {
+    /// v4l2, clip or synthetic. Default "v4l2".
+    pub(crate) kind: SourceKind,
+    /// Device node (better a stable name under /dev/v4l/by-id) or clip. Default: the first camera.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) path: Option<PathBuf>,
+}
+
+/// Pixel format of a camera.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+#[allow(missing_docs)]
+pub(crate) enum Format {
+    Grey,
+    Yuyv,
+    Uyvy,
+    Nv12,
+    Mjpg,
+}
+
+/// Table `camera`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Camera {
+    /// GREY, YUYV, UYVY, NV12 or MJPG. Default: the best the camera has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) format: Option<Format>,
+    /// `[width, height]` in pixels. Default: the best the camera has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) size: Option<[usize; 2]>,
+    /// Frames per second. Default: the highest the camera has; of a clip, what its header says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) fps: Option<f64>,
+    /// Degrees clockwise to turn the image: 0, 90, 180, 270. Default 0.
+    pub(crate) rotate: u16,
+    /// Whether the image is mirrored, so that left and right of the subject are swapped. Default false.
+    pub(crate) mirror: bool,
+    /// Mains frequency, against the flicker of lamps: 50 or 60. Default 50.
+    pub(crate) power_line_hz: u8,
+    /// Whether exposure, gain and white balance are locked once they have settled. Default false.
+    pub(crate) lock_exposure: bool,
+}
+
+impl Default for Camera {
+    fn default() -> Self {
+        Self {
+            format: None,
+            size: None,
+            fps: None,
+            rotate: 0,
+            mirror: false,
+            power_line_hz: 50,
+            lock_exposure: false,
+        }
+    }
+}
+
+/// Table `face`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Face {
+    /// Detector network `NAME.onnx` with its `NAME.toml` beside it. Default: the built-in one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) detector: Option<PathBuf>,
+    /// SHA-256 of that file, 64 hexadecimal digits; needed with `face.detector`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) detector_sha256: Option<String>,
+    /// Faces to follow at once, 1 to 8. Default 1.
+    pub(crate) max_tracks: usize,
+}
+
+impl Default for Face {
+    fn default() -> Self {
+        Self { detector: None, detector_sha256: None, max_tracks: 1 }
+    }
+}
+
+/// Table `gate`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Gate {
+    /// File of AU thresholds as `glint-pretrain threshold` writes it. Default: those of the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) thresholds: Option<PathBuf>,
+    /// Kinds to publish: micro, macro, blink. Default `["micro"]`.
+    pub(crate) kinds: Vec<Kind>,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self { thresholds: None, kinds: vec![Kind::Micro] }
+    }
+}
+
+/// Table `model`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Model {
+    /// Folder of model files, as `glint-pretrain ship` writes it. Default: the built-in models.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) path: Option<PathBuf>,
+}
+
+/// Version of MQTT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Protocol {
+    /// "3.1.1"
+    #[default]
+    V311,
+    /// 5
+    V5,
+}
+
+impl Serialize for Protocol {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::V311 => serializer.serialize_str("3.1.1"),
+            Self::V5 => serializer.serialize_str("5"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Protocol {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // 5 is what people write without quotes.
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Word {
+            Number(i64),
+            Text(String),
+        }
+        match Word::deserialize(deserializer) {
+            Ok(Word::Number(5)) => Ok(Self::V5),
+            Ok(Word::Text(t)) if t == "5" => Ok(Self::V5),
+            Ok(Word::Text(t)) if t == "3.1.1" => Ok(Self::V311),
+            _ => Err(serde::de::Error::custom("unknown protocol, expected one of `3.1.1`, `5`")),
+        }
+    }
+}
+
+/// Table `mqtt`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Mqtt {
+    /// `mqtt://HOST[:1883]`, or `mqtts://HOST[:8883]` for TLS. Default "mqtt://localhost:1883".
+    pub(crate) url: String,
+    /// First levels of every topic. Default "glint".
+    pub(crate) prefix: String,
+    /// Client id, stable, so that the broker knows its session. Default `glint-<device.id>`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) client_id: Option<String>,
+    /// "3.1.1" or "5". Default "3.1.1".
+    pub(crate) protocol: Protocol,
+    /// User name. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) username: Option<String>,
+    /// File that holds the password. Default: `mqtt-password` in `$CREDENTIALS_DIRECTORY`, if it is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// PEM file of the authorities that are trusted. Default: those of the system.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ca: Option<PathBuf>,
+    /// PEM file of the client certificate. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cert: Option<PathBuf>,
+    /// PEM file of the client certificate's key. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<PathBuf>,
+    /// Whether the device announces itself to Home Assistant. Default false.
+    pub(crate) discovery: bool,
+}
+
+impl Default for Mqtt {
+    fn default() -> Self {
+        Self {
+            url: "mqtt://localhost:1883".into(),
+            prefix: "glint".into(),
+            client_id: None,
+            protocol: Protocol::default(),
+            username: None,
+            password_file: None,
+            ca: None,
+            cert: None,
+            key: None,
+            discovery: false,
+        }
+    }
+}
+
+/// Table `outbox`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Outbox {
+    /// The file. Default "/var/lib/glint/outbox.redb".
+    pub(crate) path: PathBuf,
+    /// Older events are dropped, and counted, in seconds. Default 86400.
+    pub(crate) max_age_s: u64,
+    /// The oldest events are dropped, and counted, above so many bytes of JSON. Default 16777216.
+    pub(crate) max_bytes: u64,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self { path: "/var/lib/glint/outbox.redb".into(), max_age_s: 86_400, max_bytes: 16 << 20 }
+    }
+}
+
+/// Why a workplace or a school may use class words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Basis {
+    /// A medical reason.
+    Medical,
+    /// A safety reason.
+    Safety,
+}
+
+/// Table `deployment`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Deployment {
+    /// research, clinical, accessibility, demonstration, workplace, education. Default: none, and no
+    /// class words in events.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) purpose: Option<Purpose>,
+    /// medical or safety; needed by the purposes workplace and education. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) basis: Option<Basis>,
+}
+
+/// Table `health`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Health {
+    /// Seconds between two reports, 1 to 3600. Default 30.
+    pub(crate) interval_s: u64,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self { interval_s: 30 }
+    }
+}
+
+/// What is wrong with one key of a configuration that parses.
+pub(crate) struct Problem {
+    /// The key with its table.
+    pub(crate) key: &'static str,
+    /// Why.
+    pub(crate) reason: String,
+    /// What would be right.
+    pub(crate) allowed: &'static str,
+}
+
+/// Where the broker is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Broker {
+    /// Name or address.
+    pub(crate) host: String,
+    /// Port.
+    pub(crate) port: u16,
+    /// Whether the connection is encrypted.
+    pub(crate) tls: bool,
+}
+
+const URLS: &str = "mqtt://HOST[:PORT] or mqtts://HOST[:PORT]";
+
+impl Mqtt {
+    /// The parts of `mqtt.url`, or what is wrong with it.
+    pub(crate) fn broker(&self) -> Result<Broker, String> {
+        let (scheme, rest) = self.url.split_once("://").ok_or("no scheme")?;
+        let (tls, default_port) = match scheme {
+            "mqtt" => (false, 1883),
+            "mqtts" => (true, 8883),
+            _ => return Err(format!("unknown scheme {scheme:?}")),
+        };
+        if rest.contains('@') {
+            return Err("a user or password in the address; use mqtt.username and mqtt.password_file".into());
+        }
+        let rest = rest.trim_end_matches('/');
+        // An IPv6 address stands in brackets, since it has colons of its own.
+        let (host, port) = match rest.strip_prefix('[').and_then(|r| r.split_once(']')) {
+            Some((host, tail)) => (host, tail.strip_prefix(':')),
+            None => rest.rsplit_once(':').map_or((rest, None), |(host, port)| (host, Some(port))),
+        };
+        let port = match port {
+            None => default_port,
+            Some(text) => text.parse().ok().filter(|p| *p > 0).ok_or_else(|| format!("port {text:?}"))?,
+        };
+        if host.is_empty() || host.contains('/') {
+            return Err("no host".into());
+        }
+        Ok(Broker { host: host.into(), port, tls })
+    }
+}
+
+impl Config {
+    /// The rules that types cannot express.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        let mut found = Vec::new();
+        let mut check = |ok: bool, key, reason: String, allowed| {
+            if !ok {
+                found.push(Problem { key, reason, allowed });
+            }
+        };
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        let id = &self.device.id;
+        check(
+            (1..=64).contains(&id.len()) && id.chars().all(word),
+            "device.id",
+            format!("{id:?}"),
+            "1 to 64 letters, digits, - and _",
+        );
+        check(
+            self.source.kind != SourceKind::Clip || self.source.path.is_some(),
+            "source.path",
+            "missing".into(),
+            "the path of a clip, with source.kind = \"clip\"",
+        );
+        if let Some([w, h]) = self.camera.size {
+            let side = 16..=glint::frame::MAX_SIDE;
+            check(
+                side.contains(&w) && side.contains(&h),
+                "camera.size",
+                format!("[{w}, {h}]"),
+                "each side 16 to 4096",
+            );
+        }
+        if let Some(fps) = self.camera.fps {
+            check((1.0..=1000.0).contains(&fps), "camera.fps", fps.to_string(), "1 to 1000");
+        }
+        let rotate = self.camera.rotate;
+        check([0, 90, 180, 270].contains(&rotate), "camera.rotate", rotate.to_string(), "0, 90, 180, 270");
+        let hz = self.camera.power_line_hz;
+        check([50, 60].contains(&hz), "camera.power_line_hz", hz.to_string(), "50, 60");
+        let tracks = self.face.max_tracks;
+        check((1..=8).contains(&tracks), "face.max_tracks", tracks.to_string(), "1 to 8");
+        let digits = |s: &String| s.len() == 64 && s.bytes().all(|b| b.is_ascii_hexdigit());
+        check(
+            self.face.detector.is_none() || self.face.detector_sha256.is_some(),
+            "face.detector",
+            "given without face.detector_sha256".into(),
+            "both or none",
+        );
+        check(
+            self.face.detector_sha256.as_ref().is_none_or(digits),
+            "face.detector_sha256",
+            "not a digest".into(),
+            "64 hexadecimal digits",
+        );
+        check(!self.gate.kinds.is_empty(), "gate.kinds", "empty".into(), "some of micro, macro, blink");
+        if let Err(reason) = self.mqtt.broker() {
+            check(false, "mqtt.url", reason, URLS);
+        }
+        let prefix = &self.mqtt.prefix;
+        check(
+            !prefix.is_empty()
+                && prefix.len() <= 256
+                && prefix.split('/').all(|level| !level.is_empty())
+                && !prefix.contains(['+', '#', '\0', '$']),
+            "mqtt.prefix",
+            format!("{prefix:?}"),
+            "levels divided by /, none empty, without + # $",
+        );
+        check(
+            self.mqtt.client_id.as_ref().is_none_or(|c| (1..=128).contains(&c.len()) && !c.contains('\0')),
+            "mqtt.client_id",
+            "length".into(),
+            "1 to 128 bytes",
+        );
+        check(
+            self.mqtt.cert.is_some() == self.mqtt.key.is_some(),
+            if self.mqtt.cert.is_some() { "mqtt.cert" } else { "mqtt.key" },
+            "one of mqtt.cert and mqtt.key is missing".into(),
+            "both or none",
+        );
+        check(
+            self.mqtt.password_file.is_none() || self.mqtt.username.is_some(),
+            "mqtt.password_file",
+            "given without mqtt.username".into(),
+            "both, or none",
+        );
+        let age = self.outbox.max_age_s;
+        check((1..=31_536_000).contains(&age), "outbox.max_age_s", age.to_string(), "1 to 31536000");
+        let bytes = self.outbox.max_bytes;
+        check(
+            (65_536..=1 << 30).contains(&bytes),
+            "outbox.max_bytes",
+            bytes.to_string(),
+            "65536 to 1073741824",
+        );
+        let restricted = matches!(self.deployment.purpose, Some(Purpose::Workplace | Purpose::Education));
+        check(
+            !restricted || self.deployment.basis.is_some(),
+            "deployment.purpose",
+            "workplace and education need deployment.basis".into(),
+            "research, clinical, accessibility, demonstration; workplace and education with \
+             deployment.basis = \"medical\" or \"safety\"",
+        );
+        let interval = self.health.interval_s;
+        check((1..=3600).contains(&interval), "health.interval_s", interval.to_string(), "1 to 3600");
+        found
+    }
+
+    /// The client id in use.
+    pub(crate) fn client_id(&self) -> String {
+        self.mqtt.client_id.clone().unwrap_or_else(|| format!("glint-{}", self.device.id))
+    }
+
+    /// The effective configuration as TOML.
+    pub(crate) fn to_toml(&self) -> String {
+        // Strings, numbers and lists of them: there is nothing that TOML could not hold.
+        toml::to_string(self).unwrap_or_default()
+    }
+}
