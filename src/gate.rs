@@ -43,12 +43,11 @@ impl Spec for AuSpec {
     }
 }
 
-/// Minimum recognisable intensity of each AU, on the scale 0 to 5.
+/// Minimum recognisable intensity of each AU, on the scale 0 to 5, by the keys `au01` ... `au45`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(transparent)]
 pub struct Thresholds {
-    /// By AU, in the order of [`AUS`]: keys `au01` ... `au45`.
-    #[serde(flatten)]
+    /// Key (see [`au_key`]) to intensity.
     pub by_au: std::collections::BTreeMap<String, f32>,
 }
 
