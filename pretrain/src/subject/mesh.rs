@@ -136,13 +136,15 @@ impl Mesh {
             let share = 1.0 - (k + 1) as f32 / RINGS.len() as f32;
             for (n, i) in OVAL.into_iter().enumerate() {
                 let rest = 0.5 * (1.0 - distance);
+                let seen = around[MESH_LANDMARKS + k * OVAL.len() + n];
                 vertices.push(Vertex {
                     place: vec![(i, distance), (168, rest), (4, rest)],
                     offset: Point::default(),
                     // The head around the face follows it, fading out.
                     units: vec![(i, share)],
                     modes: vec![(i, share)],
-                    source: around[MESH_LANDMARKS + k * OVAL.len() + n],
+                    // Below the face's texture lies the inside of the mouth, in reductions a little higher.
+                    source: Point::new(seen.x, seen.y.min(TEXTURE_HEIGHT as f32 - 9.0)),
                     depth: depth[i] - behind,
                     alpha,
                     gaze: 0.0,

@@ -56,7 +56,9 @@ pub fn displacements(head: &Head, mesh: &[Point]) -> Result<(Vec<Vec<f32>>, Vec<
     };
     let eyes = [36, 39, 42, 45].map(|k| head.vertices[usize::from(head.landmarks[k])][2]);
     let level = 0.25 * eyes.iter().sum::<f32>();
-    let depth = near.iter().map(|close| mean_of(close, &|i| scale * (head.vertices[i][2] - level))).collect();
+    let depth: Vec<f32> =
+        near.iter().map(|close| mean_of(close, &|i| scale * (head.vertices[i][2] - level))).collect();
+    let depth = smooth(&depth, mesh);
     let units = UNITS.iter().map(|&unit| {
         let moves = head.displacement(unit)?;
         let vector = |i: usize| Point::new(scale * moves[i][0], -scale * moves[i][1]);
@@ -98,6 +100,20 @@ pub fn displacements(head: &Head, mesh: &[Point]) -> Result<(Vec<Vec<f32>>, Vec<
         Ok(out.iter().flat_map(|p| [p.x, p.y]).collect())
     });
     Ok((units.collect::<Result<_>>()?, depth))
+}
+
+/// Depth averaged over the neighbourhood: at the ears the head drops away so steeply that triangles
+/// would fold when it turns.
+fn smooth(depth: &[f32], mesh: &[Point]) -> Vec<f32> {
+    mesh.iter()
+        .map(|p| {
+            let (sum, total) = mesh.iter().zip(depth).fold((0.0, 0.0), |(sum, total), (q, z)| {
+                let w = (-0.5 * (p.distance(*q) / 7.0).powi(2)).exp();
+                (sum + w * z, total + w)
+            });
+            sum / total
+        })
+        .collect()
 }
 
 /// Both inner contours move as their mean.
