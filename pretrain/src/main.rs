@@ -18,6 +18,7 @@ enum Command {
     Au(commands::au::Args),
     Detector(commands::detector::Args),
     Landmarks(commands::landmarks::Args),
+    Preview(commands::preview::Args),
     Student(commands::student::Args),
     Subject(commands::subject::Args),
 }
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Command::Au(args) => commands::au::run(&args),
         Command::Detector(args) => commands::detector::run(&args),
         Command::Landmarks(args) => commands::landmarks::run(&args),
+        Command::Preview(args) => commands::preview::run(&args),
         Command::Student(args) => commands::student::run(&args),
         Command::Subject(args) => commands::subject::run(&args),
     };

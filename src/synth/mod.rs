@@ -12,14 +12,23 @@
 //! ```
 
 mod camera;
+mod crop;
 mod pack;
+mod raster;
 mod render;
 mod script;
+#[cfg(test)]
+mod tests;
 
 pub use camera::Camera;
-pub use pack::{MESH_LANDMARKS, Pack, PackArrays, Subject, SubjectSpec, TEXTURE_HEIGHT, TEXTURE_WIDTH};
-pub use render::{Scene, Truth, displacement, render_crop};
-pub use script::{Action, HeadMotion, Lighting, Script};
+pub use crop::{displacement, render_crop};
+pub use pack::{
+    ATLAS_HEIGHT, MESH_LANDMARKS, MOUTH_COLUMNS, MOUTH_LINE, MOUTH_ROWS, Pack, PackArrays, Subject,
+    SubjectSpec, TEXTURE_HEIGHT, TEXTURE_WIDTH,
+};
+pub use raster::Pose;
+pub use render::{Scene, Truth};
+pub use script::{Action, Gaze, HeadMotion, Lighting, Profile, Script, Speech};
 
 /// What can be wrong with a script or a pack.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +38,14 @@ pub enum SynthError {
     Script {
         /// Index of the action in the script.
         index: usize,
+        /// What is wrong, and what is allowed.
+        reason: String,
+    },
+    /// A part of the script other than the actions is out of range.
+    #[error("{part}: {reason}")]
+    Part {
+        /// Which part.
+        part: &'static str,
         /// What is wrong, and what is allowed.
         reason: String,
     },

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::SynthError;
 use super::camera::SplitMix;
-use crate::au::UNIT_COUNT;
+use crate::au::{Side, UNIT_COUNT, unit_indices};
 use crate::geometry::Point;
 use crate::model::{Checked, FileSpec, Spec};
 
@@ -17,11 +17,19 @@ use crate::model::{Checked, FileSpec, Spec};
 pub const TEXTURE_WIDTH: usize = 208;
 /// Rows of the texture.
 pub const TEXTURE_HEIGHT: usize = 256;
+/// Rows of the texture with the inside of the mouth below the face.
+pub const ATLAS_HEIGHT: usize = TEXTURE_HEIGHT + MOUTH_ROWS;
+/// Rows of the picture of the inside of the mouth; it is as wide as [`MOUTH_COLUMNS`].
+pub const MOUTH_ROWS: usize = 56;
+/// Columns of the picture of the inside of the mouth.
+pub const MOUTH_COLUMNS: usize = 80;
+/// Row of that picture at which closed lips meet.
+pub const MOUTH_LINE: f32 = 14.0;
 /// Vertices of the mesh that are MediaPipe's landmarks; those after them surround the face.
 pub const MESH_LANDMARKS: usize = 478;
 
 /// First bytes of the file.
-const MAGIC: &[u8; 4] = b"GSP1";
+const MAGIC: &[u8; 4] = b"GSP2";
 
 /// Specification of the subject pack.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,15 +52,22 @@ impl Spec for SubjectSpec {
 /// The arrays of a pack.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PackArrays {
-    /// Mean shape in texture pixels: x, y of every vertex.
+    /// Mean shape in texture pixels: x, y of every vertex. The mouth is closed.
     pub shape: Vec<f32>,
+    /// Where every vertex finds its texture: x, y.
+    pub source: Vec<f32>,
+    /// Depth of every vertex in texture pixels: greater is nearer to the camera, 0 at the eyes.
+    pub depth: Vec<f32>,
+    /// Opacity of every vertex: 1 on the head, 0 at the rim.
+    pub alpha: Vec<f32>,
+    /// How far every vertex follows the gaze, 0 to 1.
+    pub gaze: Vec<f32>,
     /// Shape modes, each like `shape`, one standard deviation long.
     pub shape_modes: Vec<Vec<f32>>,
     /// Displacement of every vertex by each unit at full intensity, in texture pixels.
     pub units: Vec<Vec<f32>>,
-    /// Opacity of every vertex: 1 on the head, 0 at the rim.
-    pub alpha: Vec<f32>,
-    /// Triangles, as indices of vertices.
+    /// Triangles as indices of vertices, in the order in which they are drawn: what lies behind lids
+    /// and lips comes first.
     pub triangles: Vec<[u16; 3]>,
     /// Mean texture, gray 0 to 255.
     pub texture: Vec<f32>,
@@ -81,10 +96,11 @@ impl PackArrays {
                 raw.extend(((v * SHAPE_STEPS).round() as i16).to_le_bytes());
             }
         };
-        put_shape(&self.shape);
+        [&self.shape, &self.source, &self.depth, &self.alpha, &self.gaze]
+            .into_iter()
+            .for_each(|m| put_shape(m));
         self.shape_modes.iter().for_each(|m| put_shape(m));
         self.units.iter().for_each(|m| put_shape(m));
-        put_shape(&self.alpha);
         for t in self.triangles.iter().flatten() {
             raw.extend(t.to_le_bytes());
         }
@@ -131,7 +147,7 @@ impl PackArrays {
         {
             return Err(fail("header is out of range"));
         }
-        let shapes = h.vertices * 2 * (1 + h.shape_modes + UNIT_COUNT) + h.vertices;
+        let shapes = h.vertices * 2 * (2 + h.shape_modes + UNIT_COUNT) + 3 * h.vertices;
         let size = 2 * shapes + 6 * h.triangles + pixels * (1 + h.texture_modes);
         let mut raw = Vec::with_capacity(size);
         flate2::read::DeflateDecoder::new(&bytes[8 + length..])
@@ -150,10 +166,10 @@ impl PackArrays {
             b.chunks_exact(2).map(|c| f32::from(i16::from_le_bytes([c[0], c[1]])) / SHAPE_STEPS).collect()
         };
         let span = 4 * h.vertices;
-        let shape = words(take(span));
+        let (shape, source) = (words(take(span)), words(take(span)));
+        let [depth, alpha, gaze] = [0; 3].map(|_| words(take(2 * h.vertices)));
         let shape_modes = (0..h.shape_modes).map(|_| words(take(span))).collect();
         let units = (0..UNIT_COUNT).map(|_| words(take(span))).collect();
-        let alpha = words(take(2 * h.vertices));
         let triangles: Vec<[u16; 3]> = take(6 * h.triangles)
             .chunks_exact(6)
             .map(|c| [0, 2, 4].map(|i| u16::from_le_bytes([c[i], c[i + 1]])))
@@ -167,7 +183,7 @@ impl PackArrays {
             .iter()
             .map(|scale| take(pixels).iter().map(|&v| f32::from(v as i8) * scale).collect())
             .collect();
-        Ok(Self { shape, shape_modes, units, alpha, triangles, texture, texture_modes })
+        Ok(Self { shape, source, depth, alpha, gaze, shape_modes, units, triangles, texture, texture_modes })
     }
 }
 
@@ -197,48 +213,120 @@ impl Pack {
 pub struct Subject {
     /// Neutral shape in texture pixels.
     pub(super) shape: Vec<Point>,
-    /// Where each vertex finds its texture: the pack's mean shape.
     pub(super) source: Vec<Point>,
-    pub(super) units: Vec<Vec<Point>>,
+    pub(super) depth: Vec<f32>,
     pub(super) alpha: Vec<f32>,
+    pub(super) gaze: Vec<f32>,
+    pub(super) units: Vec<Vec<Point>>,
     pub(super) triangles: Vec<[u16; 3]>,
-    pub(super) texture: Vec<f32>,
+    /// The texture, and its reductions by 2, 4...
+    pub(super) levels: Vec<Level>,
+}
+
+/// One resolution of the texture.
+#[derive(Debug, Clone)]
+pub(super) struct Level {
+    pub(super) width: usize,
+    pub(super) height: usize,
+    pub(super) data: Vec<f32>,
+}
+
+impl Level {
+    /// Reductions of the texture: faces down to an eighth of its size do not alias.
+    const COUNT: usize = 4;
+
+    fn halve(&self) -> Self {
+        let (width, height) = (self.width / 2, self.height / 2);
+        let mut data = Vec::with_capacity(width * height);
+        for y in 0..height {
+            for x in 0..width {
+                let at = 2 * y * self.width + 2 * x;
+                let sum = self.data[at]
+                    + self.data[at + 1]
+                    + self.data[at + self.width]
+                    + self.data[at + self.width + 1];
+                data.push(0.25 * sum);
+            }
+        }
+        Self { width, height, data }
+    }
 }
 
 fn points(values: &[f32]) -> Vec<Point> {
     values.chunks_exact(2).map(|p| Point::new(p[0], p[1])).collect()
 }
 
+/// Upper and lower lid in the middle of each eye: the subject's left eye, then the right one.
+const LIDS: [(Side, [usize; 2]); 2] = [(Side::Left, [386, 374]), (Side::Right, [159, 145])];
+
 impl Subject {
     /// A person drawn with `seed`. The weights of the modes are normal with 0.8 standard deviations:
     /// variety without caricature. Fine skin texture, which the modes are too few to hold, is added
     /// as noise that moves with the skin.
-    pub fn random(pack: Pack, seed: u64) -> Self {
-        let PackArrays { shape, shape_modes, units, alpha, triangles, texture, texture_modes } = pack.arrays;
+    pub fn random(pack: impl std::borrow::Borrow<Pack>, seed: u64) -> Self {
+        let pack = &pack.borrow().arrays;
         let mut rng = SplitMix(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x7375_626a);
-        let source = points(&shape);
-        let mut own = shape;
-        for mode in &shape_modes {
+        let mut own = pack.shape.clone();
+        for mode in &pack.shape_modes {
             let weight = 0.8 * rng.normal();
             own.iter_mut().zip(mode).for_each(|(s, m)| *s += weight * m);
         }
-        let mut skin = texture;
-        for mode in &texture_modes {
+        let mut skin = pack.texture.clone();
+        for mode in &pack.texture_modes {
             let weight = 0.8 * rng.normal();
             skin.iter_mut().zip(mode).for_each(|(s, m)| *s += weight * m);
         }
         let brightness = 0.75 + 0.4 * rng.uniform();
         add_skin_texture(&mut skin, &mut rng);
+        paint_mouth(&mut skin, &mut rng);
         for v in &mut skin {
             *v = (*v * brightness).clamp(4.0, 250.0);
         }
+        let mut levels = vec![Level { width: TEXTURE_WIDTH, height: ATLAS_HEIGHT, data: skin }];
+        while levels.len() < Level::COUNT {
+            levels.push(levels[levels.len() - 1].halve());
+        }
+        let shape = points(&own);
+        let mut units: Vec<Vec<Point>> = pack.units.iter().map(|u| points(u)).collect();
+        // A wider eye has a longer way to close.
+        let gap = |y: &dyn Fn(usize) -> f32, [upper, lower]: [usize; 2]| y(lower) - y(upper);
+        for (side, lids) in LIDS {
+            let mean = gap(&|i| pack.shape[2 * i + 1], lids);
+            let ratio = (gap(&|i| shape[i].y, lids) / mean).clamp(0.3, 3.0);
+            for unit in unit_indices(45, side) {
+                units[unit].iter_mut().for_each(|d| *d = Point::new(d.x * ratio, d.y * ratio));
+            }
+        }
         Self {
-            shape: points(&own),
-            source,
-            units: units.iter().map(|u| points(u)).collect(),
-            alpha,
-            triangles,
-            texture: skin,
+            shape,
+            source: points(&pack.source),
+            depth: pack.depth.clone(),
+            alpha: pack.alpha.clone(),
+            gaze: pack.gaze.clone(),
+            units,
+            triangles: pack.triangles.clone(),
+            levels,
+        }
+    }
+}
+
+/// Appends the inside of the mouth: a dark hollow, the upper teeth, a hint of the tongue.
+fn paint_mouth(skin: &mut Vec<f32>, rng: &mut SplitMix) {
+    // Teeth are about as bright as the skin around the mouth, under whatever light that is.
+    let around = (150..190).flat_map(|y| (84..124).map(move |x| y * TEXTURE_WIDTH + x));
+    let teeth = (0.8 + 0.3 * rng.uniform()) * around.map(|i| skin[i]).sum::<f32>() / (40.0 * 40.0);
+    let edge = MOUTH_LINE + 0.5 + 2.0 * rng.uniform();
+    let smooth = |x: f32| (x.clamp(0.0, 1.0) * std::f32::consts::PI).cos().mul_add(-0.5, 0.5);
+    for y in 0..MOUTH_ROWS {
+        for x in 0..TEXTURE_WIDTH {
+            let (fx, fy) = (x as f32 - 0.5 * (MOUTH_COLUMNS - 1) as f32, y as f32);
+            let from_middle = fx.abs() / (0.5 * MOUTH_COLUMNS as f32);
+            let seam = 0.86 + 0.14 * smooth(((fx / 6.5 - (fx / 6.5).round()).abs() * 6.5) / 0.9);
+            let arch = edge + 2.5 * from_middle * from_middle;
+            let tooth = smooth((arch - fy) / 2.0 + 0.5) * smooth((0.75 - from_middle) / 0.35) * seam;
+            let tongue = 26.0 * smooth((fy - 26.0) / 14.0) * smooth((0.8 - from_middle) / 0.5);
+            let hollow = 24.0 + tongue;
+            skin.push(hollow + tooth * (teeth - hollow));
         }
     }
 }

@@ -1,12 +1,25 @@
-//! What a face does: actions of AUs, head motion, light.
+//! What a face does: actions of AUs, head motion, gaze, speech, light.
 
 use serde::{Deserialize, Serialize};
 
 use super::SynthError;
+use super::camera::SplitMix;
 use crate::au::{AUS, Side, UNIT_COUNT, au_index, unit_indices};
 use crate::geometry::{Point, Similarity};
 
-/// One movement of one AU: zero at onset and offset, full at the apex, raised cosine in between.
+/// How a movement goes from onset over apex to offset. Every profile leaves zero and reaches its
+/// maximum with zero speed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// A raised cosine up to the apex and another one down.
+    #[default]
+    Cosine,
+    /// Up as a raised cosine, held for half the time that is left, down as a raised cosine.
+    Hold,
+}
+
+/// One movement of one AU: exactly zero until the onset and from the offset on, greatest at the apex.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Action {
@@ -22,26 +35,64 @@ pub struct Action {
     pub apex_ns: i64,
     /// First instant without movement.
     pub offset_ns: i64,
+    /// Course in between.
+    #[serde(default)]
+    pub profile: Profile,
 }
 
 impl Action {
     /// A movement of both sides of 300 ms: the rise takes 120 ms (Yan et al. 2013: typical).
     pub fn micro(au: u8, intensity: f32, onset_ns: i64) -> Self {
         let (apex_ns, offset_ns) = (onset_ns + 120_000_000, onset_ns + 300_000_000);
-        Self { au, side: Side::Both, intensity, onset_ns, apex_ns, offset_ns }
+        Self { au, side: Side::Both, intensity, onset_ns, apex_ns, offset_ns, profile: Profile::Cosine }
+    }
+
+    /// A blink of 260 ms; the lids close faster than they open.
+    pub fn blink(onset_ns: i64) -> Self {
+        let (apex_ns, offset_ns) = (onset_ns + 90_000_000, onset_ns + 260_000_000);
+        Self { apex_ns, offset_ns, ..Self::micro(45, 1.0, onset_ns) }
     }
 
     /// Fraction of the full shape at a time.
     pub fn at(&self, at_ns: i64) -> f32 {
+        let hold_ns = match self.profile {
+            Profile::Cosine => 0,
+            Profile::Hold => (self.offset_ns - self.apex_ns) / 2,
+        };
+        let fall_ns = self.apex_ns + hold_ns;
         let share = if at_ns <= self.onset_ns || at_ns >= self.offset_ns {
             0.0
         } else if at_ns < self.apex_ns {
             (at_ns - self.onset_ns) as f64 / (self.apex_ns - self.onset_ns) as f64
+        } else if at_ns <= fall_ns {
+            1.0
         } else {
-            (self.offset_ns - at_ns) as f64 / (self.offset_ns - self.apex_ns) as f64
+            (self.offset_ns - at_ns) as f64 / (self.offset_ns - fall_ns) as f64
         };
-        self.intensity * (0.5 - 0.5 * (std::f64::consts::PI * share).cos()) as f32
+        self.intensity * raised_cosine(share) as f32
     }
+
+    fn check(&self) -> Result<(), String> {
+        if au_index(self.au).is_none() {
+            let known = AUS.map(|au| au.to_string()).join(" ");
+            return Err(format!("AU {} is unknown; allowed: {known} 43", self.au));
+        }
+        if !(0.0..=1.0).contains(&self.intensity) {
+            return Err(format!("intensity {} is outside 0 to 1", self.intensity));
+        }
+        if !(self.onset_ns < self.apex_ns && self.apex_ns < self.offset_ns) {
+            let Self { onset_ns, apex_ns, offset_ns, .. } = self;
+            return Err(format!(
+                "onset {onset_ns}, apex {apex_ns}, offset {offset_ns} ns are not in this order"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// From 0 to 1 for a share from 0 to 1, with zero slope at both ends.
+fn raised_cosine(share: f64) -> f64 {
+    0.5 - 0.5 * (std::f64::consts::PI * share).cos()
 }
 
 /// Smooth head motion: each part a sum of three sines of unrelated periods.
@@ -52,6 +103,12 @@ pub struct HeadMotion {
     pub shift: f32,
     /// Greatest roll in degrees.
     pub roll_degrees: f32,
+    /// Greatest turn to a side in degrees. Up to about 10 the picture stays credible.
+    #[serde(default)]
+    pub yaw_degrees: f32,
+    /// Greatest nod in degrees.
+    #[serde(default)]
+    pub pitch_degrees: f32,
     /// Greatest change of size as a share.
     pub zoom: f32,
     /// Multiplies all rates; 1 is the sway of a person at rest.
@@ -62,26 +119,129 @@ pub struct HeadMotion {
 
 impl HeadMotion {
     /// A head in a rest.
-    pub const STILL: Self = Self { shift: 0.0, roll_degrees: 0.0, zoom: 0.0, speed: 1.0, seed: 0 };
+    pub const STILL: Self = Self {
+        shift: 0.0,
+        roll_degrees: 0.0,
+        yaw_degrees: 0.0,
+        pitch_degrees: 0.0,
+        zoom: 0.0,
+        speed: 1.0,
+        seed: 0,
+    };
     /// The sway of a person who sits and looks at a screen.
-    pub const SWAY: Self = Self { shift: 0.06, roll_degrees: 0.8, zoom: 0.008, speed: 1.0, seed: 1 };
+    pub const SWAY: Self = Self {
+        shift: 0.06,
+        roll_degrees: 0.8,
+        yaw_degrees: 0.8,
+        pitch_degrees: 0.5,
+        zoom: 0.008,
+        speed: 1.0,
+        seed: 1,
+    };
+
+    fn wave(&self, at_ns: i64, k: u32) -> f32 {
+        let t = f64::from(self.speed) * at_ns as f64 / 1e9;
+        let phase = f64::from(self.seed.wrapping_mul(2_654_435_761).wrapping_add(k * 977)) * 1e-3;
+        let sum = (0.9 * t + phase).sin()
+            + 0.6 * (2.3 * t + 1.7 * phase).sin()
+            + 0.25 * (5.1 * t + 2.9 * phase).sin();
+        (sum / 1.85) as f32
+    }
 
     /// The transform of the head about its middle, in eye distances.
     pub fn at(&self, at_ns: i64) -> Similarity {
-        let t = f64::from(self.speed) * at_ns as f64 / 1e9;
-        let wave = |k: u32| {
-            let phase = f64::from(self.seed.wrapping_mul(2_654_435_761).wrapping_add(k * 977)) * 1e-3;
-            let sum = (0.9 * t + phase).sin()
-                + 0.6 * (2.3 * t + 1.7 * phase).sin()
-                + 0.25 * (5.1 * t + 2.9 * phase).sin();
-            (sum / 1.85) as f32
-        };
+        let wave = |k| self.wave(at_ns, k);
         let (turn, scale) = (self.roll_degrees.to_radians() * wave(2), 1.0 + self.zoom * wave(3));
-        Similarity {
-            a: scale * turn.cos(),
-            b: scale * turn.sin(),
-            tx: self.shift * wave(0),
-            ty: self.shift * wave(1),
+        let (a, b) = (scale * turn.cos(), scale * turn.sin());
+        Similarity { a, b, tx: self.shift * wave(0), ty: self.shift * wave(1) }
+    }
+
+    /// Yaw and pitch in radians at a time: positive towards the image's right and down.
+    pub fn turn_at(&self, at_ns: i64) -> [f32; 2] {
+        [
+            self.yaw_degrees.to_radians() * self.wave(at_ns, 4),
+            self.pitch_degrees.to_radians() * self.wave(at_ns, 5),
+        ]
+    }
+}
+
+/// Gaze that rests on a point and jumps to the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gaze {
+    /// Greatest deviation from straight ahead, 0 to 1; 1 turns the eye by about 25 degrees.
+    pub extent: f32,
+    /// Jumps a second.
+    pub rate_hz: f32,
+    /// Chooses the points.
+    pub seed: u32,
+}
+
+impl Gaze {
+    /// Eyes that look straight ahead.
+    pub const STILL: Self = Self { extent: 0.0, rate_hz: 0.7, seed: 0 };
+    /// Time that a jump takes.
+    const SACCADE_NS: f64 = 45e6;
+
+    /// Direction at a time: to the image's right and down, each -1 to 1.
+    pub fn at(&self, at_ns: i64) -> [f32; 2] {
+        if self.extent <= 0.0 {
+            return [0.0; 2];
+        }
+        let period_ns = 1e9 / f64::from(self.rate_hz);
+        let slot = (at_ns as f64 / period_ns).floor();
+        let point = |slot: f64| {
+            let mut rng =
+                SplitMix((slot as i64 as u64).wrapping_mul(0x9e6c_63d0_876a_46c1) ^ u64::from(self.seed));
+            [2.0 * rng.uniform() - 1.0, 0.6 * (2.0 * rng.uniform() - 1.0)]
+        };
+        let since = at_ns as f64 - slot * period_ns;
+        let share = raised_cosine((since / Self::SACCADE_NS).min(1.0)) as f32;
+        let (from, to) = (point(slot - 1.0), point(slot));
+        [0, 1].map(|k| self.extent * (from[k] + share * (to[k] - from[k])))
+    }
+}
+
+/// Mouth and jaw as in speech: syllables of varying strength.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Speech {
+    /// Last instant before the first syllable.
+    pub from_ns: i64,
+    /// First instant after the last one.
+    pub to_ns: i64,
+    /// Greatest opening of the jaw as a fraction of its full shape, 0 to 1.
+    pub strength: f32,
+    /// Syllables a second.
+    pub rate_hz: f32,
+    /// Chooses the syllables.
+    pub seed: u32,
+}
+
+impl Speech {
+    /// Adds the movement at a time to the fractions of all units.
+    fn add(&self, at_ns: i64, out: &mut [f32; UNIT_COUNT]) {
+        if at_ns <= self.from_ns || at_ns >= self.to_ns {
+            return;
+        }
+        let period_ns = 1e9 / f64::from(self.rate_hz);
+        let since = (at_ns - self.from_ns) as f64;
+        let slot = (since / period_ns).floor();
+        let mut rng = SplitMix((slot as u64).wrapping_mul(0xa076_1d64_78bd_642f) ^ u64::from(self.seed));
+        let (open, round, wide) = (0.25 + 0.75 * rng.uniform(), rng.uniform(), rng.uniform());
+        // The last syllable may be cut: it fades with the speech.
+        let fade = (((self.to_ns - at_ns) as f64) / period_ns).min(1.0);
+        let pulse = raised_cosine(2.0 * (since / period_ns - slot)) * raised_cosine(fade);
+        let pulse = self.strength * pulse as f32;
+        for (au, amount) in [
+            (26, open),
+            (25, 0.6 * open),
+            (18, 0.5 * (round - 0.5).max(0.0)),
+            (20, 0.4 * (wide - 0.5).max(0.0)),
+        ] {
+            for unit in unit_indices(au, Side::Both) {
+                out[unit] = (out[unit] + pulse * amount).min(1.0);
+            }
         }
     }
 }
@@ -105,7 +265,7 @@ impl Default for Lighting {
 }
 
 impl Lighting {
-    /// Gain at a time.
+    /// Gain at a time. The flicker appears at the frequency to which the frame rate aliases it.
     pub fn at(&self, at_ns: i64) -> f32 {
         let t = at_ns as f64 / 1e9;
         let lamp = (std::f64::consts::TAU * 2.0 * f64::from(self.mains_hz) * t).sin() as f32;
@@ -123,29 +283,65 @@ pub struct Script {
     pub head: HeadMotion,
     /// Light.
     pub lighting: Lighting,
+    /// Where the eyes look.
+    #[serde(default = "still_gaze")]
+    pub gaze: Gaze,
+    /// Stretches of speech.
+    #[serde(default)]
+    pub speech: Vec<Speech>,
+}
+
+fn still_gaze() -> Gaze {
+    Gaze::STILL
 }
 
 impl Script {
-    /// A script with a swaying head and even light. Fails on an AU that does not exist, an intensity
-    /// outside 0 to 1 and times out of order.
+    /// A script with a swaying head, eyes straight ahead and even light. Fails as
+    /// [`Script::validate`] does.
     pub fn new(actions: Vec<Action>) -> Result<Self, SynthError> {
-        for (index, a) in actions.iter().enumerate() {
-            let fail = |reason: String| Err(SynthError::Script { index, reason });
-            if au_index(a.au).is_none() {
-                let known = AUS.map(|au| au.to_string()).join(" ");
-                return fail(format!("AU {} is unknown; allowed: {known} 43", a.au));
-            }
-            if !(0.0..=1.0).contains(&a.intensity) {
-                return fail(format!("intensity {} is outside 0 to 1", a.intensity));
-            }
-            if !(a.onset_ns < a.apex_ns && a.apex_ns < a.offset_ns) {
-                return fail(format!(
-                    "onset {}, apex {}, offset {} ns are not in this order",
-                    a.onset_ns, a.apex_ns, a.offset_ns
-                ));
+        let script = Self {
+            actions,
+            head: HeadMotion::SWAY,
+            lighting: Lighting::default(),
+            gaze: Gaze::STILL,
+            speech: Vec::new(),
+        };
+        script.validate()?;
+        Ok(script)
+    }
+
+    /// Fails on an AU that does not exist, an intensity outside 0 to 1, times out of order and
+    /// numbers that are not finite. A script that was read from a file is checked with it.
+    pub fn validate(&self) -> Result<(), SynthError> {
+        for (index, action) in self.actions.iter().enumerate() {
+            action.check().map_err(|reason| SynthError::Script { index, reason })?;
+        }
+        let refuse = |part: &'static str, reason: &str| Err(SynthError::Part { part, reason: reason.into() });
+        let (h, l, g) = (self.head, self.lighting, self.gaze);
+        if ![h.shift, h.roll_degrees, h.yaw_degrees, h.pitch_degrees, h.zoom, h.speed]
+            .iter()
+            .all(|v| v.is_finite())
+        {
+            return refuse("head", "a number is not finite");
+        }
+        if ![l.drift, l.flicker, l.mains_hz].iter().all(|v| v.is_finite()) {
+            return refuse("lighting", "a number is not finite");
+        }
+        if !(0.0..=1.0).contains(&g.extent) || !(g.rate_hz > 0.0 && g.rate_hz <= 10.0) {
+            return refuse("gaze", "extent lies in 0 to 1, rate_hz above 0 and up to 10");
+        }
+        for s in &self.speech {
+            if s.from_ns >= s.to_ns
+                || !(0.0..=1.0).contains(&s.strength)
+                || !(s.rate_hz > 0.0 && s.rate_hz <= 20.0)
+            {
+                return refuse(
+                    "speech",
+                    "from_ns lies before to_ns, strength in 0 to 1, rate_hz above 0 and up to 20",
+                );
             }
         }
-        Ok(Self { actions, head: HeadMotion::SWAY, lighting: Lighting::default() })
+        Ok(())
     }
 
     /// Fractions of the full shape of all units at a time, 0 to 1.
@@ -159,6 +355,7 @@ impl Script {
                 }
             }
         }
+        self.speech.iter().for_each(|s| s.add(at_ns, &mut out));
         out
     }
 
@@ -176,6 +373,7 @@ impl Script {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn scripts_that_no_face_can_do_are_refused() {
@@ -189,6 +387,12 @@ mod tests {
                 Script::new(vec![Action::micro(1, 0.1, 0), action]).expect_err("bad action").to_string();
             assert!(error.starts_with("action 1: ") && error.contains(word), "{error}");
         }
+        let mut script = Script::new(Vec::new()).expect("valid");
+        script.head.shift = f32::INFINITY;
+        assert!(script.validate().expect_err("infinite").to_string().starts_with("head: "));
+        script.head = HeadMotion::STILL;
+        script.speech.push(Speech { from_ns: 5, to_ns: 5, strength: 0.3, rate_hz: 4.0, seed: 0 });
+        assert!(script.validate().expect_err("empty").to_string().starts_with("speech: "));
     }
 
     #[test]
@@ -198,5 +402,31 @@ mod tests {
         assert!((a.at(120_001_000) - 0.3).abs() < 1e-6);
         let script = Script::new(vec![a]).expect("valid");
         assert_eq!(script.fractions(120_001_000).iter().filter(|f| **f > 0.0).count(), 2);
+    }
+
+    #[test]
+    fn a_script_survives_json() {
+        let mut script = Script::new(vec![Action::blink(5)]).expect("valid");
+        script.speech.push(Speech { from_ns: 0, to_ns: 9, strength: 0.3, rate_hz: 4.0, seed: 2 });
+        let text = serde_json::to_string(&script).expect("json");
+        assert_eq!(serde_json::from_str::<Script>(&text).expect("own json"), script);
+    }
+
+    proptest! {
+        #[test]
+        fn motion_has_no_jumps(at_ns in 0i64..20_000_000_000, seed in 0u32..1000) {
+            let mut script = Script::new(vec![
+                Action { profile: Profile::Hold, ..Action::micro(12, 1.0, 3_000_000_000) },
+                Action::blink(9_000_000_000),
+            ]).expect("valid");
+            script.gaze = Gaze { extent: 1.0, rate_hz: 1.5, seed };
+            script.speech.push(Speech { from_ns: 5_000_000_000, to_ns: 15_100_000_000, strength: 1.0, rate_hz: 4.0, seed });
+            let (a, b) = (script.fractions(at_ns), script.fractions(at_ns + 100_000));
+            for (a, b) in a.iter().zip(&b) {
+                prop_assert!((a - b).abs() < 5e-3, "{a} {b}");
+            }
+            let (g, h) = (script.gaze.at(at_ns), script.gaze.at(at_ns + 100_000));
+            prop_assert!((g[0] - h[0]).abs() < 1e-2 && (g[1] - h[1]).abs() < 1e-2);
+        }
     }
 }

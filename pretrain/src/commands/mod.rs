@@ -3,6 +3,7 @@
 pub mod au;
 pub mod detector;
 pub mod landmarks;
+pub mod preview;
 pub mod student;
 pub mod subject;
 
