@@ -219,11 +219,16 @@ pub const NOISE_MULTIPLE: f32 = 4.5;
 pub const HYSTERESIS: f32 = 0.6;
 /// Time constant of the noise estimate.
 const NOISE_SECONDS: f32 = 4.0;
+/// Time constant of the baseline: far longer than the rise of a micro-expression, far shorter than a
+/// head needs to turn away.
+const BASELINE_SECONDS: f32 = 0.7;
 
-/// The gate of one track: thresholds, this camera's noise, hysteresis.
+/// The gate of one track: thresholds, baseline, this camera's noise, hysteresis.
 #[derive(Debug, Clone)]
 pub struct Gate {
     thresholds: [f32; UNIT_COUNT],
+    /// What a quiet face reads: a head that turns slowly looks a little like an expression.
+    baseline: [f32; UNIT_COUNT],
     /// Mean absolute intensity of each unit in a quiet face.
     noise: [f32; UNIT_COUNT],
     open: bool,
@@ -232,7 +237,7 @@ pub struct Gate {
 impl Gate {
     /// A closed gate.
     pub fn new(thresholds: [f32; UNIT_COUNT]) -> Self {
-        Self { thresholds, noise: [0.0; UNIT_COUNT], open: false }
+        Self { thresholds, baseline: [0.0; UNIT_COUNT], noise: [0.0; UNIT_COUNT], open: false }
     }
 
     /// Intensity from which a unit counts: its minimum recognisable intensity, or what the noise of
@@ -249,12 +254,26 @@ impl Gate {
         self.open
     }
 
-    /// Learns the noise from a quiet face; `dt_s` is the time since the last frame.
+    /// Intensities above the baseline: what everything after the gate sees.
+    pub fn relative(&self, intensities: &[f32; UNIT_COUNT]) -> [f32; UNIT_COUNT] {
+        std::array::from_fn(|k| (intensities[k] - self.baseline[k]).max(0.0))
+    }
+
+    /// Learns baseline and noise from a quiet face; `dt_s` is the time since the last frame. Not called
+    /// while anything moves: both freeze.
     pub fn learn(&mut self, intensities: &[f32; UNIT_COUNT], dt_s: f32) {
-        let rate = (dt_s / NOISE_SECONDS).clamp(0.0, 0.2);
-        for (n, i) in self.noise.iter_mut().zip(intensities) {
-            *n += rate * (i - *n);
+        let share = |seconds: f32| (dt_s / seconds).clamp(0.0, 0.2);
+        let (slow, fast) = (share(NOISE_SECONDS), share(BASELINE_SECONDS));
+        for ((n, b), i) in self.noise.iter_mut().zip(&mut self.baseline).zip(intensities) {
+            *n += slow * ((i - *b).abs() - *n);
+            *b += fast * (i - *b);
         }
+    }
+
+    /// Forgets the baseline: the neutral face is another one.
+    pub fn reset_baseline(&mut self) {
+        self.baseline = [0.0; UNIT_COUNT];
+        self.open = false;
     }
 
     /// Whether the gate is open.
@@ -333,13 +352,23 @@ mod tests {
     #[test]
     fn noise_raises_the_floor() {
         let mut gate = Gate::new([0.3; UNIT_COUNT]);
-        for _ in 0..2000 {
-            gate.learn(&[0.2; UNIT_COUNT], 0.01);
+        for t in 0..2000 {
+            gate.learn(&[if t % 2 == 0 { 0.0 } else { 0.5 }; UNIT_COUNT], 0.01);
         }
         assert!(gate.floor(0) > 1.0);
         let mut i = [0.0; UNIT_COUNT];
         i[0] = 0.9;
-        assert!(!gate.update(&i));
+        assert!(!gate.update(&gate.clone().relative(&i)));
+    }
+
+    #[test]
+    fn a_slow_drift_becomes_the_baseline() {
+        let mut gate = Gate::new([0.4; UNIT_COUNT]);
+        for t in 0..400 {
+            let drift = [0.005 * t as f32; UNIT_COUNT];
+            assert!(!gate.update(&gate.relative(&drift)), "open at {t}");
+            gate.learn(&drift, 0.01);
+        }
     }
 
     #[test]

@@ -18,12 +18,12 @@ use tract_onnx::prelude::{
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// The file cannot be read.
-    #[error("{path}: cannot be read: {source}")]
+    #[error("{path}: cannot be read: {cause}")]
     Read {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// The file is larger than any model of glint.
     #[error("{path}: {bytes} bytes; a model file has at most {MAX_BYTES}")]
@@ -138,7 +138,7 @@ impl<S: Spec> Checked<S> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
-    let fail = |source| ModelError::Read { path: path.to_owned(), source };
+    let fail = |cause| ModelError::Read { path: path.to_owned(), cause };
     let bytes = std::fs::metadata(path).map_err(fail)?.len();
     if bytes > MAX_BYTES {
         return Err(ModelError::TooLarge { path: path.to_owned(), bytes });

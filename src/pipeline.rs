@@ -401,6 +401,7 @@ impl Pipeline {
         self.faces.followers().iter_mut().for_each(|f| f.track.calibrate(at_ns));
         for s in &mut self.subjects {
             s.spotter.disturb(Rejection::HeadMotion);
+            s.gate.reset_baseline();
         }
     }
 
@@ -553,8 +554,9 @@ impl Pipeline {
         done(Stage::Flow);
         features(flow, &mut subject.features);
         self.table.solve(&subject.features, &mut subject.solution);
-        subject.intensities = subject.solution.intensities();
-        let intensities = subject.intensities;
+        let measured = subject.solution.intensities();
+        let intensities = subject.gate.relative(&measured);
+        subject.intensities = intensities;
         let open = subject.gate.update(&intensities);
         self.counters.gate_open += u64::from(open);
         done(Stage::Gate);
@@ -563,7 +565,7 @@ impl Pipeline {
         done(Stage::Spot);
         match verdict {
             Verdict::Quiet => {
-                subject.gate.learn(&intensities, dt_s);
+                subject.gate.learn(&measured, dt_s);
                 track.absorb(at_ns, dt_s);
                 return (true, Step::Quiet);
             }
@@ -573,7 +575,10 @@ impl Pipeline {
                 match candidate {
                     Some(c) if self.options.kinds.contains(&c.kind) => self.publish(at, &c),
                     // What has lasted for seconds is the new neutral face.
-                    None if cause == Rejection::Macro => track.calibrate(at_ns),
+                    None if cause == Rejection::Macro => {
+                        track.calibrate(at_ns);
+                        subject.gate.reset_baseline();
+                    }
                     _ => {}
                 }
             }

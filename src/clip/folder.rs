@@ -13,7 +13,7 @@ pub(super) struct FolderReader {
 
 impl FolderReader {
     pub(super) fn new(path: &Path) -> Result<Self, ClipError> {
-        let io = |source| ClipError::Io { path: path.to_owned(), source };
+        let io = |cause| ClipError::Io { path: path.to_owned(), cause };
         let mut files = Vec::new();
         for entry in std::fs::read_dir(path).map_err(io)? {
             let file = entry.map_err(io)?.path();

@@ -20,12 +20,12 @@ use crate::frame::Frame;
 #[derive(Debug, thiserror::Error)]
 pub enum ClipError {
     /// The operating system says no.
-    #[error("{path}: {source}")]
+    #[error("{path}: {cause}")]
     Io {
         /// The file or folder.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// Not a clip that glint reads, or a header that cannot be used.
     #[error("{path}: {reason}")]
@@ -121,7 +121,7 @@ impl Clip {
     /// Opens a clip; `fps` overrides the rate of the header. `-` is Y4M on standard input.
     pub fn open(path: &Path, fps: Option<f64>) -> Result<Self, ClipError> {
         let header = |reason: String| ClipError::Header { path: path.to_owned(), reason };
-        let io = |source| ClipError::Io { path: path.to_owned(), source };
+        let io = |cause| ClipError::Io { path: path.to_owned(), cause };
         let wanted = match fps {
             None => None,
             Some(fps) => Some(
@@ -188,7 +188,7 @@ impl Clip {
             Reader::Y4m(r) => r.next(&mut frame.luma),
             Reader::Folder(r) => r.next(&mut frame.luma),
         };
-        let raw = raw.map_err(|source| ClipError::Io { path: self.path.clone(), source })?;
+        let raw = raw.map_err(|cause| ClipError::Io { path: self.path.clone(), cause })?;
         let (seq, at_ns) = (self.seq, self.rate.time_ns(self.seq));
         let media = match raw {
             Raw::End => return Ok(None),

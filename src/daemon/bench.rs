@@ -12,8 +12,10 @@ use serde_json::json;
 
 use super::allocations;
 
-/// Frames that are not counted: the tracks start, buffers grow.
+/// Frames that are not counted: caches fill.
 const WARM_UP: u64 = 60;
+/// Allocations are counted after so much of the clip: until then buffers of two seconds grow.
+const STEADY_NS: i64 = 2_500_000_000;
 
 /// Microseconds of each run of a stage.
 #[derive(Default)]
@@ -74,6 +76,7 @@ pub fn clip(
             Some(Media::Frame) => {}
         }
         let decoded = begin.elapsed();
+        let track = pipeline.observation().track;
         let before = allocations::count();
         let start = Instant::now();
         let mut last = start;
@@ -108,9 +111,12 @@ pub fn clip(
         if step == glint::pipeline::Step::Quiet {
             quiet.0.push(whole.as_secs_f32() * 1e6);
         }
-        counted += 1;
-        ours += after.ours - before.ours;
-        tract += after.tract - before.tract;
+        // A face that comes gets buffers of its own; the steady state is a face that is followed.
+        if frame.at_ns >= STEADY_NS && track == pipeline.observation().track {
+            counted += 1;
+            ours += after.ours - before.ours;
+            tract += after.tract - before.tract;
+        }
     }
     anyhow::ensure!(
         frames > WARM_UP,

@@ -95,23 +95,32 @@ pub fn sample_luma(
     if !inside || !scale.is_finite() || luma.len() < width * height {
         return false;
     }
-    // Taps per output pixel and axis, spread over its extent.
-    let taps = (scale.round() as usize).clamp(1, 8);
+    // Taps per output pixel and axis, spread over its extent. Many taps need no interpolation.
+    let taps = (scale.round() as usize).clamp(1, 6);
     let norm = 1.0 / (taps * taps) as f32;
+    let (right, bottom) = ((width - 1) as f32, (height - 1) as f32);
+    let at = |x: usize, y: usize| f32::from(luma[y * width + x]);
     for (i, o) in out.iter_mut().enumerate() {
         let (x, y) = ((i % side) as f32, (i / side) as f32);
-        let mut sum = 0.0;
-        for t in 0..taps * taps {
-            let offset = |k: usize| (k as f32 + 0.5) / taps as f32 - 0.5;
-            let p = to_frame.apply(Point::new(x + offset(t % taps), y + offset(t / taps)));
-            let (px, py) = (p.x.clamp(0.0, (width - 1) as f32), p.y.clamp(0.0, (height - 1) as f32));
+        let inside = |x: f32, y: f32| {
+            let p = to_frame.apply(Point::new(x, y));
+            (p.x.clamp(0.0, right), p.y.clamp(0.0, bottom))
+        };
+        if taps == 1 {
+            let (px, py) = inside(x, y);
             let (ix, iy) = (px as usize, py as usize);
             let (jx, jy) = ((ix + 1).min(width - 1), (iy + 1).min(height - 1));
             let (fx, fy) = (px - ix as f32, py - iy as f32);
-            let at = |x: usize, y: usize| f32::from(luma[y * width + x]);
             let top = at(ix, iy) + fx * (at(jx, iy) - at(ix, iy));
             let low = at(ix, jy) + fx * (at(jx, jy) - at(ix, jy));
-            sum += top + fy * (low - top);
+            *o = top + fy * (low - top);
+            continue;
+        }
+        let offset = |k: usize| (k as f32 + 0.5) / taps as f32 - 0.5;
+        let mut sum = 0.0;
+        for t in 0..taps * taps {
+            let (px, py) = inside(x + offset(t % taps), y + offset(t / taps));
+            sum += at((px + 0.5) as usize, (py + 0.5) as usize);
         }
         *o = sum * norm;
     }
