@@ -31,6 +31,15 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run the daemon: camera, clip or synthetic subject in, MQTT events out.
+    #[command(after_help = "Example: glintd run --config /etc/glint/glint.toml\n\n\
+        Signals: TERM and INT stop (a second one exits at once), HUP reads the configuration again, \
+        USR1 pauses and closes the camera, USR2 resumes.")]
+    Run(ConfigArgs),
+    /// Show the whole chain on the synthetic subject, with a broker of its own.
+    #[cfg(feature = "demo")]
+    #[command(after_help = "Example: glintd demo --aus 12 --intensity 0.2 --fps 100")]
+    Demo(daemon::demo::DemoArgs),
     /// Validate a configuration and print the effective one.
     #[command(after_help = "Example: glintd check --config /etc/glint/glint.toml")]
     Check(ConfigArgs),
@@ -161,6 +170,9 @@ fn main() -> ExitCode {
         .init();
     let Some(command) = cli.command else { return version() };
     let done = match command {
+        Command::Run(args) => daemon::run::run(&args.config).map(|()| ExitCode::SUCCESS),
+        #[cfg(feature = "demo")]
+        Command::Demo(args) => daemon::demo::run(&args),
         Command::Check(args) => check(&args),
         Command::Replay(args) => replay(&args),
         Command::Inspect(args) => inspect(&args),

@@ -1,13 +1,27 @@
 //! The edges of glint: files, camera, broker, service manager.
+#![allow(clippy::disallowed_methods)] // clocks are read here: at the edges
 
 pub mod allocations;
 pub mod bench;
 pub mod camera;
 pub mod cameras;
-#[allow(dead_code)] // read by the daemon that follows
+pub mod capture;
 pub mod config;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod inspect;
+pub mod link;
 pub mod media;
-#[allow(dead_code)] // the daemon that fills it follows
+pub mod mqtt;
 pub mod outbox;
 pub mod replay;
+pub mod run;
+pub mod serve;
+pub mod systemd;
+pub mod vision;
+
+#[cfg(test)]
+#[path = "../../tests/integration/broker.rs"]
+mod broker;
+#[cfg(test)]
+mod serve_test;

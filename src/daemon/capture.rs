@@ -1,0 +1,346 @@
+//! The capture thread and its sources: camera, clip, synthetic subject.
+//!
+//! The thread ticks at least every [`WAIT`], also while there is no camera, so that an unplugged camera
+//! is a state and not a hang. After an error the source is closed and opened anew, with backoff.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
+use std::time::Duration;
+
+use glint::clip::{Clip, Media};
+use glint::frame::{Frame, Mounting};
+use glint::synth::{Scene, Script, Subject};
+
+use super::camera::{self, Camera, CameraSettings};
+
+/// Longest time without a look at the flags.
+pub(crate) const WAIT: Duration = Duration::from_millis(100);
+/// A camera that is silent for so long is opened anew.
+const SILENCE: Duration = Duration::from_secs(3);
+/// Waits between attempts to open: doubled after each failure.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+
+/// Nanoseconds of the kernel's monotonic clock, which stamps the frames of a camera too.
+pub(crate) fn monotonic_ns() -> i64 {
+    use nix::sys::time::TimeValLike;
+    // The clock exists on every Linux.
+    nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map_or(0, |t| t.num_nanoseconds())
+}
+
+/// What the threads tell each other beside frames and events.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// Everything ends.
+    pub(crate) stop: AtomicBool,
+    /// The camera has to be closed.
+    pub(crate) pause: AtomicBool,
+    /// The camera is closed because of `pause`.
+    pub(crate) closed: AtomicBool,
+    /// The source could not be opened, or broke.
+    pub(crate) no_source: AtomicBool,
+    /// Take the present face as neutral.
+    pub(crate) calibrate: AtomicBool,
+    /// Last sign of life of the capture thread, in nanoseconds.
+    pub(crate) capture_tick: AtomicI64,
+    /// Last sign of life of the vision thread, in nanoseconds.
+    pub(crate) vision_tick: AtomicI64,
+    /// Frames that vision was too slow for.
+    pub(crate) dropped: AtomicU64,
+    /// Frames that were damaged.
+    pub(crate) damaged: AtomicU64,
+}
+
+/// What a source has.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Grab {
+    /// The frame was filled.
+    Frame,
+    /// A frame that could not be decoded.
+    Gap {
+        /// Its number.
+        seq: u64,
+        /// Its time.
+        at_ns: i64,
+    },
+    /// A damaged frame, whose number will be missing.
+    Damaged,
+    /// Nothing within the time.
+    Timeout,
+    /// Nothing will come any more.
+    End,
+}
+
+/// Where frames come from. Times are of the kernel's monotonic clock.
+pub(crate) trait FrameSource: Send {
+    /// Waits for the next frame, not longer than [`WAIT`]. An error means: open anew.
+    fn next(&mut self, frame: &mut Frame) -> Result<Grab, String>;
+    /// Whether frames may be lost: a camera does not wait.
+    fn live(&self) -> bool {
+        false
+    }
+}
+
+/// Opens a source; called again after each failure.
+pub(crate) type Opener = Box<dyn FnMut() -> Result<Box<dyn FrameSource>, String> + Send>;
+
+/// What the vision thread gets.
+#[derive(Debug)]
+pub(crate) enum Item {
+    /// A frame; its buffer is given back.
+    Frame(Frame),
+    /// A frame that could not be decoded.
+    Gap {
+        /// Its number.
+        seq: u64,
+        /// Its time.
+        at_ns: i64,
+    },
+    /// The source was opened anew.
+    Opened,
+}
+
+/// Sleeps in steps, so that a stop is seen; ticks.
+fn sleep(shared: &Shared, time: Duration) {
+    let until = monotonic_ns() + time.as_nanos() as i64;
+    while !shared.stop.load(Relaxed) {
+        let now = monotonic_ns();
+        shared.capture_tick.store(now, Relaxed);
+        if now >= until {
+            return;
+        }
+        std::thread::sleep(WAIT.min(Duration::from_nanos((until - now) as u64)));
+    }
+}
+
+/// The capture thread: ends when it is told to, when vision is gone, or with the source.
+pub(crate) fn run(mut open: Opener, items: &SyncSender<Item>, spare: &Receiver<Frame>, shared: &Arc<Shared>) {
+    let mut backoff = BACKOFF.0;
+    let mut complaint = String::new();
+    while !shared.stop.load(Relaxed) {
+        if shared.pause.load(Relaxed) {
+            shared.closed.store(true, Relaxed);
+            sleep(shared, WAIT);
+            continue;
+        }
+        shared.closed.store(false, Relaxed);
+        let ended = match open() {
+            Ok(mut source) => {
+                if items.send(Item::Opened).is_err() {
+                    return;
+                }
+                complaint.clear();
+                let ended = drain(source.as_mut(), items, spare, shared, &mut backoff);
+                drop(source);
+                ended
+            }
+            Err(reason) => Err(reason),
+        };
+        match ended {
+            Ok(Ended::Paused) => {}
+            Ok(Ended::Finished) => return,
+            Err(reason) => {
+                shared.no_source.store(true, Relaxed);
+                if complaint != reason {
+                    tracing::warn!(reason, "no frames; trying again");
+                    complaint = reason;
+                }
+                sleep(shared, backoff);
+                backoff = (backoff * 2).min(BACKOFF.1);
+            }
+        }
+    }
+}
+
+enum Ended {
+    Paused,
+    Finished,
+}
+
+fn drain(
+    source: &mut dyn FrameSource,
+    items: &SyncSender<Item>,
+    spare: &Receiver<Frame>,
+    shared: &Shared,
+    backoff: &mut Duration,
+) -> Result<Ended, String> {
+    let mut last_frame_ns = monotonic_ns();
+    loop {
+        let now = monotonic_ns();
+        shared.capture_tick.store(now, Relaxed);
+        if shared.stop.load(Relaxed) {
+            return Ok(Ended::Finished);
+        }
+        if shared.pause.load(Relaxed) {
+            return Ok(Ended::Paused);
+        }
+        let mut frame = spare.try_recv().unwrap_or_default();
+        let item = match source.next(&mut frame)? {
+            Grab::Frame => Item::Frame(frame),
+            Grab::Gap { seq, at_ns } => {
+                shared.damaged.fetch_add(1, Relaxed);
+                Item::Gap { seq, at_ns }
+            }
+            Grab::Damaged => {
+                shared.damaged.fetch_add(1, Relaxed);
+                continue;
+            }
+            Grab::Timeout => {
+                if source.live() && now - last_frame_ns > SILENCE.as_nanos() as i64 {
+                    return Err("the camera is silent".into());
+                }
+                continue;
+            }
+            Grab::End => return Ok(Ended::Finished),
+        };
+        last_frame_ns = now;
+        *backoff = BACKOFF.0;
+        shared.no_source.store(false, Relaxed);
+        if source.live() {
+            match items.try_send(item) {
+                Ok(()) => {}
+                Err(TrySendError::Full(_)) => _ = shared.dropped.fetch_add(1, Relaxed),
+                Err(TrySendError::Disconnected(_)) => return Ok(Ended::Finished),
+            }
+        } else if items.send(item).is_err() {
+            return Ok(Ended::Finished);
+        }
+    }
+}
+
+/// Waits for the time of a frame, in steps; false where it is not due yet.
+fn due(at_ns: i64) -> bool {
+    let wait = Duration::from_nanos((at_ns - monotonic_ns()).max(0) as u64);
+    std::thread::sleep(wait.min(WAIT));
+    wait <= WAIT
+}
+
+/// A camera of the kernel.
+pub(crate) struct CameraSource {
+    camera: Camera,
+    mounting: Mounting,
+    scratch: Vec<u8>,
+}
+
+impl CameraSource {
+    /// Opens a device node, or the first camera.
+    pub(crate) fn open(
+        path: Option<&PathBuf>,
+        settings: &CameraSettings,
+        mounting: Mounting,
+    ) -> Result<Self, String> {
+        let path = match path {
+            Some(path) => path.clone(),
+            None => camera::nodes().into_iter().next().map(|n| n.path).ok_or("no camera")?,
+        };
+        let camera = Camera::open(&path, settings).map_err(|e| format!("{}: {e}", path.display()))?;
+        tracing::info!(camera = %path.display(), mode = camera.description(), "camera is open");
+        Ok(Self { camera, mounting, scratch: Vec::new() })
+    }
+}
+
+impl FrameSource for CameraSource {
+    fn next(&mut self, frame: &mut Frame) -> Result<Grab, String> {
+        match self.camera.next(frame, WAIT).map_err(|e| e.to_string())? {
+            camera::Next::Frame => {
+                self.mounting.apply(frame, &mut self.scratch);
+                Ok(Grab::Frame)
+            }
+            camera::Next::Timeout => Ok(Grab::Timeout),
+            camera::Next::Dropped => Ok(Grab::Damaged),
+        }
+    }
+
+    fn live(&self) -> bool {
+        true
+    }
+}
+
+/// A clip at its own rate, once.
+pub(crate) struct ClipSource {
+    clip: Clip,
+    start_ns: i64,
+    waiting: Option<(Media, Frame)>,
+}
+
+impl ClipSource {
+    /// Opens a clip; `fps` overrides its header.
+    pub(crate) fn open(path: &Path, fps: Option<f64>) -> Result<Self, String> {
+        let clip = Clip::open(path, fps).map_err(|e| e.to_string())?;
+        Ok(Self { clip, start_ns: monotonic_ns(), waiting: None })
+    }
+}
+
+impl FrameSource for ClipSource {
+    fn next(&mut self, frame: &mut Frame) -> Result<Grab, String> {
+        let (media, mut ready) = match self.waiting.take() {
+            Some(waiting) => waiting,
+            None => {
+                let mut ready = std::mem::take(frame);
+                match self.clip.next(&mut ready) {
+                    Ok(Some(media)) => (media, ready),
+                    Ok(None) => return Ok(Grab::End),
+                    Err(e) => {
+                        // It would end at the same place again: what came before it counts.
+                        tracing::error!("{e}");
+                        return Ok(Grab::End);
+                    }
+                }
+            }
+        };
+        let at_ns = match &media {
+            Media::Frame => ready.at_ns,
+            Media::Gap { at_ns, .. } => *at_ns,
+        } + self.start_ns;
+        if !due(at_ns) {
+            self.waiting = Some((media, ready));
+            return Ok(Grab::Timeout);
+        }
+        match media {
+            Media::Frame => {
+                ready.at_ns = at_ns;
+                *frame = ready;
+                Ok(Grab::Frame)
+            }
+            Media::Gap { seq, reason, .. } => {
+                tracing::warn!(clip = %self.clip.path().display(), frame = seq, reason, "frame not decoded");
+                Ok(Grab::Gap { seq, at_ns })
+            }
+        }
+    }
+}
+
+/// The synthetic subject at a steady rate, in real time or as fast as it can be drawn, if that is slower.
+pub(crate) struct SyntheticSource {
+    scene: Scene,
+    fps: f64,
+    frames: u64,
+    seq: u64,
+    start_ns: i64,
+}
+
+impl SyntheticSource {
+    /// A subject that follows `script` from `start_ns` on, for so many frames.
+    pub(crate) fn new(script: Script, fps: f64, frames: u64, start_ns: i64) -> Result<Self, String> {
+        let pack = glint::synth::Pack::embedded().map_err(|e| e.to_string())?;
+        let scene = Scene::new(Subject::random(pack, 7), script, glint::synth::Camera::default());
+        Ok(Self { scene, fps, frames, seq: 0, start_ns })
+    }
+}
+
+impl FrameSource for SyntheticSource {
+    fn next(&mut self, frame: &mut Frame) -> Result<Grab, String> {
+        if self.seq >= self.frames {
+            return Ok(Grab::End);
+        }
+        let at_ns = (self.seq as f64 * 1e9 / self.fps).round() as i64;
+        if !due(self.start_ns + at_ns) {
+            return Ok(Grab::Timeout);
+        }
+        self.scene.render(self.seq, at_ns, frame);
+        frame.at_ns = self.start_ns + at_ns;
+        self.seq += 1;
+        Ok(Grab::Frame)
+    }
+}

@@ -1,0 +1,193 @@
+//! `glintd run`: a configuration becomes a running daemon.
+
+use std::path::Path;
+
+use anyhow::Context;
+use glint::frame::{Mounting, PixelFormat};
+use glint::gate::Thresholds;
+use glint::model::{Checked, ModelError};
+use glint::pipeline::{Models, Options, Pipeline};
+use glint::synth::{Action, Script};
+use serde_json::json;
+
+use super::camera::CameraSettings;
+use super::camera::modes::Wish;
+use super::capture::{CameraSource, ClipSource, Opener, SyntheticSource, monotonic_ns};
+use super::config::{Camera, Config, ConfigError, Format, SourceKind};
+use super::link::Credentials;
+use super::mqtt::Command;
+use super::serve::{Outcome, Setup, serve};
+
+/// Frame rate of the synthetic subject where `camera.fps` says nothing.
+const SYNTHETIC_FPS: f64 = 60.0;
+/// The synthetic subject moves so often, and ends after so many movements (6 hours).
+const SYNTHETIC_PERIOD_NS: i64 = 3_000_000_000;
+const SYNTHETIC_MOVEMENTS: i64 = 7200;
+
+/// Runs the daemon until it is told to stop or its source ends.
+pub fn run(path: &Path) -> anyhow::Result<()> {
+    loop {
+        let config = Config::load(path)?;
+        let setup = set_up(config)?;
+        let again = || match Config::load(path).map_err(anyhow::Error::from).and_then(set_up) {
+            Ok(_) => true,
+            Err(e) => {
+                tracing::error!("configuration not taken over: {e:#}");
+                false
+            }
+        };
+        if serve(setup, again)? == Outcome::Stopped {
+            return Ok(());
+        }
+    }
+}
+
+/// A problem of a file that the configuration names.
+fn named(key: &str, reason: impl std::fmt::Display) -> ConfigError {
+    ConfigError::Content(vec![format!("{key}: {reason}")])
+}
+
+/// Everything that can be wrong with files is found here, before a thread runs.
+pub(crate) fn set_up(config: Config) -> anyhow::Result<Setup> {
+    let models = models(&config)?;
+    let options = options(&config)?;
+    let pipeline = Pipeline::new(options, &models)?;
+    let credentials = Credentials::read(&config).map_err(|e| ConfigError::Content(vec![e]))?;
+    let capabilities = capabilities(&config, &models);
+    let open = opener(&config)?;
+    Ok(Setup { config, credentials, vision: Box::new(pipeline), open, capabilities })
+}
+
+/// The model files that a configuration asks for.
+pub fn models(config: &Config) -> Result<Models, ModelError> {
+    let mut models = match &config.model.path {
+        Some(dir) => Models::load(dir)?,
+        None => Models::embedded()?,
+    };
+    if let (Some(path), Some(sha256)) = (&config.face.detector, &config.face.detector_sha256) {
+        let dir = path.parent().unwrap_or(Path::new(""));
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let detector = Checked::load(dir, &name)?;
+        if !detector.sha256.eq_ignore_ascii_case(sha256) {
+            let (found, expected) = (detector.sha256, sha256.clone());
+            return Err(ModelError::Digest { path: path.clone(), found, expected });
+        }
+        models.detector = detector;
+    }
+    Ok(models)
+}
+
+/// The pipeline's options that a configuration asks for.
+pub fn options(config: &Config) -> Result<Options, ConfigError> {
+    let thresholds = match &config.gate.thresholds {
+        None => None,
+        Some(path) => {
+            let fail = |e: String| named("gate.thresholds", format!("{}: {e}", path.display()));
+            let text = std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
+            let thresholds: Thresholds = toml::from_str(&text).map_err(|e| fail(e.to_string()))?;
+            thresholds.by_unit().map_err(fail)?;
+            Some(thresholds)
+        }
+    };
+    Ok(Options {
+        max_tracks: config.face.max_tracks,
+        purpose: config.deployment.purpose,
+        kinds: config.gate.kinds.clone(),
+        thresholds,
+    })
+}
+
+/// What the device is and can do, with every key that the site has set: a retained message.
+fn capabilities(config: &Config, models: &Models) -> serde_json::Value {
+    let digests: serde_json::Map<_, _> =
+        models.digests().iter().map(|(name, d)| ((*name).into(), format!("sha256:{d}").into())).collect();
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "event_type": glint::event::EVENT_TYPE,
+        "models": digests,
+        "commands": Command::ALL.map(Command::word),
+        "kinds": config.gate.kinds,
+        "purpose": config.deployment.purpose,
+        "overrides": overrides(config),
+    })
+}
+
+/// The keys that differ from their defaults. Where files lie and who logs in is nobody's business.
+fn overrides(config: &Config) -> serde_json::Value {
+    let value = |c: &Config| serde_json::to_value(c).unwrap_or_default();
+    let (mine, default) = (value(config), value(&Config::default()));
+    let mut changed = serde_json::Map::new();
+    for table in ["source", "camera", "face", "gate", "model", "deployment", "health"] {
+        for (key, v) in mine[table].as_object().into_iter().flatten() {
+            if default[table].get(key) != Some(v) {
+                changed.insert(format!("{table}.{key}"), v.clone());
+            }
+        }
+    }
+    changed.into()
+}
+
+fn opener(config: &Config) -> anyhow::Result<Opener> {
+    let fps = config.camera.fps;
+    Ok(match config.source.kind {
+        SourceKind::Clip => {
+            let path = config.source.path.clone().unwrap_or_default();
+            Box::new(move || Ok(Box::new(ClipSource::open(&path, fps)?)))
+        }
+        SourceKind::Synthetic => {
+            let fps = fps.unwrap_or(SYNTHETIC_FPS);
+            let actions =
+                (1..=SYNTHETIC_MOVEMENTS).map(|i| Action::micro(12, 0.3, i * SYNTHETIC_PERIOD_NS)).collect();
+            let script = Script::new(actions).context("synthetic subject")?;
+            let frames = (SYNTHETIC_MOVEMENTS as f64 * SYNTHETIC_PERIOD_NS as f64 / 1e9 * fps) as u64;
+            Box::new(move || Ok(Box::new(SyntheticSource::new(script.clone(), fps, frames, monotonic_ns())?)))
+        }
+        SourceKind::V4l2 => {
+            let path = config.source.path.clone();
+            let settings = camera_settings(&config.camera);
+            let mounting = Mounting { rotate: config.camera.rotate, mirror: config.camera.mirror };
+            Box::new(move || Ok(Box::new(CameraSource::open(path.as_ref(), &settings, mounting)?)))
+        }
+    })
+}
+
+fn camera_settings(camera: &Camera) -> CameraSettings {
+    let format = camera.format.map(|f| match f {
+        Format::Grey => PixelFormat::Grey,
+        Format::Yuyv => PixelFormat::Yuyv,
+        Format::Uyvy => PixelFormat::Uyvy,
+        Format::Nv12 => PixelFormat::Nv12,
+        Format::Mjpg => PixelFormat::Mjpg,
+    });
+    // Sides are at most 4096: checked with the configuration.
+    let size = camera.size.map(|[w, h]| (w as u32, h as u32));
+    CameraSettings {
+        wish: Wish { format, size, fps: camera.fps },
+        power_line_hz: Some(camera.power_line_hz.into()),
+        lock_exposure: camera.lock_exposure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn birth_echoes_what_the_site_has_set_and_no_login() {
+        let text = "[camera]\nrotate = 90\n[mqtt]\nusername = \"u\"\n[gate]\nkinds = [\"micro\", \"macro\"]";
+        let config = Config::parse("g", text).expect("valid");
+        assert_eq!(overrides(&config), json!({ "camera.rotate": 90, "gate.kinds": ["micro", "macro"] }));
+    }
+
+    #[test]
+    fn thresholds_of_the_site_are_checked() {
+        let dir = tempfile::tempdir().expect("folder");
+        let path = dir.path().join("t.toml");
+        let mut config = Config::default();
+        config.gate.thresholds = Some(path.clone());
+        assert!(options(&config).expect_err("absent").to_string().starts_with("gate.thresholds: "));
+        std::fs::write(&path, "au12 = nan\n").expect("file");
+        let error = options(&config).expect_err("NaN").to_string();
+        assert!(error.contains("au12: NaN"), "{error}");
+    }
+}

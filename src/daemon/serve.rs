@@ -1,0 +1,414 @@
+//! The running daemon: three threads and the order in which they start and stop.
+//!
+//! | thread | owns | hands over by |
+//! |---|---|---|
+//! | `capture` | the source | bounded channel of frames; a camera's frames are dropped, and counted, when it is full |
+//! | `vision` | the pipeline | the latest [`Sight`]; events, none of which is dropped |
+//! | main | MQTT, outbox, commands, signals, watchdog | the broker |
+//!
+//! Shutdown flows with the data: capture ends and drops its sender, vision drains and drops its own, the
+//! outbox is sent under a deadline, `offline` is said. A second signal exits at once.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use glint::event::{Event, Movement};
+use serde_json::json;
+use tokio::signal::unix::{Signal as UnixSignal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+use super::capture::{self, Opener, Shared, monotonic_ns};
+use super::config::Config;
+use super::link::Credentials;
+use super::mqtt::{Command, Mqtt};
+use super::outbox::Outbox;
+use super::systemd;
+use super::vision::{self, Sight, Vision};
+
+/// Frames between capture and vision: a late wake-up, no backlog.
+const FRAMES: usize = 4;
+/// Events between vision and the main thread.
+const EVENTS: usize = 16;
+/// How long the outbox is sent before the end.
+const FLUSH: Duration = Duration::from_secs(5);
+/// A thread that did not tick for so long hangs.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What a daemon is made of.
+pub(crate) struct Setup {
+    /// The configuration.
+    pub(crate) config: Config,
+    /// Password and certificates.
+    pub(crate) credentials: Credentials,
+    /// What finds movements.
+    pub(crate) vision: Box<dyn Vision>,
+    /// Opens the source.
+    pub(crate) open: Opener,
+    /// Content of the retained topic `capabilities`.
+    pub(crate) capabilities: serde_json::Value,
+}
+
+/// Why the daemon ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It was told to, or its source ended.
+    Stopped,
+    /// The configuration has to be read again.
+    Reload,
+}
+
+/// Seconds and nanoseconds of the wall clock.
+fn wall() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// RFC 3339 in UTC with milliseconds (days to date after Hinnant, "chrono-compatible low-level date
+/// algorithms").
+pub(crate) fn rfc3339(unix_ms: i64) -> String {
+    let (days, ms) = (unix_ms.div_euclid(86_400_000), unix_ms.rem_euclid(86_400_000));
+    let z = days + 719_468;
+    let (era, day_of_era) = (z.div_euclid(146_097), z.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (s, ms) = (ms / 1000, ms % 1000);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{ms:03}Z", s / 3600, s / 60 % 60, s % 60)
+}
+
+/// Wall-clock time of an instant of the monotonic clock.
+fn wall_time(at_ns: i64) -> String {
+    let now_ms = wall().as_millis() as i64;
+    rfc3339(now_ms - (monotonic_ns() - at_ns) / 1_000_000)
+}
+
+/// Tells this run from every other: boot id and start time.
+fn stream_id() -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    format!("{}/{}", boot.trim(), monotonic_ns())
+}
+
+struct Signals {
+    terminate: UnixSignal,
+    interrupt: UnixSignal,
+    hangup: UnixSignal,
+    pause: UnixSignal,
+    resume: UnixSignal,
+}
+
+enum Asked {
+    Stop,
+    Reload,
+    Command(Command),
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            pause: signal(SignalKind::user_defined1())?,
+            resume: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.hangup.recv() => Asked::Reload,
+            _ = self.pause.recv() => Asked::Command(Command::Pause),
+            _ = self.resume.recv() => Asked::Command(Command::Resume),
+        }
+    }
+}
+
+/// Runs a daemon to its end. `reload` says whether the configuration file can be taken over.
+pub(crate) fn serve(setup: Setup, reload: impl FnMut() -> bool) -> anyhow::Result<Outcome> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(main_loop(setup, reload))
+}
+
+/// State of the main thread.
+struct Main {
+    config: Config,
+    stream: String,
+    shared: Arc<Shared>,
+    mqtt: Mqtt,
+    outbox: Outbox,
+    sight: watch::Receiver<Sight>,
+    marker: PathBuf,
+    start: Duration,
+    ready: bool,
+    next_health_s: u64,
+    events: u64,
+}
+
+async fn main_loop(setup: Setup, mut reload: impl FnMut() -> bool) -> anyhow::Result<Outcome> {
+    let Setup { config, credentials, vision, open, capabilities } = setup;
+    let mut signals = Signals::listen()?;
+    let shared = Arc::new(Shared::default());
+    let outbox_config = &config.outbox;
+    let outbox =
+        Outbox::open(&outbox_config.path, outbox_config.max_age_s, outbox_config.max_bytes, wall().as_secs());
+    // A pause outlives the process: whoever closed the camera does not want a restart to open it. A
+    // marker that cannot be looked at counts as set.
+    let marker = config.outbox.path.with_extension("paused");
+    let marked = match std::fs::symlink_metadata(&marker) {
+        Ok(_) => true,
+        Err(e) => !absent(&e),
+    };
+    shared.pause.store(marked, Relaxed);
+    let now = monotonic_ns();
+    shared.capture_tick.store(now, Relaxed);
+    shared.vision_tick.store(now, Relaxed);
+
+    let (items, items_out) = std::sync::mpsc::sync_channel(FRAMES);
+    let (spare, spare_out) = std::sync::mpsc::sync_channel(FRAMES);
+    let (events, mut events_out) = mpsc::channel::<Movement>(EVENTS);
+    let (sight, sight_out) = watch::channel(Sight::default());
+    let capture = {
+        let shared = Arc::clone(&shared);
+        std::thread::Builder::new()
+            .name("capture".into())
+            .spawn(move || capture::run(open, &items, &spare_out, &shared))?
+    };
+    let watcher = {
+        let shared = Arc::clone(&shared);
+        std::thread::Builder::new()
+            .name("vision".into())
+            .spawn(move || vision::run(vision, &items_out, &spare, &events, &sight, &shared))?
+    };
+
+    let mut main = Main {
+        stream: stream_id(),
+        mqtt: Mqtt::new(&config, credentials),
+        config,
+        shared,
+        outbox,
+        sight: sight_out,
+        marker,
+        start: wall(),
+        ready: false,
+        next_health_s: 0,
+        events: 0,
+    };
+    main.mqtt.retain("capabilities", capabilities.to_string());
+    let mut tick = tokio::time::interval(Duration::from_millis(500));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut outcome = Outcome::Stopped;
+    let mut deadline: Option<tokio::time::Instant> = None;
+    let mut ending = false;
+    loop {
+        tokio::select! {
+            movement = events_out.recv(), if !ending => match movement {
+                Some(movement) => main.accept(movement),
+                None => {
+                    ending = true;
+                    systemd::stopping();
+                    main.tick();
+                    deadline = Some(tokio::time::Instant::now() + FLUSH);
+                }
+            },
+            signal = main.mqtt.signal() => {
+                if let Some(command) = main.mqtt.handle(signal, &mut main.outbox, wall().as_secs()) {
+                    main.command(command);
+                }
+            }
+            asked = signals.next() => match asked {
+                Asked::Command(command) => main.command(command),
+                Asked::Reload if reload() => {
+                    tracing::info!("configuration is read again");
+                    outcome = Outcome::Reload;
+                    main.shared.stop.store(true, Relaxed);
+                }
+                Asked::Reload => {}
+                Asked::Stop if main.shared.stop.swap(true, Relaxed) => {
+                    tracing::warn!("second signal: exit at once");
+                    std::process::exit(1);
+                }
+                Asked::Stop => {
+                    outcome = Outcome::Stopped;
+                    tracing::info!("stopping");
+                }
+            },
+            _ = tick.tick() => main.tick(),
+            () = until(deadline), if ending => break,
+        }
+        main.mqtt.pump(&main.outbox, wall().as_secs());
+        // A broker that is not there gets no time: what waits is on disk.
+        if ending && (!main.mqtt.connected() && main.shared.stop.load(Relaxed) || main.outbox.len() == 0) {
+            break;
+        }
+    }
+    main.say_goodbye().await;
+    for (name, thread) in [("capture", capture), ("vision", watcher)] {
+        if thread.join().is_err() {
+            anyhow::bail!("the {name} thread ended badly");
+        }
+    }
+    Ok(outcome)
+}
+
+/// Whether an error says that there is no such file.
+fn absent(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+}
+
+/// Sleeps until a deadline; for ever without one.
+async fn until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Main {
+    /// A movement becomes an event: on disk first, then sent.
+    fn accept(&mut self, movement: Movement) {
+        let time = wall_time(movement.onset_ns);
+        let event = Event::new(&self.config.device.id, &self.stream, Some(time), movement);
+        self.outbox.put(&event.id, &event.to_json(), wall().as_secs());
+        self.events += 1;
+        tracing::info!(id = event.id, "event");
+    }
+
+    fn command(&mut self, command: Command) {
+        let mut detail = json!({});
+        match command {
+            Command::Pause => {
+                self.shared.pause.store(true, Relaxed);
+                if let Err(e) = std::fs::write(&self.marker, "") {
+                    tracing::error!(file = %self.marker.display(), "a restart would end this pause: {e}");
+                    detail["kept_over_restart"] = false.into();
+                }
+            }
+            Command::Resume => match std::fs::remove_file(&self.marker) {
+                Err(e) if !absent(&e) => {
+                    tracing::error!(file = %self.marker.display(), "still paused: {e}");
+                    detail["error"] = e.to_string().into();
+                }
+                _ => self.shared.pause.store(false, Relaxed),
+            },
+            Command::Calibrate => self.shared.calibrate.store(true, Relaxed),
+            Command::Purge => detail["events"] = self.outbox.purge(wall().as_secs()).into(),
+        }
+        tracing::info!(command = command.word(), "command");
+        detail["done"] = detail.get("error").is_none().into();
+        detail["time"] = rfc3339(wall().as_millis() as i64).into();
+        self.mqtt.retain(&format!("{}/state", command.word()), detail.to_string());
+        self.next_health_s = 0;
+        self.tick();
+    }
+
+    /// State and reason in the words of the state topic.
+    fn state(&self) -> (&'static str, Option<&'static str>) {
+        if self.shared.pause.load(Relaxed) {
+            let closed = self.shared.closed.load(Relaxed);
+            return if closed { ("paused", None) } else { ("pausing", None) };
+        }
+        let sight = self.sight.borrow();
+        if self.shared.no_source.load(Relaxed) {
+            ("waiting", Some("no_camera"))
+        } else if !sight.streaming {
+            ("waiting", None)
+        } else {
+            ("streaming", sight.reason)
+        }
+    }
+
+    /// Twice a second: watchdog, state, health, expiry.
+    fn tick(&mut self) {
+        let now_ns = monotonic_ns();
+        let now_s = wall().as_secs();
+        let lives = |tick: i64| systemd::alive(tick, now_ns, PATIENCE);
+        if lives(self.shared.capture_tick.load(Relaxed)) && lives(self.shared.vision_tick.load(Relaxed)) {
+            systemd::watchdog();
+        }
+        let (state, reason) = self.state();
+        let waits = state == "streaming" || state == "paused" || reason == Some("no_camera");
+        if !self.ready && waits {
+            self.ready = true;
+            systemd::ready();
+        }
+        let text = json!({ "state": state, "reason": reason }).to_string();
+        self.mqtt.retain("state", text);
+        if now_s >= self.next_health_s {
+            self.next_health_s = now_s + self.config.health.interval_s;
+            self.outbox.expire(now_s);
+            let health = self.health();
+            systemd::status(&format!("{state}{}", reason.map(|r| format!(": {r}")).unwrap_or_default()));
+            self.mqtt.retain("health", health.to_string());
+        }
+    }
+
+    fn health(&self) -> serde_json::Value {
+        let sight = self.sight.borrow();
+        let (state, reason) = self.state();
+        let mut problems: Vec<&str> = reason.into_iter().collect();
+        if self.outbox.full() {
+            problems.push("outbox_full");
+        }
+        if self.mqtt.refused() {
+            problems.push("broker_refused");
+        }
+        // Zone 0 is the processor on the boards that glint runs on.
+        let temperature = std::fs::read_to_string("/sys/class/thermal/thermal_zone0/temp")
+            .ok()
+            .and_then(|t| t.trim().parse::<f64>().ok())
+            .map(|milli| milli / 1000.0);
+        json!({
+            "state": state,
+            "problems": problems,
+            "uptime_s": wall().saturating_sub(self.start).as_secs(),
+            "fps": (f64::from(sight.fps) * 10.0).round() / 10.0,
+            "jitter": (f64::from(sight.jitter) * 1000.0).round() / 1000.0,
+            "frames": sight.counters.frames,
+            "frames_dropped": self.shared.dropped.load(Relaxed),
+            "frames_damaged": self.shared.damaged.load(Relaxed),
+            "events": self.events,
+            "counters": sight.counters,
+            "outbox": {
+                "events": self.outbox.len(),
+                "bytes": self.outbox.bytes(),
+                "lost": self.outbox.lost(),
+            },
+            "temperature_c": temperature,
+        })
+    }
+
+    /// Last words: state, health, `offline`.
+    async fn say_goodbye(&mut self) {
+        if !self.mqtt.connected() {
+            return;
+        }
+        self.mqtt.retain("state", json!({ "state": "stopped", "reason": null }).to_string());
+        self.mqtt.say_offline();
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(2);
+        while self.mqtt.connected() && !self.mqtt.idle() {
+            let Ok(signal) = tokio::time::timeout_at(deadline, self.mqtt.signal()).await else { break };
+            self.mqtt.handle(signal, &mut self.outbox, wall().as_secs());
+        }
+        self.mqtt.disconnect();
+        // The disconnect is one more packet to write.
+        let _ = tokio::time::timeout(Duration::from_millis(200), self.mqtt.signal()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_of_the_calendar() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(rfc3339(951_827_696_789), "2000-02-29T12:34:56.789Z");
+        assert_eq!(rfc3339(1_767_225_599_999), "2025-12-31T23:59:59.999Z");
+        assert_eq!(rfc3339(-1), "1969-12-31T23:59:59.999Z");
+    }
+}
