@@ -11,6 +11,7 @@ use glint::pipeline::{Models, Options, Pipeline, Stage};
 use serde_json::json;
 
 use super::allocations;
+use super::media::print_line;
 
 /// Frames that are not counted: caches fill.
 const WARM_UP: u64 = 60;
@@ -139,22 +140,23 @@ pub fn clip(
             "allocs_ours": per_frame(ours),
             "allocs_tract": per_frame(tract),
         });
-        return super::media::print_line(&result.to_string());
+        return print_line(&result.to_string());
     }
-    println!("{frames} frames, {per_second:.0} frames/s on one thread, decoding apart");
-    println!("{:<14} {:>10} {:>10} {:>8}", "stage", "p50 us", "p99 us", "runs");
-    let row = |name: &str, s: &mut Samples| {
+    print_line(&format!("{frames} frames, {per_second:.0} frames/s on one thread, decoding apart"))?;
+    print_line(&format!("{:<14} {:>10} {:>10} {:>8}", "stage", "p50 us", "p99 us", "runs"))?;
+    let row = |name: &str, s: &mut Samples| -> anyhow::Result<()> {
         if let (Some(p50), Some(p99)) = (s.quantile(0.5), s.quantile(0.99)) {
-            println!("{name:<14} {p50:>10.1} {p99:>10.1} {:>8}", s.0.len());
+            print_line(&format!("{name:<14} {p50:>10.1} {p99:>10.1} {:>8}", s.0.len()))?;
         }
+        Ok(())
     };
     for ((name, _), s) in STAGES.iter().zip(&mut samples) {
-        row(name, s);
+        row(name, s)?;
     }
-    row("tracked frame", &mut tracked);
-    row("quiet frame", &mut quiet);
-    println!("peak memory {:.1} MiB", peak_rss_bytes() as f64 / f64::from(1 << 20));
-    println!("allocations a frame: ours {:.3}, tract {:.1}", per_frame(ours), per_frame(tract));
+    row("tracked frame", &mut tracked)?;
+    row("quiet frame", &mut quiet)?;
+    print_line(&format!("peak memory {:.1} MiB", peak_rss_bytes() as f64 / f64::from(1 << 20)))?;
+    print_line(&format!("allocations a frame: ours {:.3}, tract {:.1}", per_frame(ours), per_frame(tract)))?;
     Ok(())
 }
 
@@ -181,12 +183,12 @@ pub fn models(models: &Models, as_json: bool) -> anyhow::Result<()> {
         }
         let median = samples.quantile(0.5).map(round);
         if !as_json {
-            println!("{name:<12} f32 {:>9.1} us", median.unwrap_or(f64::NAN));
+            print_line(&format!("{name:<12} f32 {:>9.1} us", median.unwrap_or(f64::NAN)))?;
         }
         out.insert(name.into(), json!({"f32_us": median, "int8_plain_us": null, "int8_us": null}));
     }
     if as_json {
-        super::media::print_line(&json!({ "models": out }).to_string())?;
+        print_line(&json!({ "models": out }).to_string())?;
     }
     Ok(())
 }

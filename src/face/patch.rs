@@ -96,7 +96,7 @@ pub fn sample_luma(
         return false;
     }
     // Taps per output pixel and axis, spread over its extent. Many taps need no interpolation.
-    let taps = (scale.round() as usize).clamp(1, 6);
+    let taps = ((0.6 * scale).round() as usize).clamp(1, 4);
     let norm = 1.0 / (taps * taps) as f32;
     let (right, bottom) = ((width - 1) as f32, (height - 1) as f32);
     let at = |x: usize, y: usize| f32::from(luma[y * width + x]);

@@ -184,7 +184,7 @@ impl Camera {
             let Ok((width, height)) = decoded else { return Next::Dropped };
             let first = *first.get_or_insert(meta.sequence);
             frame.seq = u64::from(meta.sequence.wrapping_sub(first));
-            frame.at_ns = meta.at_ns.unwrap_or_else(monotonic_ns);
+            frame.at_ns = meta.at_ns.unwrap_or_else(super::capture::monotonic_ns);
             (frame.width, frame.height) = (width, height);
             Next::Frame
         })?;
@@ -197,12 +197,6 @@ impl Camera {
         }
         Ok(next)
     }
-}
-
-/// The kernel's monotonic clock: for drivers that stamp frames with another one.
-fn monotonic_ns() -> i64 {
-    nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)
-        .map_or(0, |t| t.tv_sec() as i64 * 1_000_000_000 + t.tv_nsec() as i64)
 }
 
 /// Keeps the frame rate in low light, and the exposure in step with the lamps.
