@@ -327,7 +327,7 @@ impl Script {
         if ![l.drift, l.flicker, l.mains_hz].iter().all(|v| v.is_finite()) {
             return refuse("lighting", "a number is not finite");
         }
-        if !(0.0..=1.0).contains(&g.extent) || !(g.rate_hz > 0.0 && g.rate_hz <= 10.0) {
+        if !((0.0..=1.0).contains(&g.extent) && g.rate_hz > 0.0 && g.rate_hz <= 10.0) {
             return refuse("gaze", "extent lies in 0 to 1, rate_hz above 0 and up to 10");
         }
         for s in &self.speech {
