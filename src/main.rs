@@ -164,10 +164,7 @@ impl From<KindArg> for Kind {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_env_filter(tracing_subscriber::EnvFilter::builder().parse_lossy("warn,glint=info,glintd=info"))
-        .init();
+    start_logging();
     let Some(command) = cli.command else { return version() };
     let done = match command {
         Command::Run(args) => daemon::run::run(&args.config).map(|()| ExitCode::SUCCESS),
@@ -193,6 +190,21 @@ fn main() -> ExitCode {
             if config { ExitCode::from(EX_CONFIG) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// Logs go to the journal under systemd, else to stderr; `RUST_LOG` chooses what.
+fn start_logging() {
+    use std::io::IsTerminal;
+    use tracing_subscriber::prelude::*;
+    // The demo's broker reports every client that leaves as an error.
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,glint=info,glintd=info,rumqttd=off"));
+    let journal = std::env::var_os("JOURNAL_STREAM").and_then(|_| tracing_journald::layer().ok());
+    let stderr = journal.is_none().then(|| {
+        let terminal = std::io::stderr().is_terminal();
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(terminal)
+    });
+    tracing_subscriber::registry().with(filter).with(journal).with(stderr).init();
 }
 
 fn version() -> ExitCode {

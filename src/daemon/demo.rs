@@ -134,7 +134,9 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     Ok(if agreed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Whether an event tells what the subject did: its AUs, its class, its onset.
+/// Whether an event tells what the subject did: every AU that moved is there and one of them is the
+/// strongest, the class is right, the onset is near. Further, weaker AUs are named and do not count:
+/// neighbours on the face pull the same skin.
 fn judge(event: &Event, onsets: &[i64], start_ns: i64, aus: &[u8]) -> Result<String, String> {
     let data = &event.data;
     let error_ns = onsets
@@ -144,7 +146,11 @@ fn judge(event: &Event, onsets: &[i64], start_ns: i64, aus: &[u8]) -> Result<Str
         .ok_or("there was no movement")?;
     let found: Vec<u8> = data.aus.iter().map(|a| a.au).collect();
     let class = data.label.as_ref().map(|l| l.class);
-    let text = format!("AU {found:?}, class {class:?}, onset {:+.1} ms off", error_ns as f64 / 1e6);
+    let extra: Vec<u8> = found.iter().copied().filter(|au| !aus.contains(au)).collect();
+    let mut text = format!("AU {found:?}, class {class:?}, onset {:+.1} ms off", error_ns as f64 / 1e6);
+    if !extra.is_empty() {
+        text.push_str(&format!(", AU {extra:?} reported too and weaker"));
+    }
     let expected = class_of(aus);
     if error_ns.abs() > ONSET_TOLERANCE_NS {
         Err(format!("{text}: too far from every movement"))

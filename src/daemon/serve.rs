@@ -275,7 +275,7 @@ impl Main {
         let event = Event::new(&self.config.device.id, &self.stream, Some(time), movement);
         self.outbox.put(&event.id, &event.to_json(), wall().as_secs());
         self.events += 1;
-        tracing::info!(id = event.id, "event");
+        tracing::info!(id = event.id, "event accepted");
     }
 
     fn command(&mut self, command: Command) {

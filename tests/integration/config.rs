@@ -1,0 +1,72 @@
+//! Configuration and model files that cannot be used: exit 78, and what and where.
+
+use std::path::Path;
+
+use super::{run, stderr};
+
+/// `glintd COMMAND --config` with a text as the file: exit code and stderr.
+fn with(command: &str, text: &str) -> (Option<i32>, String) {
+    let dir = tempfile::tempdir().expect("folder");
+    let file = dir.path().join("g.toml");
+    std::fs::write(&file, text).expect("file");
+    let output = run(&[command, "--config", file.to_str().expect("UTF-8")]);
+    (output.status.code(), stderr(&output).replace(&format!("{}/", dir.path().display()), ""))
+}
+
+#[test]
+fn errors_name_file_line_column_key_and_what_is_allowed() {
+    for command in ["check", "run"] {
+        let (code, text) = with(command, "[camera]\nrotate = 45\n");
+        assert_eq!(code, Some(78));
+        assert_eq!(text.trim(), "g.toml:2:10: camera.rotate: 45; allowed: 0, 90, 180, 270");
+        let (code, text) = with(command, "[mqtt]\nretain = true\n");
+        assert_eq!(code, Some(78));
+        assert!(text.starts_with("g.toml:2:1: mqtt.retain: unknown key"), "{text}");
+    }
+    assert_eq!(run(&["check", "--config", "/nonexistent.toml"]).status.code(), Some(78));
+}
+
+#[test]
+fn check_prints_the_effective_configuration() {
+    let dir = tempfile::tempdir().expect("folder");
+    let file = dir.path().join("g.toml");
+    std::fs::write(&file, "device.id = \"door\"\n").expect("file");
+    let output = run(&["check", "--config", file.to_str().expect("UTF-8")]);
+    assert_eq!(output.status.code(), Some(0));
+    let printed: toml::Table = String::from_utf8_lossy(&output.stdout).parse().expect("TOML");
+    assert_eq!(printed["device"]["id"].as_str(), Some("door"));
+    assert_eq!(printed["mqtt"]["url"].as_str(), Some("mqtt://localhost:1883"));
+}
+
+#[test]
+fn thresholds_that_are_no_numbers_are_refused() {
+    let dir = tempfile::tempdir().expect("folder");
+    let thresholds = dir.path().join("t.toml");
+    std::fs::write(&thresholds, "au12 = nan\n").expect("file");
+    let (code, text) = with("run", &format!("gate.thresholds = {thresholds:?}"));
+    assert_eq!(code, Some(78), "{text}");
+    assert!(text.contains("gate.thresholds") && text.contains("au12"), "{text}");
+}
+
+#[test]
+fn models_that_are_missing_or_changed_are_refused() {
+    let (code, text) = with("run", "model.path = \"/nonexistent\"");
+    assert_eq!(code, Some(78), "{text}");
+    assert!(text.contains("/nonexistent/"), "{text}");
+
+    let dir = tempfile::tempdir().expect("folder");
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("models")).expect("models") {
+        let entry = entry.expect("readable");
+        if entry.path().is_file() {
+            std::fs::copy(entry.path(), dir.path().join(entry.file_name())).expect("copied");
+        }
+    }
+    let student = dir.path().join("student.onnx");
+    let mut bytes = std::fs::read(&student).expect("student");
+    let last = bytes.last_mut().expect("not empty");
+    *last ^= 1;
+    std::fs::write(&student, bytes).expect("file");
+    let (code, text) = with("run", &format!("model.path = {:?}", dir.path()));
+    assert_eq!(code, Some(78), "{text}");
+    assert!(text.contains("student.onnx") && text.contains("sha256:"), "{text}");
+}
