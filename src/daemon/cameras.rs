@@ -106,14 +106,14 @@ pub fn list(as_json: bool) -> anyhow::Result<ExitCode> {
             print_line(&format!("    control {name} {lo}..{hi}"))?;
         }
         match choice {
-            Some((mode, why)) => print_line(&format!("  would use {mode}: {why}"),
-            None => println!("  no mode that glint decodes"),
+            Some((mode, why)) => print_line(&format!("  would use {mode}: {why}"))?,
+            None => print_line("  no mode that glint decodes")?,
         }
     }
     if as_json {
         print_line(&json!({ "cameras": out }).to_string())?;
     } else if nodes().is_empty() {
-        eprintln!("no camera: no V4L2 node of this machine captures video"))?;
+        eprintln!("no camera: no V4L2 node of this machine captures video");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -132,7 +132,7 @@ pub fn watch(path: Option<PathBuf>, models: &Models, as_json: bool) -> anyhow::R
         None => anyhow::bail!("no camera: no V4L2 node of this machine captures video"),
     };
     let mut camera = Camera::open(&path, &CameraSettings::default())?;
-    eprint_line(&format!("{}: {}", path.display(), camera.description()))?;
+    eprintln!("{}: {}", path.display(), camera.description());
     let mut pipeline = Pipeline::new(Options::default(), models)?;
     let mut frame = Frame::default();
     let mut printed = Instant::now();
