@@ -202,6 +202,35 @@ mod tests {
         assert_eq!(documented, 32, "a key is missing from systemd/glint.toml, or this count is old");
     }
 
+    /// The reference page says of each key what the type says of it.
+    #[test]
+    fn reference_page_agrees_with_the_types() {
+        let page = include_str!("../../../docs/configuration.md");
+        let (mut table, mut doc, mut keys) = (String::new(), String::new(), 0);
+        for line in include_str!("mod.rs").lines() {
+            let line = line.trim();
+            if let Some(name) = line.strip_prefix("/// Table `") {
+                table = name.trim_end_matches("`.").to_owned();
+            } else if let Some(text) = line.strip_prefix("/// ") {
+                doc = format!("{doc} {text}");
+                continue;
+            } else if let Some((key, _)) = line.strip_prefix("pub(crate) ").and_then(|l| l.split_once(':'))
+                && !table.is_empty()
+            {
+                let row = format!("| `{table}.{key}` |{doc} |");
+                assert!(page.contains(&row), "docs/configuration.md lacks: {row}");
+                keys += 1;
+            } else if line.starts_with("#[") && !line.contains("derive") {
+                continue;
+            } else if line == "}" {
+                table.clear();
+            }
+            doc.clear();
+        }
+        assert_eq!(keys, 32);
+        assert_eq!(page.lines().filter(|l| l.starts_with("| `")).count(), keys, "a row without a key");
+    }
+
     proptest! {
         #[test]
         fn no_text_panics(text in "\\PC{0,80}") {
