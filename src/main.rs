@@ -77,9 +77,15 @@ struct ReplayArgs {
     /// Why class words may be given.
     #[arg(long, value_enum)]
     purpose: Option<PurposeArg>,
-    /// Kinds of movement to print.
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [KindArg::Micro])]
+    /// Kinds of movement to print [default: those of the configuration, or micro].
+    #[arg(long, value_enum, value_delimiter = ',')]
     kinds: Vec<KindArg>,
+    /// Device, models, thresholds and purpose from a configuration.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Publish the events too, by the configuration's broker and outbox.
+    #[arg(long, requires = "config")]
+    mqtt: bool,
 }
 
 #[derive(clap::Args)]
@@ -235,15 +241,32 @@ fn check(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
-    let options = Options {
-        purpose: args.purpose.map(Into::into),
-        kinds: args.kinds.iter().map(|&k| k.into()).collect(),
-        ..Options::default()
+    let config = args.config.as_deref().map(Config::load).transpose()?;
+    let device = config.as_ref().map_or_else(|| "replay".to_owned(), |c| c.device.id.clone());
+    let (mut options, models) = match &config {
+        Some(config) => (daemon::run::options(config)?, daemon::run::models(config)?),
+        None => (Options::default(), Models::embedded()?),
     };
-    let mut pipeline = Pipeline::new(options, &Models::embedded()?)?;
-    let ending = daemon::replay::run(&args.clip, args.fps, args.pace, "replay", &mut pipeline, |event| {
+    if let Some(purpose) = args.purpose {
+        options.purpose = Some(purpose.into());
+    }
+    if !args.kinds.is_empty() {
+        options.kinds = args.kinds.iter().map(|&k| k.into()).collect();
+    }
+    let mut pipeline = Pipeline::new(options, &models)?;
+    let publisher = match &config {
+        Some(config) if args.mqtt => Some(daemon::publish::Publisher::start(config)?),
+        _ => None,
+    };
+    let ending = daemon::replay::run(&args.clip, args.fps, args.pace, &device, &mut pipeline, |event| {
+        if let Some(publisher) = &publisher {
+            publisher.publish(event);
+        }
         print_line(&event.to_json())
     })?;
+    if let Some(publisher) = publisher {
+        publisher.finish()?;
+    }
     ended(ending)
 }
 

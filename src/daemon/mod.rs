@@ -14,6 +14,7 @@ pub mod link;
 pub mod media;
 pub mod mqtt;
 pub mod outbox;
+pub mod publish;
 pub mod replay;
 pub mod run;
 pub mod serve;

@@ -271,23 +271,27 @@ impl Mqtt {
         self.last_key = None;
     }
 
-    /// Whether every publish was acknowledged or is at least out.
-    pub(crate) fn idle(&self) -> bool {
+    /// Whether nothing is on its way.
+    fn idle(&self) -> bool {
         self.in_flight == 0 && self.unnumbered.is_empty()
     }
 
-    /// Says goodbye: `offline`, then the end of the connection once [`Self::idle`].
-    pub(crate) fn say_offline(&mut self) {
-        if self.connected {
-            self.publish_retained(&format!("{}/status", self.base), "offline".into());
+    /// Says `offline`, waits a moment for what is on its way, and ends the connection.
+    pub(crate) async fn disconnect_in_order(&mut self, outbox: &mut Outbox, now_s: u64) {
+        if !self.connected {
+            return;
         }
-    }
-
-    /// Ends the connection in order.
-    pub(crate) fn disconnect(&mut self) {
+        self.publish_retained(&format!("{}/status", self.base), "offline".into());
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while self.connected && !self.idle() {
+            let Ok(signal) = tokio::time::timeout_at(deadline, self.signal()).await else { break };
+            self.handle(signal, outbox, now_s);
+        }
         if let Some((link, _)) = &self.link {
             link.disconnect();
         }
+        // The disconnect is one more packet to write.
+        _ = tokio::time::timeout(Duration::from_millis(200), self.signal()).await;
     }
 }
 

@@ -246,7 +246,8 @@ async fn main_loop(setup: Setup, mut reload: impl FnMut() -> bool) -> anyhow::Re
             break;
         }
     }
-    main.say_goodbye().await;
+    main.mqtt.retain("state", json!({ "state": "stopped", "reason": null }).to_string());
+    main.mqtt.disconnect_in_order(&mut main.outbox, wall().as_secs()).await;
     for (name, thread) in [("capture", capture), ("vision", watcher)] {
         if thread.join().is_err() {
             anyhow::bail!("the {name} thread ended badly");
@@ -261,7 +262,7 @@ fn absent(error: &std::io::Error) -> bool {
 }
 
 /// Sleeps until a deadline; for ever without one.
-async fn until(deadline: Option<tokio::time::Instant>) {
+pub(crate) async fn until(deadline: Option<tokio::time::Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
@@ -380,23 +381,6 @@ impl Main {
             },
             "temperature_c": temperature,
         })
-    }
-
-    /// Last words: state, health, `offline`.
-    async fn say_goodbye(&mut self) {
-        if !self.mqtt.connected() {
-            return;
-        }
-        self.mqtt.retain("state", json!({ "state": "stopped", "reason": null }).to_string());
-        self.mqtt.say_offline();
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(2);
-        while self.mqtt.connected() && !self.mqtt.idle() {
-            let Ok(signal) = tokio::time::timeout_at(deadline, self.mqtt.signal()).await else { break };
-            self.mqtt.handle(signal, &mut self.outbox, wall().as_secs());
-        }
-        self.mqtt.disconnect();
-        // The disconnect is one more packet to write.
-        let _ = tokio::time::timeout(Duration::from_millis(200), self.mqtt.signal()).await;
     }
 }
 

@@ -156,6 +156,39 @@ fn a_full_disk_stops_no_event_and_health_says_outbox_full() {
 }
 
 #[test]
+fn a_replay_publishes_what_it_prints() {
+    use glint::clip::{AviWriter, Codec, Rate};
+    use glint::synth::{Action, Camera, Pack, Scene, Script, Subject};
+    let dir = tempfile::tempdir().expect("folder");
+    let Some(mut broker) = Broker::new(dir.path(), "allow_anonymous true") else { return };
+    broker.start();
+    let subscriber = Subscriber::start(broker.port, None);
+    let config = configure(dir.path(), broker.port);
+    let clip = dir.path().join("smile.avi");
+    let script = Script::new(vec![Action::micro(12, 0.3, 2_000_000_000)]).expect("a script");
+    let subject = Subject::random(Pack::embedded().expect("a pack"), 1);
+    let mut scene = Scene::new(subject, script, Camera::default());
+    let rate = Rate::from_fps(60.0).expect("a rate");
+    let mut writer = AviWriter::create(&clip, rate, (640, 480), Codec::Mjpeg(95)).expect("a clip");
+    for seq in 0..200 {
+        writer.write(&scene.frame(seq, 60.0).luma).expect("written");
+    }
+    writer.finish().expect("written");
+    let (clip, config) = (clip.to_str().expect("UTF-8"), config.to_str().expect("UTF-8"));
+    let output = super::run(&["replay", clip, "--config", config, "--mqtt"]);
+    assert_eq!(output.status.code(), Some(0), "{}", super::stderr(&output));
+    let printed: Vec<String> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
+    assert_eq!(printed.len(), 1);
+    subscriber.wait("the event", 5, |s| s.of("glint/glint/event") == printed);
+    // Without a broker the events wait, and the exit status says so.
+    broker.stop();
+    let output = super::run(&["replay", clip, "--config", config, "--mqtt"]);
+    assert_eq!(output.status.code(), Some(1), "{}", super::stderr(&output));
+    assert!(super::stderr(&output).contains("outbox.redb"));
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().collect::<Vec<_>>(), printed);
+}
+
+#[test]
 fn signals_pause_and_resume_without_a_broker() {
     let dir = tempfile::tempdir().expect("folder");
     let config = configure(dir.path(), super::broker::free_port());
