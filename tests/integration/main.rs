@@ -1,6 +1,5 @@
 //! The program from outside: its command line, its configuration, its conversation with a broker.
 #![allow(clippy::disallowed_methods)] // waits for programs and brokers
-#![allow(clippy::disallowed_methods)] // Tests of the program wait in real time.
 
 mod broker;
 mod cli;
