@@ -19,24 +19,27 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod models;
+
+pub use models::Models;
+
 use std::collections::VecDeque;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::au::{AU_COUNT, AUS, Side, UNIT_COUNT, UNITS};
 use crate::event::{AuReading, Kind, Movement, TimingQuality};
-use crate::face::detector::{Detector, DetectorSpec};
-use crate::face::landmarks::{Landmarker, LandmarksSpec};
+use crate::face::detector::Detector;
+use crate::face::landmarks::Landmarker;
 use crate::face::track::{Sight, Track};
 use crate::face::{CROP_HEIGHT, CROP_WIDTH, FaceStage};
 use crate::flow::{FlowEngine, Settings};
 use crate::frame::Frame;
-use crate::gate::{AuSpec, AuTable, FEATURES, Gate, Solution, Thresholds, by_au, features};
+use crate::gate::{AuTable, FEATURES, Gate, Solution, Thresholds, by_au, features};
 use crate::geometry::Rect;
-use crate::model::{Checked, ModelError};
+use crate::model::ModelError;
 use crate::spot::{self, Candidate, Rejection, Spotter, Verdict};
-use crate::student::{self, Student, StudentSpec};
+use crate::student::{self, Student};
 
 /// Why class words may be published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,66 +69,6 @@ const MAX_JITTER: f32 = 0.25;
 const CROPS_NS: i64 = 2_000_000_000;
 /// And at most so many of them.
 const MAX_CROPS: usize = 512;
-
-/// All model files, digests checked.
-pub struct Models {
-    /// Face detector.
-    pub detector: Checked<DetectorSpec>,
-    /// Landmark network.
-    pub landmarks: Checked<LandmarksSpec>,
-    /// Fields and thresholds of the AUs.
-    pub au: Checked<AuSpec>,
-    /// The student.
-    pub student: Checked<StudentSpec>,
-}
-
-impl Models {
-    /// The models that are compiled in.
-    pub fn embedded() -> Result<Self, ModelError> {
-        Ok(Self {
-            detector: Checked::embedded(
-                "detector",
-                include_str!("../models/detector.toml"),
-                include_bytes!("../models/detector.onnx"),
-            )?,
-            landmarks: Checked::embedded(
-                "landmarks",
-                include_str!("../models/landmarks.toml"),
-                include_bytes!("../models/landmarks.onnx"),
-            )?,
-            au: Checked::embedded(
-                "au",
-                include_str!("../models/au.toml"),
-                include_bytes!("../models/au.bin"),
-            )?,
-            student: Checked::embedded(
-                "student",
-                include_str!("../models/student.toml"),
-                include_bytes!("../models/student.onnx"),
-            )?,
-        })
-    }
-
-    /// The models of a folder.
-    pub fn load(dir: &Path) -> Result<Self, ModelError> {
-        Ok(Self {
-            detector: Checked::load(dir, "detector")?,
-            landmarks: Checked::load(dir, "landmarks")?,
-            au: Checked::load(dir, "au")?,
-            student: Checked::load(dir, "student")?,
-        })
-    }
-
-    /// Name and SHA-256 of each file.
-    pub fn digests(&self) -> [(&'static str, &str); 4] {
-        [
-            ("detector", &self.detector.sha256),
-            ("landmarks", &self.landmarks.sha256),
-            ("au", &self.au.sha256),
-            ("student", &self.student.sha256),
-        ]
-    }
-}
 
 /// What a site may choose.
 #[derive(Debug, Clone, PartialEq)]
@@ -685,112 +628,4 @@ fn count(counters: &mut Counters, cause: Rejection) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::Class;
-    use crate::synth::{Action, Camera, Pack, Scene, Script, Subject};
-
-    fn run(
-        person: u64,
-        actions: Vec<Action>,
-        fps: f64,
-        seconds: f64,
-        every: u64,
-    ) -> (Vec<Movement>, Counters, u64) {
-        let subject = Subject::random(Pack::embedded().expect("pack"), person);
-        let camera = Camera { seed: person, ..Camera::default() };
-        let mut scene = Scene::new(subject, Script::new(actions).expect("valid"), camera);
-        let options = Options { purpose: Some(Purpose::Research), ..Options::default() };
-        let mut pipeline = Pipeline::new(options, &Models::embedded().expect("models")).expect("pipeline");
-        let (mut found, mut moving, mut frame) = (Vec::new(), 0, Frame::default());
-        for seq in (0..(seconds * fps) as u64).step_by(every as usize) {
-            scene.render(seq / every, (seq as f64 * 1e9 / fps) as i64, &mut frame);
-            match pipeline.push(&frame) {
-                Step::Event(m) => found.push(m),
-                Step::Moving => moving += 1,
-                _ => {}
-            }
-        }
-        while let Some(m) = pipeline.finish() {
-            found.push(m);
-        }
-        (found, *pipeline.counters(), moving)
-    }
-
-    #[test]
-    fn movements_of_many_kinds_are_found_in_many_people() {
-        let cases: [(&[u8], Class); 8] = [
-            (&[12], Class::Positive),
-            (&[6, 12], Class::Positive),
-            (&[1, 2], Class::Surprise),
-            (&[4], Class::Negative),
-            (&[9], Class::Negative),
-            (&[15], Class::Negative),
-            (&[10], Class::Negative),
-            (&[14], Class::Negative),
-        ];
-        let (mut hits, mut right, mut total, mut extra) = (0, 0, 0, 0);
-        for (k, (aus, class)) in cases.iter().enumerate() {
-            for person in 0..2 {
-                let person = person + 2 * k as u64;
-                let onset = 2_000_000_000;
-                let actions = aus.iter().map(|&au| Action::micro(au, 0.25, onset)).collect();
-                let (found, counters, moving) = run(person, actions, 100.0, 3.2, 1);
-                total += 1;
-                let hit = found.iter().find(|m| (m.onset_ns - onset).abs() < 60_000_000);
-                hits += usize::from(hit.is_some_and(|m| aus.contains(&m.aus[0].au)));
-                right +=
-                    usize::from(hit.is_some_and(|m| m.label.as_ref().is_some_and(|l| l.class == *class)));
-                extra += found.len() - usize::from(hit.is_some());
-                println!(
-                    "{aus:?} person {person}: {:?} {:?} moving {moving} {counters:?}",
-                    hit.map(|m| (m.onset_ns / 1_000_000, &m.aus, &m.label)),
-                    found.len()
-                );
-            }
-        }
-        println!("{hits} found, {right} classified, of {total}; {extra} extra");
-        assert!(hits * 10 >= total * 8, "{hits} of {total} found");
-        assert!(right * 10 >= total * 7, "{right} of {total} classified");
-        assert!(extra * 8 <= total, "{extra} extra events");
-    }
-
-    #[test]
-    fn a_still_face_is_quiet_and_keeps_the_gate_shut() {
-        let (found, counters, _) = run(31, Vec::new(), 60.0, 6.0, 1);
-        assert!(found.is_empty(), "{found:?}");
-        assert!(counters.gate_open * 100 <= counters.frames, "{counters:?}");
-        assert_eq!(counters.student_runs, 0);
-    }
-
-    #[test]
-    fn half_the_frames_still_find_a_strong_movement() {
-        let actions = || vec![Action::micro(12, 0.4, 2_000_000_000)];
-        let (all, ..) = run(5, actions(), 200.0, 3.0, 1);
-        let (half, ..) = run(5, actions(), 200.0, 3.0, 2);
-        assert_eq!((all.len(), half.len()), (1, 1));
-        assert!((all[0].onset_ns - half[0].onset_ns).abs() < 30_000_000);
-        assert!((all[0].fps - 200.0).abs() < 2.0 && (half[0].fps - 100.0).abs() < 2.0);
-    }
-
-    #[test]
-    fn no_event_below_the_lowest_rate() {
-        let (found, ..) = run(5, vec![Action::micro(12, 0.4, 2_000_000_000)], 15.0, 4.0, 1);
-        assert!(found.is_empty(), "{found:?}");
-    }
-
-    #[test]
-    fn without_a_face_there_is_nothing() {
-        let mut pipeline =
-            Pipeline::new(Options::default(), &Models::embedded().expect("models")).expect("pipeline");
-        for seq in 0..40 {
-            let luma = (0..320 * 240).map(|i| ((i * 7 + seq * 13) % 61 * 4) as u8).collect();
-            let frame =
-                Frame { seq: seq as u64, at_ns: 10_000_000 * seq as i64, width: 320, height: 240, luma };
-            assert_eq!(pipeline.push(&frame), Step::NoFace);
-        }
-        let tiny = Frame { seq: 40, at_ns: 400_000_000, width: 1, height: 1, luma: vec![7] };
-        assert_eq!(pipeline.push(&tiny), Step::NoFace);
-        assert_eq!(pipeline.gap(41, 410_000_000), Step::Gap);
-    }
-}
+mod tests;

@@ -1,0 +1,69 @@
+//! All model files of the pipeline, from a folder or compiled in.
+
+use std::path::Path;
+
+use crate::face::detector::DetectorSpec;
+use crate::face::landmarks::LandmarksSpec;
+use crate::gate::AuSpec;
+use crate::model::{Checked, ModelError};
+use crate::student::StudentSpec;
+
+/// All model files, digests checked.
+pub struct Models {
+    /// Face detector.
+    pub detector: Checked<DetectorSpec>,
+    /// Landmark network.
+    pub landmarks: Checked<LandmarksSpec>,
+    /// Fields and thresholds of the AUs.
+    pub au: Checked<AuSpec>,
+    /// The student.
+    pub student: Checked<StudentSpec>,
+}
+
+impl Models {
+    /// The models that are compiled in.
+    pub fn embedded() -> Result<Self, ModelError> {
+        Ok(Self {
+            detector: Checked::embedded(
+                "detector",
+                include_str!("../../models/detector.toml"),
+                include_bytes!("../../models/detector.onnx"),
+            )?,
+            landmarks: Checked::embedded(
+                "landmarks",
+                include_str!("../../models/landmarks.toml"),
+                include_bytes!("../../models/landmarks.onnx"),
+            )?,
+            au: Checked::embedded(
+                "au",
+                include_str!("../../models/au.toml"),
+                include_bytes!("../../models/au.bin"),
+            )?,
+            student: Checked::embedded(
+                "student",
+                include_str!("../../models/student.toml"),
+                include_bytes!("../../models/student.onnx"),
+            )?,
+        })
+    }
+
+    /// The models of a folder.
+    pub fn load(dir: &Path) -> Result<Self, ModelError> {
+        Ok(Self {
+            detector: Checked::load(dir, "detector")?,
+            landmarks: Checked::load(dir, "landmarks")?,
+            au: Checked::load(dir, "au")?,
+            student: Checked::load(dir, "student")?,
+        })
+    }
+
+    /// Name and SHA-256 of each file.
+    pub fn digests(&self) -> [(&'static str, &str); 4] {
+        [
+            ("detector", &self.detector.sha256),
+            ("landmarks", &self.landmarks.sha256),
+            ("au", &self.au.sha256),
+            ("student", &self.student.sha256),
+        ]
+    }
+}
