@@ -25,4 +25,6 @@ pub mod vision;
 #[path = "../../tests/integration/broker.rs"]
 mod broker;
 #[cfg(test)]
+mod capture_test;
+#[cfg(test)]
 mod serve_test;

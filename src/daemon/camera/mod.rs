@@ -2,6 +2,8 @@
 
 pub mod modes;
 mod stream;
+#[cfg(test)]
+mod vm_test;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -139,7 +141,8 @@ impl Camera {
             .ok_or_else(|| io::Error::other(format!("the camera insists on {}", set.fourcc)))?;
         let mut mode = Mode { format, width: set.width, height: set.height, ..mode };
         // A camera without S_PARM has one rate, and its frames tell it.
-        let wanted = v4l::video::capture::Parameters::with_fps(mode.fps.round().max(1.0) as u32);
+        let fps = settings.wish.fps.map_or(mode.fps, |wish| wish.min(mode.fps));
+        let wanted = v4l::video::capture::Parameters::with_fps(fps.round().max(1.0) as u32);
         if let Ok(set) = device.set_params(&wanted)
             && set.interval.numerator > 0
         {

@@ -1,0 +1,237 @@
+//! The camera against real V4L2 nodes: v4l2loopback for bytes, vivid for faults. Ignored elsewhere:
+//! `tests/vm/run.sh` boots the machine that has both and runs these tests there, one at a time.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, channel, sync_channel};
+use std::time::{Duration, Instant};
+
+use glint::frame::{Frame, LumaDecoder, Mounting, PixelFormat};
+use v4l::video::{Capture, Output};
+use v4l::{Device, FourCC};
+
+use super::super::capture::{self, CameraSource, FrameSource, Item, Opener, Shared};
+use super::modes::Wish;
+use super::stream::Stream;
+use super::{Camera, CameraSettings, Next};
+
+const SIZE: (u32, u32) = (640, 480);
+const LONG: Duration = Duration::from_secs(60);
+
+/// A node of the machine; tests/vm/run.sh names it.
+fn node(variable: &str) -> PathBuf {
+    PathBuf::from(
+        std::env::var_os(variable).unwrap_or_else(|| panic!("{variable} is set by tests/vm/run.sh")),
+    )
+}
+
+/// Pictures that differ in every row and column, so that a shift or a cut would show.
+fn picture(number: usize) -> Vec<u8> {
+    let (w, h) = (SIZE.0 as usize, SIZE.1 as usize);
+    (0..w * h).map(|i| ((i % w) / 3 + (i / w) / 2 + number * 29) as u8).collect()
+}
+
+fn jpeg(luma: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    jpeg_encoder::Encoder::new(&mut bytes, 85)
+        .encode(luma, SIZE.0 as u16, SIZE.1 as u16, jpeg_encoder::ColorType::Luma)
+        .expect("a picture");
+    bytes
+}
+
+/// Writes `frames` in turn to the output side of a loopback node while `during` runs.
+fn fed<T>(path: &Path, code: &[u8; 4], frames: &[Vec<u8>], during: impl FnOnce() -> T) -> T {
+    let mut device = Device::with_path(path).expect("the loopback node");
+    let mut format = v4l::Format::new(SIZE.0, SIZE.1, FourCC::new(code));
+    (format.stride, format.size) = (SIZE.0 * 2, SIZE.0 * SIZE.1 * 2);
+    Output::set_format(&device, &format).expect("a format");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for frame in frames.iter().cycle() {
+                if stop.load(Relaxed) {
+                    return;
+                }
+                assert_eq!(device.write(frame).expect("written"), frame.len());
+                std::thread::sleep(Duration::from_millis(40));
+            }
+        });
+        // The writer has to end also where the check fails.
+        std::thread::sleep(Duration::from_millis(500));
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(during));
+        stop.store(true, Relaxed);
+        result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// The luma of `count` frames from a node, each compared with `expected`, whose members must all come.
+fn compare(path: &Path, expected: &[Vec<u8>], count: usize) {
+    let mut camera = Camera::open(path, &CameraSettings::default()).expect("open");
+    let mut seen = vec![0; expected.len()];
+    let (mut frame, mut last) = (Frame::default(), None);
+    while seen.iter().sum::<usize>() < count {
+        assert_eq!(camera.next(&mut frame, LONG).expect("a frame"), Next::Frame);
+        assert_eq!((frame.width, frame.height), (SIZE.0 as usize, SIZE.1 as usize));
+        let which = expected.iter().position(|e| *e == frame.luma).expect("luma of a frame that was fed");
+        seen[which] += 1;
+        let now = capture::monotonic_ns();
+        assert!(last.is_none_or(|(seq, at)| frame.seq > seq && frame.at_ns > at), "time goes on");
+        assert!((0..5_000_000_000).contains(&(now - frame.at_ns)), "the kernel's monotonic clock");
+        last = Some((frame.seq, frame.at_ns));
+    }
+    assert!(seen.iter().all(|n| *n > 0), "every picture came: {seen:?}");
+}
+
+#[test]
+#[ignore = "needs the machine of tests/vm"]
+fn mjpg_arrives_byte_for_byte() {
+    let path = node("GLINT_VM_MJPG");
+    let jpegs: Vec<Vec<u8>> = (0..5).map(|n| jpeg(&picture(n))).collect();
+    let mut decoder = LumaDecoder::default();
+    let lumas: Vec<Vec<u8>> = jpegs
+        .iter()
+        .map(|bytes| {
+            let mut luma = Vec::new();
+            decoder.decode(PixelFormat::Mjpg, 0, 0, 0, bytes, &mut luma).expect("a JPEG");
+            luma
+        })
+        .collect();
+    fed(&path, b"MJPG", &jpegs, || {
+        let mut stream = Stream::start(Device::with_path(&path).expect("open")).expect("a stream");
+        for _ in 0..20 {
+            let same = stream.next(LONG, |bytes, _| jpegs.iter().any(|j| j == bytes)).expect("a frame");
+            assert_eq!(same, Some(true), "cut at the used bytes and unchanged");
+        }
+        drop(stream);
+        compare(&path, &lumas, 20);
+    });
+}
+
+#[test]
+#[ignore = "needs the machine of tests/vm"]
+fn yuyv_gives_its_luma() {
+    let path = node("GLINT_VM_YUYV");
+    let lumas: Vec<Vec<u8>> = (0..5).map(picture).collect();
+    // Chroma that differs from the luma: a decoder that mixed them up would be seen.
+    let frames: Vec<Vec<u8>> =
+        lumas.iter().map(|l| l.iter().flat_map(|y| [*y, 255 - *y]).collect()).collect();
+    fed(&path, b"YUYV", &frames, || compare(&path, &lumas, 20));
+}
+
+/// Small frames at a rate that an emulated machine can draw.
+fn vivid_settings() -> CameraSettings {
+    let wish = Wish { format: Some(PixelFormat::Yuyv), size: Some((320, 180)), fps: Some(15.0) };
+    CameraSettings { wish, ..CameraSettings::default() }
+}
+
+fn control(path: &Path, setting: &str) {
+    let done = Command::new("v4l2-ctl").arg("-d").arg(path).args(["--set-ctrl", setting]).status();
+    assert!(done.is_ok_and(|s| s.success()), "v4l2-ctl {setting}");
+}
+
+/// Runs the capture thread on vivid; it must still be there afterwards, and end when told.
+fn captured(path: &Path, during: impl FnOnce(&Receiver<Item>, &Shared)) {
+    let (items, received) = sync_channel(4);
+    let (_back, spare) = channel();
+    let shared = Arc::new(Shared::default());
+    let path = path.to_owned();
+    let open: Opener = Box::new(move || {
+        CameraSource::open(Some(&path), &vivid_settings(), Mounting::default())
+            .map(|source| Box::new(source) as Box<dyn FrameSource>)
+    });
+    let thread = std::thread::spawn({
+        let shared = shared.clone();
+        move || capture::run(open, &items, &spare, &shared)
+    });
+    during(&received, &shared);
+    assert!(!thread.is_finished(), "a fault is no end");
+    shared.stop.store(true, Relaxed);
+    drop(received);
+    thread.join().expect("no panic");
+}
+
+/// Takes items until so many frames have come; their numbers, and how often the source was opened.
+fn take(received: &Receiver<Item>, frames: usize) -> (Vec<u64>, usize) {
+    let (mut numbers, mut opened) = (Vec::new(), 0);
+    while numbers.len() < frames {
+        match received.recv_timeout(LONG).expect("a frame") {
+            Item::Frame(frame) => numbers.push(frame.seq),
+            Item::Opened => opened += 1,
+            Item::Gap { .. } => {}
+        }
+    }
+    (numbers, opened)
+}
+
+#[test]
+#[ignore = "needs the machine of tests/vm"]
+fn a_frame_with_the_error_flag_is_counted() {
+    let path = node("GLINT_VM_VIVID");
+    captured(&path, |received, shared| {
+        take(received, 10);
+        assert_eq!(shared.damaged.load(Relaxed), 0);
+        control(&path, "inject_v4l2_buf_flag_error=1");
+        take(received, 15);
+        assert_eq!(shared.damaged.load(Relaxed), 1);
+        assert!(!shared.no_source.load(Relaxed), "the stream goes on");
+    });
+}
+
+#[test]
+#[ignore = "needs the machine of tests/vm"]
+fn lost_buffers_leave_gaps_in_the_numbers() {
+    let path = node("GLINT_VM_VIVID");
+    captured(&path, |received, _| {
+        take(received, 5);
+        control(&path, "percentage_of_dropped_buffers=50");
+        let (numbers, _) = take(received, 40);
+        control(&path, "percentage_of_dropped_buffers=0");
+        let gaps = numbers.windows(2).filter(|w| w[1] > w[0] + 1).count();
+        assert!(gaps >= 5, "{gaps} gaps in {numbers:?}");
+        assert!(numbers.is_sorted_by(|a, b| a < b));
+    });
+}
+
+#[test]
+#[ignore = "needs the machine of tests/vm"]
+fn an_unplugged_camera_is_waited_for_and_opened_anew() {
+    let path = node("GLINT_VM_VIVID");
+    let driver = Path::new("/sys/bus/platform/drivers/vivid");
+    captured(&path, |received, shared| {
+        take(received, 5);
+        control(&path, "disconnect=1");
+        let deadline = Instant::now() + LONG;
+        while !shared.no_source.load(Relaxed) {
+            assert!(Instant::now() < deadline, "the loss is seen");
+            while received.try_recv().is_ok() {}
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        std::fs::write(driver.join("unbind"), "vivid.0").expect("unbind");
+        assert!(!path.exists(), "the node is gone");
+        // The watchdog must be fed while there is no camera.
+        for _ in 0..10 {
+            std::thread::sleep(Duration::from_millis(300));
+            let age = capture::monotonic_ns() - shared.capture_tick.load(Relaxed);
+            assert!(age < 2_000_000_000, "silent for {age} ns");
+        }
+        assert!(shared.no_source.load(Relaxed));
+        std::fs::write(driver.join("bind"), "vivid.0").expect("bind");
+        let (_, opened) = take(received, 10);
+        assert!(opened >= 1, "opened anew");
+        assert!(!shared.no_source.load(Relaxed));
+    });
+}
+
+#[test]
+#[ignore = "needs the machine of tests/vm"]
+fn the_configured_rate_is_asked_for() {
+    let path = node("GLINT_VM_VIVID");
+    let camera = Camera::open(&path, &vivid_settings()).expect("open");
+    assert!(camera.description().contains("320x180 at 15.0 frames/s"), "{}", camera.description());
+    let params = Capture::params(camera.stream.device()).expect("parameters");
+    assert_eq!(params.interval.denominator, 15 * params.interval.numerator);
+    assert!(super::nodes().iter().any(|n| n.path == path), "glintd cameras lists it");
+}
