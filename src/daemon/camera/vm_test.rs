@@ -15,7 +15,7 @@ use v4l::{Device, FourCC};
 
 use super::super::capture::{self, CameraSource, FrameSource, Item, Opener, Shared};
 use super::modes::Wish;
-use super::stream::Stream;
+use super::stream::{Meta, Stream};
 use super::{Camera, CameraSettings, Next};
 
 const SIZE: (u32, u32) = (640, 480);
@@ -67,6 +67,20 @@ fn fed<T>(path: &Path, code: &[u8; 4], frames: &[Vec<u8>], during: impl FnOnce()
     })
 }
 
+/// What tells `bytes` from each of `expected`; `None` where it is one of them.
+fn difference(expected: &[Vec<u8>], bytes: &[u8], meta: Meta) -> Option<String> {
+    let alike = |e: &Vec<u8>| e.iter().zip(bytes).take_while(|(a, b)| a == b).count();
+    let nearest = expected.iter().max_by_key(|e| alike(e))?;
+    (!expected.iter().any(|e| e == bytes)).then(|| {
+        format!(
+            "{meta:?}: {} bytes, the first {} of them alike; {} were fed",
+            bytes.len(),
+            alike(nearest),
+            nearest.len()
+        )
+    })
+}
+
 /// The luma of `count` frames from a node, each compared with `expected`, whose members must all come.
 fn compare(path: &Path, expected: &[Vec<u8>], count: usize) {
     let mut camera = Camera::open(path, &CameraSettings::default()).expect("open");
@@ -77,9 +91,7 @@ fn compare(path: &Path, expected: &[Vec<u8>], count: usize) {
         assert_eq!((frame.width, frame.height), (SIZE.0 as usize, SIZE.1 as usize));
         let which = expected.iter().position(|e| *e == frame.luma).expect("luma of a frame that was fed");
         seen[which] += 1;
-        let now = capture::monotonic_ns();
         assert!(last.is_none_or(|(seq, at)| frame.seq > seq && frame.at_ns > at), "time goes on");
-        assert!((0..5_000_000_000).contains(&(now - frame.at_ns)), "the kernel's monotonic clock");
         last = Some((frame.seq, frame.at_ns));
     }
     assert!(seen.iter().all(|n| *n > 0), "every picture came: {seen:?}");
@@ -101,10 +113,27 @@ fn mjpg_arrives_byte_for_byte() {
         .collect();
     fed(&path, b"MJPG", &jpegs, || {
         let mut stream = Stream::start(Device::with_path(&path).expect("open")).expect("a stream");
-        for _ in 0..20 {
-            let same = stream.next(LONG, |bytes, _| jpegs.iter().any(|j| j == bytes)).expect("a frame");
-            assert_eq!(same, Some(true), "cut at the used bytes and unchanged");
+        // v4l2loopback resets the length and the number of what was written before REQBUFS: at most its
+        // buffers, at the start alone, come whole, with the fed bytes in front.
+        let (mut reset, mut whole) = (0, 0);
+        while whole < 20 {
+            let wrong = stream.next(LONG, |bytes, meta| {
+                let full = bytes.len() == (SIZE.0 * SIZE.1 * 4) as usize && meta.sequence == 0;
+                let stale = full && jpegs.iter().any(|j| bytes.starts_with(j));
+                if stale && whole == 0 && reset < 4 {
+                    reset += 1;
+                    return None;
+                }
+                whole += 1;
+                difference(&jpegs, bytes, meta)
+            });
+            assert_eq!(
+                wrong.expect("a frame"),
+                Some(None),
+                "frame {whole}: cut at the used bytes, unchanged"
+            );
         }
+        eprintln!("{whole} frames byte for byte, after {reset} that the driver reset");
         drop(stream);
         compare(&path, &lumas, 20);
     });
@@ -227,11 +256,16 @@ fn an_unplugged_camera_is_waited_for_and_opened_anew() {
 
 #[test]
 #[ignore = "needs the machine of tests/vm"]
-fn the_configured_rate_is_asked_for() {
+fn the_configured_rate_is_asked_for_and_the_kernel_stamps() {
     let path = node("GLINT_VM_VIVID");
-    let camera = Camera::open(&path, &vivid_settings()).expect("open");
+    let mut camera = Camera::open(&path, &vivid_settings()).expect("open");
     assert!(camera.description().contains("320x180 at 15.0 frames/s"), "{}", camera.description());
     let params = Capture::params(camera.stream.device()).expect("parameters");
     assert_eq!(params.interval.denominator, 15 * params.interval.numerator);
+    // v4l2loopback names no clock, so this is looked at here.
+    let at_ns = camera.stream.next(LONG, |_, meta| meta.at_ns).expect("a frame").flatten();
+    let age = capture::monotonic_ns() - at_ns.expect("a monotonic stamp");
+    // A stamp may be that of the frame's end as planned: ahead by one frame at most.
+    assert!((-1_000_000_000 / 15..5_000_000_000).contains(&age), "{age} ns old");
     assert!(super::nodes().iter().any(|n| n.path == path), "glintd cameras lists it");
 }
