@@ -61,7 +61,7 @@ fn models_that_are_missing_or_changed_are_refused() {
             std::fs::copy(entry.path(), dir.path().join(entry.file_name())).expect("copied");
         }
     }
-    let student = dir.path().join("student.onnx");
+    let (student, spec) = (dir.path().join("student.onnx"), dir.path().join("student.toml"));
     let mut bytes = std::fs::read(&student).expect("student");
     let last = bytes.last_mut().expect("not empty");
     *last ^= 1;
@@ -69,4 +69,17 @@ fn models_that_are_missing_or_changed_are_refused() {
     let (code, text) = with("run", &format!("model.path = {:?}", dir.path()));
     assert_eq!(code, Some(78), "{text}");
     assert!(text.contains("student.onnx") && text.contains("sha256:"), "{text}");
+
+    // The right digest of a file that is no network.
+    let noise: Vec<u8> = (0..5000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    std::fs::write(&student, &noise).expect("file");
+    let stated: toml::Table = std::fs::read_to_string(&spec).expect("spec").parse().expect("TOML");
+    let changed = stated.into_iter().map(|(key, value)| match key.as_str() {
+        "sha256" => (key, toml::Value::from(glint::model::sha256_hex(&noise))),
+        _ => (key, value),
+    });
+    std::fs::write(&spec, changed.collect::<toml::Table>().to_string()).expect("file");
+    let (code, text) = with("run", &format!("model.path = {:?}", dir.path()));
+    assert_eq!(code, Some(78), "{text}");
+    assert!(text.contains("student.onnx") && !text.contains("panicked"), "{text}");
 }

@@ -157,23 +157,13 @@ fn a_full_disk_stops_no_event_and_health_says_outbox_full() {
 
 #[test]
 fn a_replay_publishes_what_it_prints() {
-    use glint::clip::{AviWriter, Codec, Rate};
-    use glint::synth::{Action, Camera, Pack, Scene, Script, Subject};
     let dir = tempfile::tempdir().expect("folder");
     let Some(mut broker) = Broker::new(dir.path(), "allow_anonymous true") else { return };
     broker.start();
     let subscriber = Subscriber::start(broker.port, None);
     let config = configure(dir.path(), broker.port);
     let clip = dir.path().join("smile.avi");
-    let script = Script::new(vec![Action::micro(12, 0.3, 2_000_000_000)]).expect("a script");
-    let subject = Subject::random(Pack::embedded().expect("a pack"), 1);
-    let mut scene = Scene::new(subject, script, Camera::default());
-    let rate = Rate::from_fps(60.0).expect("a rate");
-    let mut writer = AviWriter::create(&clip, rate, (640, 480), Codec::Mjpeg(95)).expect("a clip");
-    for seq in 0..200 {
-        writer.write(&scene.frame(seq, 60.0).luma).expect("written");
-    }
-    writer.finish().expect("written");
+    super::write_smile(&clip, glint::clip::Codec::Mjpeg(95), 200);
     let (clip, config) = (clip.to_str().expect("UTF-8"), config.to_str().expect("UTF-8"));
     let output = super::run(&["replay", clip, "--config", config, "--mqtt"]);
     assert_eq!(output.status.code(), Some(0), "{}", super::stderr(&output));
