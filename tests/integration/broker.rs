@@ -114,7 +114,7 @@ impl Subscriber {
             for event in connection.iter() {
                 match event {
                     Ok(Event::Incoming(Packet::ConnAck(_))) => {
-                        let _ = subscribe.try_subscribe("glint/#", QoS::AtLeastOnce);
+                        let _ = subscribe.try_subscribe("#", QoS::AtLeastOnce);
                     }
                     Ok(Event::Incoming(Packet::SubAck(_))) => _ = ready.send(()),
                     Ok(Event::Incoming(Packet::Publish(p))) => {

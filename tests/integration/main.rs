@@ -5,7 +5,10 @@ mod broker;
 mod cli;
 mod clips;
 mod config;
+mod daemon;
 mod mqtt;
+mod service;
+mod tls;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,84 +1,13 @@
 //! The daemon on the synthetic subject against a real Mosquitto.
 
-use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::broker::{Broker, Subscriber};
-
-/// A running `glintd` and the ids that it has accepted, from its log.
-struct Daemon {
-    child: Child,
-    accepted: Arc<Mutex<BTreeSet<String>>>,
-}
-
-impl Daemon {
-    fn start(mut command: Command, accepted: &Arc<Mutex<BTreeSet<String>>>) -> Self {
-        command.env_remove("JOURNAL_STREAM").env_remove("RUST_LOG");
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("glintd starts");
-        let log = BufReader::new(child.stderr.take().expect("piped"));
-        let sink = Arc::clone(accepted);
-        std::thread::spawn(move || {
-            for line in log.lines().map_while(Result::ok) {
-                eprintln!("glintd: {line}");
-                if let Some((_, id)) = line.split_once("event accepted id=\"") {
-                    sink.lock().expect("not poisoned").insert(id.trim_end_matches('"').to_owned());
-                }
-            }
-        });
-        Self { child, accepted: Arc::clone(accepted) }
-    }
-
-    /// Waits until `count` more events are accepted.
-    fn accept(&self, count: usize) {
-        let before = self.accepted.lock().expect("not poisoned").len();
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while self.accepted.lock().expect("not poisoned").len() < before + count {
-            assert!(Instant::now() < deadline, "{count} events within 60 s");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-s", name, &id]).status();
-        assert!(sent.is_ok_and(|s| s.success()), "signal {name}");
-    }
-
-    /// Ends it with a signal; its exit code.
-    fn end(mut self, signal: &str) -> Option<i32> {
-        self.signal(signal);
-        self.child.wait().expect("glintd ends").code()
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn configure(dir: &Path, port: u16) -> PathBuf {
-    let file = dir.join("g.toml");
-    let text = format!(
-        "source.kind = \"synthetic\"\nmqtt.url = \"mqtt://127.0.0.1:{port}\"\noutbox.path = {:?}\n\
-         deployment.purpose = \"research\"\nhealth.interval_s = 1\n",
-        dir.join("outbox.redb")
-    );
-    std::fs::write(&file, text).expect("file");
-    file
-}
-
-fn glintd(config: &Path) -> Command {
-    super::glintd(&["run", "--config", config.to_str().expect("UTF-8")])
-}
+use super::daemon::{Accepted, Daemon, configure, start_command};
 
 /// Every accepted id arrived, each with one content; `once`: each exactly once.
-fn complete(subscriber: &Subscriber, accepted: &Arc<Mutex<BTreeSet<String>>>, once: bool) {
+fn complete(subscriber: &Subscriber, accepted: &Accepted, once: bool) {
     let wanted = accepted.lock().expect("not poisoned").clone();
     subscriber
         .wait("all accepted events", 20, |s| wanted.iter().all(|id| s.events("glint").contains_key(id)));
@@ -97,8 +26,8 @@ fn no_accepted_event_is_lost_over_a_broker_restart() {
     broker.start();
     let subscriber = Subscriber::start(broker.port, None);
     let config = configure(dir.path(), broker.port);
-    let accepted = Arc::default();
-    let daemon = Daemon::start(glintd(&config), &accepted);
+    let accepted = Accepted::default();
+    let daemon = Daemon::start(start_command(&config), &accepted);
     subscriber.wait("an event", 60, |s| !s.events("glint").is_empty());
     broker.stop();
     daemon.accept(2);
@@ -116,8 +45,8 @@ fn no_accepted_event_is_lost_when_the_daemon_is_killed_without_a_broker() {
     broker.start();
     let subscriber = Subscriber::start(broker.port, None);
     let config = configure(dir.path(), broker.port);
-    let accepted = Arc::default();
-    let daemon = Daemon::start(glintd(&config), &accepted);
+    let accepted = Accepted::default();
+    let daemon = Daemon::start(start_command(&config), &accepted);
     subscriber.wait("an event", 60, |s| !s.events("glint").is_empty());
     broker.stop();
     daemon.accept(2);
@@ -125,7 +54,7 @@ fn no_accepted_event_is_lost_when_the_daemon_is_killed_without_a_broker() {
     let waiting = accepted.lock().expect("not poisoned").len() - subscriber.events("glint").len();
     assert!(waiting >= 2, "events waited when the daemon was killed");
     broker.start();
-    let daemon = Daemon::start(glintd(&config), &accepted);
+    let daemon = Daemon::start(start_command(&config), &accepted);
     complete(&subscriber, &accepted, false);
     assert_eq!(daemon.end("TERM"), Some(0));
 }
@@ -140,9 +69,9 @@ fn a_full_disk_stops_no_event_and_health_says_outbox_full() {
     // A limit of the size of files fails writes as a full disk does, without any privilege.
     let mut command = Command::new("sh");
     command.arg("-c").arg("trap '' XFSZ; ulimit -f 8; exec \"$@\"").arg("sh");
-    let inner = glintd(&config);
+    let inner = start_command(&config);
     command.arg(inner.get_program()).args(inner.get_args());
-    let accepted = Arc::default();
+    let accepted = Accepted::default();
     let daemon = Daemon::start(command, &accepted);
     subscriber.wait("outbox_full", 20, |s| {
         s.of("glint/glint/health").last().is_some_and(|t| t.contains("\"outbox_full\""))
@@ -182,8 +111,8 @@ fn a_replay_publishes_what_it_prints() {
 fn signals_pause_and_resume_without_a_broker() {
     let dir = tempfile::tempdir().expect("folder");
     let config = configure(dir.path(), super::broker::free_port());
-    let accepted = Arc::default();
-    let daemon = Daemon::start(glintd(&config), &accepted);
+    let accepted = Accepted::default();
+    let daemon = Daemon::start(start_command(&config), &accepted);
     daemon.accept(1);
     daemon.signal("USR1");
     let marker = dir.path().join("outbox.paused");

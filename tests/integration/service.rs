@@ -1,0 +1,67 @@
+//! What the service manager sees and says: READY, the watchdog, SIGHUP; and what a home automation system finds.
+
+use std::os::unix::net::UnixDatagram;
+use std::time::{Duration, Instant};
+
+use super::broker::{Broker, Subscriber, free_port};
+use super::daemon::{Accepted, Daemon, configure, configure_with, start_command};
+
+#[test]
+fn the_service_manager_hears_ready_a_heartbeat_and_stopping() {
+    let dir = tempfile::tempdir().expect("folder");
+    let path = dir.path().join("notify");
+    let socket = UnixDatagram::bind(&path).expect("a socket");
+    socket.set_read_timeout(Some(Duration::from_secs(1))).expect("a timeout");
+    let mut command = start_command(&configure(dir.path(), free_port()));
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "2000000").env_remove("WATCHDOG_PID");
+    let daemon = Daemon::start(command, &Accepted::default());
+    let heard = |wanted: &str, seconds| {
+        let deadline = Instant::now() + Duration::from_secs(seconds);
+        let mut buffer = [0; 4096];
+        while Instant::now() < deadline {
+            let length = socket.recv(&mut buffer).unwrap_or(0);
+            if String::from_utf8_lossy(&buffer[..length]).lines().any(|line| line == wanted) {
+                return true;
+            }
+        }
+        false
+    };
+    assert!(heard("READY=1", 30));
+    assert!(heard("WATCHDOG=1", 5) && heard("WATCHDOG=1", 5), "a heartbeat that goes on");
+    daemon.signal("TERM");
+    assert!(heard("STOPPING=1", 5));
+}
+
+#[test]
+fn a_hangup_takes_over_a_good_configuration_and_keeps_the_old_one_else() {
+    let dir = tempfile::tempdir().expect("folder");
+    let Some(mut broker) = Broker::new(dir.path(), "allow_anonymous true") else { return };
+    broker.start();
+    let subscriber = Subscriber::start(broker.port, None);
+    let url = format!("mqtt://127.0.0.1:{}", broker.port);
+    let daemon = Daemon::start(start_command(&configure_with(dir.path(), &url, "")), &Accepted::default());
+    let status = |device: &str| subscriber.of(&format!("glint/{device}/status")).last().cloned();
+    subscriber.wait("online", 30, |_| status("glint").as_deref() == Some("online"));
+
+    configure_with(dir.path(), &url, "mqtt.retain = true");
+    daemon.signal("HUP");
+    daemon.says("mqtt.retain: unknown key", 10);
+    daemon.accept(1);
+    assert_eq!(status("glint").as_deref(), Some("online"), "the old configuration stays");
+
+    configure_with(dir.path(), &url, "device.id = \"door\"\nmqtt.discovery = true");
+    daemon.signal("HUP");
+    subscriber.wait("the new name", 30, |_| status("door").as_deref() == Some("online"));
+    subscriber.wait("the old name to leave", 5, |_| status("glint").as_deref() == Some("offline"));
+
+    // Home Assistant finds the device, and finds it again after its own start.
+    let topic = "homeassistant/device/door/config";
+    subscriber.wait("the announcement", 5, |s| !s.of(topic).is_empty());
+    let found: serde_json::Value = serde_json::from_str(&subscriber.of(topic)[0]).expect("JSON");
+    assert_eq!(found["cmps"]["movement"]["state_topic"], "glint/door/event");
+    assert_eq!(found["cmps"]["pause"]["command_topic"], "glint/door/pause/set");
+    let before = subscriber.of(topic).len();
+    subscriber.say("homeassistant/status", "online");
+    subscriber.wait("the announcement again", 5, |s| s.of(topic).len() > before);
+    assert_eq!(daemon.end("TERM"), Some(0));
+}
