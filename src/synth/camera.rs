@@ -68,18 +68,27 @@ impl SplitMix {
 
 /// Standard normal deviates to draw from: far quicker than making each, and long enough that no
 /// pattern repeats within a frame.
-pub(super) struct NoiseTable(Vec<f32>);
+#[derive(Debug, Clone)]
+pub struct NoiseTable(Vec<f32>);
+
+impl Default for NoiseTable {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl NoiseTable {
     const SIZE: usize = 1 << 16;
 
-    pub(super) fn new() -> Self {
+    /// Always the same deviates.
+    pub fn new() -> Self {
         let mut rng = SplitMix(0x6c6f_6f6b);
         Self((0..Self::SIZE).map(|_| rng.normal()).collect())
     }
 
-    /// Adds the camera's noise to `plane` and rounds it to 8 bits; frame `seq` has its own noise.
-    pub(super) fn expose(
+    /// Films `plane` (`width` columns, gray 0 to 255) under a light of `gain`: the camera's noise, then 8 bits.
+    /// Frame `seq` has noise of its own.
+    pub fn expose(
         &self,
         camera: &Camera,
         seq: u64,
@@ -103,7 +112,7 @@ impl NoiseTable {
 }
 
 /// What JPEG compression of `quality` makes of a gray image. An image that cannot be coded stays.
-pub(super) fn jpeg_round_trip(luma: &mut [u8], width: usize, height: usize, quality: u8) {
+pub fn jpeg_round_trip(luma: &mut [u8], width: usize, height: usize, quality: u8) {
     use zune_jpeg::JpegDecoder;
     use zune_jpeg::zune_core::bytestream::ZCursor;
     use zune_jpeg::zune_core::colorspace::ColorSpace;

@@ -1,42 +1,52 @@
-//! Subjects straight in the stabilised crop, as a perfect stabiliser would hold them.
+//! Faces straight in the stabilised crop, as a perfect stabiliser would hold them.
 
 use super::camera::SplitMix;
-use super::pack::Subject;
+use super::face::Face;
 use super::raster::Pose;
 use crate::au::UNIT_COUNT;
-use crate::face::landmarks::{MEDIAPIPE_68, eye_centers};
+use crate::face::landmarks::eye_centers;
 use crate::face::{CROP_HEIGHT, CROP_WIDTH, LEFT_EYE, RIGHT_EYE};
 use crate::flow::Flow;
 use crate::geometry::Similarity;
 use crate::kernels;
 
-/// Texture coordinates to the stabilised crop, by the corners of the subject's own eyes: what a
+/// Face coordinates to the stabilised crop, by the corners of the neutral face's own eyes: what a
 /// perfect stabiliser does.
-fn texture_to_crop(subject: &Subject) -> Similarity {
-    let eyes = eye_centers(&MEDIAPIPE_68.map(|i| subject.shape[i]));
-    Similarity::from_two_points(eyes, [RIGHT_EYE, LEFT_EYE])
+pub fn face_to_crop<F: Face>(face: &F) -> Similarity {
+    let mut placed = F::Posed::default();
+    face.place(&Pose::NEUTRAL, &Similarity::IDENTITY, &mut placed);
+    Similarity::from_two_points(eye_centers(&face.landmarks(&placed)), [RIGHT_EYE, LEFT_EYE])
 }
 
 /// True displacement in the stabilised crop between the neutral face and the face moved by
 /// `fractions` of each unit: where each pixel of the neutral face goes.
-pub fn displacement(subject: &Subject, fractions: &[f32; UNIT_COUNT]) -> Flow {
-    let to_crop = texture_to_crop(subject);
-    let corner = |fractions: &[f32; UNIT_COUNT]| {
-        let mut vertices = Vec::new();
-        subject.posed(&Pose::of_fractions(fractions), &mut vertices);
-        vertices.iter_mut().for_each(|v| *v = to_crop.apply(*v));
-        vertices
-    };
+pub fn displacement<F: Face>(face: &F, fractions: &[f32; UNIT_COUNT]) -> Flow {
+    let to_crop = face_to_crop(face);
+    let [mut rest, mut moved] = [(); 2].map(|()| F::Posed::default());
+    face.place(&Pose::NEUTRAL, &to_crop, &mut rest);
+    face.place(&Pose::of_fractions(fractions), &to_crop, &mut moved);
     let mut flow = Flow::zeros(CROP_WIDTH, CROP_HEIGHT);
-    subject.field(&corner(&[0.0; UNIT_COUNT]), &corner(fractions), &mut flow);
+    face.field(&rest, &moved, &mut flow);
     flow
 }
 
-/// Renders a subject straight into the stabilised crop, with sensor noise of standard deviation
+/// Draws a face straight into the stabilised crop `plane`, over what is there, placed by `to_crop` and
+/// seen through a lens that blurs by a 1-2-1 filter. Returns the placed face.
+pub fn draw_crop<F: Face>(face: &F, pose: &Pose, to_crop: &Similarity, plane: &mut [f32]) -> F::Posed {
+    debug_assert_eq!(plane.len(), CROP_WIDTH * CROP_HEIGHT);
+    let mut placed = F::Posed::default();
+    face.place(pose, to_crop, &mut placed);
+    face.draw(&placed, to_crop.scale(), plane, CROP_WIDTH);
+    let mut tmp = vec![0.0; plane.len()];
+    kernels::smooth(plane, CROP_WIDTH, &mut tmp);
+    placed
+}
+
+/// Renders a face straight into the stabilised crop, with sensor noise of standard deviation
 /// `noise.0` (seed `noise.1`) and misaligned by `jitter` (crop to crop): training material at a few
 /// hundred microseconds.
-pub fn render_crop(
-    subject: &Subject,
+pub fn render_crop<F: Face>(
+    face: &F,
     fractions: &[f32; UNIT_COUNT],
     jitter: &Similarity,
     noise: (f32, u64),
@@ -44,13 +54,7 @@ pub fn render_crop(
 ) {
     out.clear();
     out.resize(CROP_WIDTH * CROP_HEIGHT, 90.0);
-    let to_crop = jitter.compose(&texture_to_crop(subject));
-    let mut vertices = Vec::new();
-    subject.posed(&Pose::of_fractions(fractions), &mut vertices);
-    vertices.iter_mut().for_each(|v| *v = to_crop.apply(*v));
-    subject.draw(&vertices, to_crop.scale(), out, CROP_WIDTH);
-    let mut tmp = vec![0.0; out.len()];
-    kernels::smooth(out, CROP_WIDTH, &mut tmp);
+    draw_crop(face, &Pose::of_fractions(fractions), &jitter.compose(&face_to_crop(face)), out);
     let (deviation, seed) = noise;
     if deviation > 0.0 {
         let mut rng = SplitMix(seed);

@@ -13,6 +13,7 @@
 
 mod camera;
 mod crop;
+mod face;
 mod pack;
 mod raster;
 mod render;
@@ -20,13 +21,14 @@ mod script;
 #[cfg(test)]
 mod tests;
 
-pub use camera::Camera;
-pub use crop::{displacement, render_crop};
+pub use camera::{Camera, NoiseTable, jpeg_round_trip};
+pub use crop::{displacement, draw_crop, face_to_crop, render_crop};
+pub use face::{FACE_EYE_DISTANCE, FACE_EYES, Face};
 pub use pack::{
     ATLAS_HEIGHT, MESH_LANDMARKS, MOUTH_COLUMNS, MOUTH_LINE, MOUTH_ROWS, Pack, PackArrays, Subject,
     SubjectSpec, TEXTURE_HEIGHT, TEXTURE_WIDTH,
 };
-pub use raster::Pose;
+pub use raster::{Pose, fill};
 pub use render::{Scene, Truth};
 pub use script::{Action, Gaze, HeadMotion, Lighting, Profile, Script, Speech};
 

@@ -6,9 +6,9 @@ use crate::flow::Flow;
 use crate::geometry::Point;
 
 /// Middle between the eyes in the texture.
-pub(super) const TEXTURE_EYES: Point = Point::new(0.5 * TEXTURE_WIDTH as f32, 92.0);
+pub const TEXTURE_EYES: Point = Point::new(0.5 * TEXTURE_WIDTH as f32, 92.0);
 /// Distance of the eyes in the texture.
-pub(super) const TEXTURE_EYE_DISTANCE: f32 = 64.0;
+pub const TEXTURE_EYE_DISTANCE: f32 = 64.0;
 
 /// How a face stands at an instant.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,7 +70,7 @@ impl Subject {
 
     /// Draws the face with its vertices at `vertices` (frame pixels) over `plane`. `scale`: frame
     /// pixels per texture pixel.
-    pub(super) fn draw(&self, vertices: &[Point], scale: f32, plane: &mut [f32], width: usize) {
+    pub(super) fn draw_textured(&self, vertices: &[Point], scale: f32, plane: &mut [f32], width: usize) {
         let height = plane.len() / width;
         let reduction = (-scale.max(1e-3).log2()).round().clamp(0.0, (self.levels.len() - 1) as f32) as usize;
         let level = &self.levels[reduction];
@@ -98,7 +98,7 @@ impl Subject {
 
     /// Writes the displacement from the vertices `from` to the vertices `to` into `flow`, where there
     /// is a face.
-    pub(super) fn field(&self, from: &[Point], to: &[Point], flow: &mut Flow) {
+    pub(super) fn displacements(&self, from: &[Point], to: &[Point], flow: &mut Flow) {
         let (w, h) = (flow.width, flow.height);
         for t in &self.triangles {
             let t = t.map(usize::from);
@@ -126,10 +126,10 @@ impl Level {
     }
 }
 
-/// Visits every pixel whose centre lies in the triangle, with its barycentric coordinates. A pixel on
+/// Visits every pixel of an image whose centre lies in the triangle: its index and its barycentric coordinates. A pixel on
 /// a shared edge is visited by one of the two triangles or, at worst, by both. Triangles that are
 /// turned over (a lid that has closed) are not drawn.
-fn fill(corners: [Point; 3], width: usize, height: usize, mut pixel: impl FnMut(usize, [f32; 3])) {
+pub fn fill(corners: [Point; 3], width: usize, height: usize, mut pixel: impl FnMut(usize, [f32; 3])) {
     let [p, q, r] = corners;
     let area = (q.x - p.x) * (r.y - p.y) - (q.y - p.y) * (r.x - p.x);
     if area <= 1e-4 || !area.is_finite() {

@@ -1,11 +1,12 @@
 //! Frames of a subject at any time, with their truth.
 
 use super::camera::{Camera, NoiseTable, SplitMix, jpeg_round_trip};
+use super::face::{FACE_EYE_DISTANCE, FACE_EYES, Face};
 use super::pack::Subject;
-use super::raster::{Pose, TEXTURE_EYE_DISTANCE, TEXTURE_EYES};
+use super::raster::Pose;
 use super::script::Script;
 use crate::au::UNIT_COUNT;
-use crate::face::landmarks::{LANDMARK_COUNT, MEDIAPIPE_68};
+use crate::face::landmarks::LANDMARK_COUNT;
 use crate::flow::Flow;
 use crate::frame::Frame;
 use crate::geometry::{Point, Similarity};
@@ -18,35 +19,35 @@ pub struct Truth {
     pub landmarks: [Point; LANDMARK_COUNT],
     /// Intensity of every unit, 0 to 5.
     pub intensities: [f32; UNIT_COUNT],
-    /// Texture coordinates of the neutral head to frame coordinates.
+    /// Face coordinates of the neutral head to frame coordinates.
     pub head: Similarity,
 }
 
-/// A subject before a camera.
-pub struct Scene {
-    subject: Subject,
+/// A face before a camera.
+pub struct Scene<F: Face = Subject> {
+    face: F,
     script: Script,
     camera: Camera,
     noise: NoiseTable,
     background: Vec<f32>,
     plane: Vec<f32>,
     tmp: Vec<f32>,
-    vertices: Vec<Point>,
+    placed: F::Posed,
 }
 
-impl Scene {
-    /// A subject in the middle of the frame.
-    pub fn new(subject: Subject, script: Script, camera: Camera) -> Self {
+impl<F: Face> Scene<F> {
+    /// A face in the middle of the frame.
+    pub fn new(face: F, script: Script, camera: Camera) -> Self {
         let n = camera.width * camera.height;
         let mut scene = Self {
-            subject,
+            face,
             script,
             camera,
             noise: NoiseTable::new(),
             background: vec![0.0; n],
             plane: vec![0.0; n],
             tmp: vec![0.0; n],
-            vertices: Vec::new(),
+            placed: F::Posed::default(),
         };
         scene.paint_background();
         scene
@@ -82,14 +83,14 @@ impl Scene {
         Point::new(0.5 * self.camera.width as f32, 0.5 * self.camera.height as f32 - below)
     }
 
-    /// Texture coordinates to frame coordinates at a time.
+    /// Face coordinates to frame coordinates at a time.
     fn head(&self, at_ns: i64) -> Similarity {
-        let (center, scale) = (self.center(), self.camera.eye_distance_px / TEXTURE_EYE_DISTANCE);
+        let (center, scale) = (self.center(), self.camera.eye_distance_px / FACE_EYE_DISTANCE);
         let rest = Similarity {
             a: scale,
             b: 0.0,
-            tx: center.x - scale * TEXTURE_EYES.x,
-            ty: center.y - scale * TEXTURE_EYES.y,
+            tx: center.x - scale * FACE_EYES.x,
+            ty: center.y - scale * FACE_EYES.y,
         };
         self.script.head_at(at_ns, center, self.camera.eye_distance_px).compose(&rest)
     }
@@ -106,10 +107,9 @@ impl Scene {
         let (w, h) = (self.camera.width, self.camera.height);
         let head = self.head(at_ns);
         let pose = self.pose(at_ns);
-        self.subject.posed(&pose, &mut self.vertices);
-        self.vertices.iter_mut().for_each(|v| *v = head.apply(*v));
+        self.face.place(&pose, &head, &mut self.placed);
         self.plane.copy_from_slice(&self.background);
-        self.subject.draw(&self.vertices, head.scale(), &mut self.plane, w);
+        self.face.draw(&self.placed, head.scale(), &mut self.plane, w);
         if self.camera.blur {
             kernels::smooth(&mut self.plane, w, &mut self.tmp);
         }
@@ -136,19 +136,17 @@ impl Scene {
         }
     }
 
-    /// Vertices in frame pixels at a time.
-    fn vertices_at(&self, at_ns: i64) -> Vec<Point> {
-        let (head, mut vertices) = (self.head(at_ns), Vec::new());
-        self.subject.posed(&self.pose(at_ns), &mut vertices);
-        vertices.iter_mut().for_each(|v| *v = head.apply(*v));
-        vertices
+    /// The face in frame pixels at a time.
+    fn placed_at(&self, at_ns: i64) -> F::Posed {
+        let mut placed = F::Posed::default();
+        self.face.place(&self.pose(at_ns), &self.head(at_ns), &mut placed);
+        placed
     }
 
     /// What is true at a time.
     pub fn truth(&self, at_ns: i64) -> Truth {
-        let vertices = self.vertices_at(at_ns);
         Truth {
-            landmarks: MEDIAPIPE_68.map(|i| vertices[i]),
+            landmarks: self.face.landmarks(&self.placed_at(at_ns)),
             intensities: self.script.fractions(at_ns).map(|f| 5.0 * f),
             head: self.head(at_ns),
         }
@@ -158,7 +156,7 @@ impl Scene {
     /// `to_ns`. Zero outside the face.
     pub fn displacement(&self, from_ns: i64, to_ns: i64) -> Flow {
         let mut flow = Flow::zeros(self.camera.width, self.camera.height);
-        self.subject.field(&self.vertices_at(from_ns), &self.vertices_at(to_ns), &mut flow);
+        self.face.field(&self.placed_at(from_ns), &self.placed_at(to_ns), &mut flow);
         flow
     }
 }
