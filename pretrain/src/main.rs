@@ -17,6 +17,8 @@ struct Cli {
 enum Command {
     Au(commands::au::Args),
     Detector(commands::detector::Args),
+    #[command(subcommand)]
+    Evaluate(commands::evaluate::Command),
     Landmarks(commands::landmarks::Args),
     Preview(commands::preview::Args),
     Student(commands::student::Args),
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Au(args) => commands::au::run(&args),
         Command::Detector(args) => commands::detector::run(&args),
+        Command::Evaluate(command) => commands::evaluate::run(&command),
         Command::Landmarks(args) => commands::landmarks::run(&args),
         Command::Preview(args) => commands::preview::run(&args),
         Command::Student(args) => commands::student::run(&args),

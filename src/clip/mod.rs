@@ -156,6 +156,16 @@ impl Clip {
         Ok(Self { path: path.to_owned(), reader, rate, seq: 0, digest: Digest::new(rate) })
     }
 
+    /// Reads Y4M from a stream, as of a program that converts other formats; `name` stands for it in
+    /// messages.
+    pub fn from_y4m(name: &Path, stream: Box<dyn Read + Send>) -> Result<Self, ClipError> {
+        let header = |reason: String| ClipError::Header { path: name.to_owned(), reason };
+        let (reader, rate) = y4m::Y4mReader::new(stream).map_err(header)?;
+        let rate = rate.ok_or_else(|| header("no frame rate in it".into()))?;
+        let digest = Digest::new(rate);
+        Ok(Self { path: name.to_owned(), reader: Reader::Y4m(reader), rate, seq: 0, digest })
+    }
+
     /// The path it was opened with.
     pub fn path(&self) -> &Path {
         &self.path

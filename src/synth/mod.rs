@@ -30,7 +30,7 @@ pub use pack::{
 };
 pub use raster::{Pose, fill};
 pub use render::{Scene, Truth};
-pub use script::{Action, Gaze, HeadMotion, Lighting, Profile, Script, Speech};
+pub use script::{Action, Gaze, HeadMotion, LightChange, Lighting, Profile, Script, Speech, Turn};
 
 /// What can be wrong with a script or a pack.
 #[derive(Debug, thiserror::Error)]

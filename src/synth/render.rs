@@ -115,7 +115,7 @@ impl<F: Face> Scene<F> {
         }
         (frame.seq, frame.at_ns, frame.width, frame.height) = (seq, at_ns, w, h);
         frame.luma.resize(w * h, 0);
-        let light = self.script.lighting.at(at_ns);
+        let light = self.script.light_at(at_ns);
         self.noise.expose(&self.camera, seq, light, &self.plane, w, &mut frame.luma);
         if let Some(quality) = self.camera.jpeg_quality {
             jpeg_round_trip(&mut frame.luma, w, h, quality);
@@ -132,7 +132,7 @@ impl<F: Face> Scene<F> {
         Pose {
             fractions: self.script.fractions(at_ns),
             gaze: self.script.gaze.at(at_ns),
-            turn: self.script.head.turn_at(at_ns),
+            turn: self.script.turn_at(at_ns),
         }
     }
 

@@ -273,6 +273,43 @@ impl Lighting {
     }
 }
 
+/// A head that turns away and back: a raised cosine each way, zero outside.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Turn {
+    /// Last instant before it.
+    pub from_ns: i64,
+    /// First instant after it.
+    pub to_ns: i64,
+    /// Greatest yaw in degrees, towards the image's right.
+    pub yaw_degrees: f32,
+    /// Greatest pitch in degrees, downwards.
+    pub pitch_degrees: f32,
+}
+
+impl Turn {
+    /// Share of the full turn at a time.
+    fn share(&self, at_ns: i64) -> f32 {
+        if at_ns <= self.from_ns || at_ns >= self.to_ns {
+            return 0.0;
+        }
+        let share = (at_ns - self.from_ns) as f64 / (self.to_ns - self.from_ns) as f64;
+        raised_cosine(2.0 * share) as f32
+    }
+}
+
+/// Light that changes once, as when a lamp is switched or a cloud passes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LightChange {
+    /// Last instant before it.
+    pub from_ns: i64,
+    /// First instant at the new level.
+    pub to_ns: i64,
+    /// Multiplies the light from then on.
+    pub gain: f32,
+}
+
 /// What the face does, from the first to the last frame.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -289,6 +326,12 @@ pub struct Script {
     /// Stretches of speech.
     #[serde(default)]
     pub speech: Vec<Speech>,
+    /// Turns of the head, on top of its sway.
+    #[serde(default)]
+    pub turns: Vec<Turn>,
+    /// Changes of the light, on top of its drift and flicker.
+    #[serde(default)]
+    pub light_changes: Vec<LightChange>,
 }
 
 fn still_gaze() -> Gaze {
@@ -305,6 +348,8 @@ impl Script {
             lighting: Lighting::default(),
             gaze: Gaze::STILL,
             speech: Vec::new(),
+            turns: Vec::new(),
+            light_changes: Vec::new(),
         };
         script.validate()?;
         Ok(script)
@@ -341,7 +386,35 @@ impl Script {
                 );
             }
         }
+        for t in &self.turns {
+            if t.from_ns >= t.to_ns || !(t.yaw_degrees.abs() <= 45.0 && t.pitch_degrees.abs() <= 45.0) {
+                return refuse("turn", "from_ns lies before to_ns, degrees in -45 to 45");
+            }
+        }
+        for c in &self.light_changes {
+            if c.from_ns >= c.to_ns || !(c.gain > 0.0 && c.gain <= 10.0) {
+                return refuse("light change", "from_ns lies before to_ns, gain above 0 and up to 10");
+            }
+        }
         Ok(())
+    }
+
+    /// Yaw and pitch of the head in radians at a time: sway and turns.
+    pub fn turn_at(&self, at_ns: i64) -> [f32; 2] {
+        let [mut yaw, mut pitch] = self.head.turn_at(at_ns);
+        for t in &self.turns {
+            yaw += t.share(at_ns) * t.yaw_degrees.to_radians();
+            pitch += t.share(at_ns) * t.pitch_degrees.to_radians();
+        }
+        [yaw, pitch]
+    }
+
+    /// Gain of the light at a time: drift, flicker and changes.
+    pub fn light_at(&self, at_ns: i64) -> f32 {
+        self.light_changes.iter().fold(self.lighting.at(at_ns), |light, c| {
+            let share = (at_ns - c.from_ns) as f64 / (c.to_ns - c.from_ns) as f64;
+            light * (1.0 + (c.gain - 1.0) * raised_cosine(share.clamp(0.0, 1.0)) as f32)
+        })
     }
 
     /// Fractions of the full shape of all units at a time, 0 to 1.
@@ -393,6 +466,12 @@ mod tests {
         script.head = HeadMotion::STILL;
         script.speech.push(Speech { from_ns: 5, to_ns: 5, strength: 0.3, rate_hz: 4.0, seed: 0 });
         assert!(script.validate().expect_err("empty").to_string().starts_with("speech: "));
+        script.speech.clear();
+        script.turns.push(Turn { from_ns: 0, to_ns: 5, yaw_degrees: 60.0, pitch_degrees: 0.0 });
+        assert!(script.validate().expect_err("too far").to_string().starts_with("turn: "));
+        script.turns.clear();
+        script.light_changes.push(LightChange { from_ns: 0, to_ns: 5, gain: 0.0 });
+        assert!(script.validate().expect_err("dark").to_string().starts_with("light change: "));
     }
 
     #[test]
@@ -425,6 +504,13 @@ mod tests {
             for (a, b) in a.iter().zip(&b) {
                 prop_assert!((a - b).abs() < 5e-3, "{a} {b}");
             }
+            script.turns.push(Turn {
+                from_ns: 7_000_000_000, to_ns: 8_000_000_000, yaw_degrees: 15.0, pitch_degrees: -6.0,
+            });
+            script.light_changes.push(LightChange { from_ns: 2_000_000_000, to_ns: 2_050_000_000, gain: 0.7 });
+            let (a, b) = (script.turn_at(at_ns), script.turn_at(at_ns + 100_000));
+            prop_assert!((a[0] - b[0]).abs() < 1e-3 && (a[1] - b[1]).abs() < 1e-3);
+            prop_assert!((script.light_at(at_ns) - script.light_at(at_ns + 100_000)).abs() < 2e-3);
             let (g, h) = (script.gaze.at(at_ns), script.gaze.at(at_ns + 100_000));
             prop_assert!((g[0] - h[0]).abs() < 1e-2 && (g[1] - h[1]).abs() < 1e-2);
         }

@@ -2,6 +2,7 @@
 
 pub mod au;
 pub mod detector;
+pub mod evaluate;
 pub mod landmarks;
 pub mod preview;
 pub mod student;

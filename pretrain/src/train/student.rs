@@ -26,6 +26,21 @@ const SURPRISE: [&[u8]; 4] = [&[1, 2], &[5], &[1, 2, 5], &[1, 2, 26]];
 /// Share of each class: that of the databases.
 const PRIOR: [f32; 3] = [0.5, 0.25, 0.25];
 
+/// AU combinations of a class.
+pub fn combinations(class: Class) -> &'static [&'static [u8]] {
+    match class {
+        Class::Negative => &NEGATIVE,
+        Class::Positive => &POSITIVE,
+        Class::Surprise => &SURPRISE,
+    }
+}
+
+/// Index in [`Class::ALL`] of a class, as often as the databases have it.
+pub fn random_class(rng: &mut impl Rng) -> usize {
+    let draw: f32 = rng.random();
+    usize::from(draw >= PRIOR[0]) + usize::from(draw >= PRIOR[0] + PRIOR[1])
+}
+
 /// One training sample.
 #[derive(Debug, Clone)]
 pub struct Pair {
@@ -41,19 +56,8 @@ pub struct Pair {
 pub fn pair(pack: &Pack, seed: u64, index: u64) -> Pair {
     let mut rng = generator(seed, index);
     let subject = Subject::random(pack.clone(), rng.random());
-    let draw: f32 = rng.random();
-    let class = if draw < PRIOR[0] {
-        0
-    } else if draw < PRIOR[0] + PRIOR[1] {
-        1
-    } else {
-        2
-    };
-    let rules: &[&[u8]] = match Class::ALL[class] {
-        Class::Negative => &NEGATIVE,
-        Class::Positive => &POSITIVE,
-        Class::Surprise => &SURPRISE,
-    };
+    let class = random_class(&mut rng);
+    let rules = combinations(Class::ALL[class]);
     let combination = rules[rng.random_range(0..rules.len())];
     let mut fractions = [0.0f32; UNIT_COUNT];
     let mut aus = [0.0; AU_COUNT];

@@ -1,0 +1,113 @@
+//! A sequence, a pose or a clip through the daemon's own pipeline, frame by frame in memory.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use glint::clip::{Clip, Media};
+use glint::event::Movement;
+use glint::frame::Frame;
+use glint::pipeline::{Counters, Models, Options, Pipeline, Purpose, Step};
+use glint::synth::Scene;
+
+use super::plan::Sequence;
+
+/// What the pipeline said of one recording.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// Published movements.
+    pub found: Vec<Movement>,
+    /// The pipeline's own counts.
+    pub counters: Counters,
+    /// Frames in which the head moved too fast, or was turned too far.
+    pub moving: u64,
+    /// Frames in which a face was in sight.
+    pub face: u64,
+    /// Frames with a face whose intensities were measured.
+    pub measured: u64,
+    /// Length in seconds.
+    pub seconds: f64,
+}
+
+impl Seen {
+    fn step(&mut self, step: Step, pipeline: &Pipeline) {
+        match step {
+            Step::Event(movement) => self.found.push(movement),
+            Step::Moving => self.moving += 1,
+            _ => {}
+        }
+        let o = pipeline.observation();
+        self.face += u64::from(o.bounds.is_some());
+        self.measured += u64::from(o.intensities.is_some());
+    }
+
+    fn end(&mut self, pipeline: &mut Pipeline) {
+        self.found.extend(std::iter::from_fn(|| pipeline.finish()));
+        self.counters = *pipeline.counters();
+    }
+}
+
+/// A pipeline as the daemon has it, with a purpose, so that the student runs when it is asked.
+pub fn pipeline(models: &Models) -> Result<Pipeline> {
+    Ok(Pipeline::new(Options { purpose: Some(Purpose::Research), ..Options::default() }, models)?)
+}
+
+/// A sequence at `fps`.
+pub fn sequence(s: Sequence, fps: f64, models: &Models) -> Result<Seen> {
+    let mut pipeline = pipeline(models)?;
+    let mut scene = Scene::new(s.subject, s.script, s.camera);
+    let mut seen = Seen { seconds: s.seconds, ..Seen::default() };
+    let mut frame = Frame::default();
+    for seq in 0..(s.seconds * fps) as u64 {
+        scene.render(seq, (seq as f64 * 1e9 / fps).round() as i64, &mut frame);
+        let step = pipeline.push(&frame);
+        seen.step(step, &pipeline);
+    }
+    seen.end(&mut pipeline);
+    Ok(seen)
+}
+
+/// A clip that glint reads, or any other video file through ffmpeg.
+pub fn clip(path: &Path, models: &Models) -> Result<Seen> {
+    let name = || path.display().to_string();
+    let mut child = None;
+    let mut clip = match Clip::open(path, None) {
+        Ok(clip) => clip,
+        Err(own) => {
+            let mut ffmpeg = Command::new("ffmpeg")
+                .args(["-loglevel", "error", "-nostdin", "-i"])
+                .arg(path)
+                .args(["-f", "yuv4mpegpipe", "-pix_fmt", "yuv420p", "-"])
+                .stdout(Stdio::piped())
+                .spawn()
+                .with_context(|| format!("{own}; and ffmpeg, which may read it, cannot be started"))?;
+            let stdout = ffmpeg.stdout.take().context("ffmpeg: no output")?;
+            child = Some(ffmpeg);
+            Clip::from_y4m(path, Box::new(stdout))?
+        }
+    };
+    let mut pipeline = pipeline(models)?;
+    let mut seen = Seen::default();
+    let mut frame = Frame::default();
+    loop {
+        match clip.next(&mut frame)? {
+            None => break,
+            Some(Media::Frame) => {
+                let step = pipeline.push(&frame);
+                seen.step(step, &pipeline);
+            }
+            Some(Media::Gap { seq, at_ns, .. }) => {
+                pipeline.gap(seq, at_ns);
+            }
+        }
+        seen.seconds = frame.at_ns as f64 / 1e9;
+    }
+    if let Some(mut ffmpeg) = child {
+        let status = ffmpeg.wait().with_context(name)?;
+        if !status.success() {
+            bail!("{}: ffmpeg: {status}", name());
+        }
+    }
+    seen.end(&mut pipeline);
+    Ok(seen)
+}
