@@ -16,6 +16,7 @@
 pub mod assets;
 pub mod augment;
 pub mod commands;
+pub mod corpus;
 pub mod image;
 pub mod net;
 pub mod onnx;

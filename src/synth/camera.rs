@@ -88,15 +88,7 @@ impl NoiseTable {
 
     /// Films `plane` (`width` columns, gray 0 to 255) under a light of `gain`: the camera's noise, then 8 bits.
     /// Frame `seq` has noise of its own.
-    pub fn expose(
-        &self,
-        camera: &Camera,
-        seq: u64,
-        gain: f32,
-        plane: &[f32],
-        width: usize,
-        out: &mut [u8],
-    ) {
+    pub fn expose(&self, camera: &Camera, seq: u64, gain: f32, plane: &[f32], width: usize, out: &mut [u8]) {
         let mut rng = SplitMix(camera.seed ^ seq.wrapping_mul(0xd1b5_4a32_d192_ed03));
         let (read, shot) = (camera.read_noise * camera.read_noise, camera.shot_noise);
         let gain = gain * camera.exposure;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use glint::au::Side;
@@ -27,17 +28,40 @@ struct Array {
     strings: Vec<String>,
 }
 
-/// The mean head. Coordinates in cm: x to the subject's left, y up, z towards the camera.
+/// Displacements of the vertices that an expression shape moves.
+pub type Moves = Vec<(u16, [f32; 3])>;
+
+/// Groups of vertices.
+pub mod group {
+    /// Skin of the face.
+    pub const FACE: u8 = 0;
+    /// Skin of neck and skull.
+    pub const NECK: u8 = 1;
+    /// Inside of the mouth.
+    pub const MOUTH: u8 = 2;
+    /// Upper teeth and gums.
+    pub const TEETH_UP: u8 = 3;
+    /// Lower teeth and gums.
+    pub const TEETH_LOW: u8 = 4;
+    /// Eyeballs: the subject's left one, then the right one.
+    pub const EYES: [u8; 2] = [5, 6];
+}
+
+/// A head: the mean one as read, or a person's. Coordinates in cm: x to the subject's left, y up, z towards the
+/// camera.
+#[derive(Clone)]
 pub struct Head {
     /// Neutral vertices.
     pub vertices: Vec<[f32; 3]>,
-    /// Index of the group of each vertex; group 0 is the skin of the face.
+    /// Index of the [`group`] of each vertex.
     pub group: Vec<u8>,
     /// Triangles.
     pub triangles: Vec<[u16; 3]>,
     /// Vertices of the 68 landmarks.
     pub landmarks: Vec<u16>,
-    expressions: HashMap<String, Vec<(u16, [f32; 3])>>,
+    /// Identity modes: displacement of every vertex, one standard deviation long.
+    modes: Arc<Vec<Vec<[f32; 3]>>>,
+    expressions: Arc<HashMap<String, Moves>>,
 }
 
 impl Head {
@@ -97,22 +121,81 @@ impl Head {
                 (from..to).map(|i| (index[i], [0, 1, 2].map(|k| value[3 * i + k] * scale[e]))).collect();
             expressions.insert(name.clone(), moves);
         }
+        let mut modes = Vec::new();
+        for (name, dtype, width) in [("id16", "<i2", 2), ("id8", "|i1", 1)] {
+            let values: Vec<f32> = match width {
+                1 => data(name, dtype)?.iter().map(|&b| f32::from(b as i8)).collect(),
+                _ => data(name, dtype)?
+                    .chunks_exact(2)
+                    .map(|b| f32::from(i16::from_le_bytes([b[0], b[1]])))
+                    .collect(),
+            };
+            let scales = floats(&format!("{name}_scale"))?;
+            ensure!(values.len() == scales.len() * 3 * vertices.len(), fail(&format!("{name} is cut")));
+            for (mode, scale) in values.chunks_exact(3 * vertices.len()).zip(scales) {
+                modes
+                    .push(mode.chunks_exact(3).map(|c| [c[0] * scale, c[1] * scale, c[2] * scale]).collect());
+            }
+        }
+        let landmarks = words("lm68")?;
+        let inside = |i: &u16| usize::from(*i) < vertices.len();
+        ensure!(landmarks.iter().all(inside) && index.iter().all(inside), fail("an index is out of range"));
         Ok(Self {
             group: data("vert_group", "|u1")?.to_vec(),
-            landmarks: words("lm68")?,
+            landmarks,
             vertices,
             triangles,
-            expressions,
+            modes: Arc::new(modes),
+            expressions: Arc::new(expressions),
         })
+    }
+
+    /// Number of identity modes.
+    pub fn identity_modes(&self) -> usize {
+        self.modes.len()
+    }
+
+    /// Displacement of one vertex by identity mode `mode`, one standard deviation long.
+    pub fn identity_mode(&self, mode: usize, vertex: u16) -> [f32; 3] {
+        self.modes[mode][usize::from(vertex)]
+    }
+
+    /// The head of a person: mode k times `weights[k]` added; weights are standard normal over people.
+    pub fn with_identity(&self, weights: &[f32]) -> Self {
+        let mut head = self.clone();
+        for (mode, weight) in self.modes.iter().zip(weights) {
+            for (v, d) in head.vertices.iter_mut().zip(mode) {
+                v.iter_mut().zip(d).for_each(|(v, d)| *v += weight * d);
+            }
+        }
+        head
+    }
+
+    /// The head turned by a rotation matrix (rows) about the origin, expression shapes included.
+    pub fn turned(&self, rotation: &[[f32; 3]; 3]) -> Self {
+        let turn = |v: &[f32; 3]| rotation.map(|r| r[0] * v[0] + r[1] * v[1] + r[2] * v[2]);
+        let expressions = self
+            .expressions
+            .iter()
+            .map(|(name, moves)| (name.clone(), moves.iter().map(|(i, d)| (*i, turn(d))).collect()))
+            .collect();
+        Self {
+            vertices: self.vertices.iter().map(turn).collect(),
+            expressions: Arc::new(expressions),
+            ..self.clone()
+        }
+    }
+
+    /// What an expression shape (ARKit name) moves.
+    pub fn expression(&self, name: &str) -> Result<&Moves> {
+        self.expressions.get(name).with_context(|| format!("ICT head has no shape {name}"))
     }
 
     /// Displacement of every vertex by `unit` at full intensity.
     pub fn displacement(&self, unit: Unit) -> Result<Vec<[f32; 3]>> {
         let mut out = vec![[0.0; 3]; self.vertices.len()];
         for (name, weight) in shapes(unit) {
-            let moves =
-                self.expressions.get(&name).with_context(|| format!("ICT head has no shape {name}"))?;
-            for (vertex, d) in moves {
+            for (vertex, d) in self.expression(&name)? {
                 for (o, d) in out[usize::from(*vertex)].iter_mut().zip(d) {
                     *o += weight * d;
                 }

@@ -34,6 +34,8 @@ pub struct Portrait {
     pub photo: Pyramid,
     /// Face mesh in crop pixels.
     pub mesh: Vec<Point>,
+    /// Depth of the face mesh in crop pixels: smaller is nearer to the camera.
+    pub mesh_depth: Vec<f32>,
     /// Photo pixels = scale * crop pixels + translation.
     pub crop_to_photo: [f32; 3],
 }
@@ -94,6 +96,7 @@ pub fn load(dir: &Path) -> Result<Vec<Portrait>> {
                 crop: gray("crops")?,
                 photo: gray("photos")?,
                 mesh: rows.chunks_exact(3).map(|p| Point::new(p[0], p[1])).collect(),
+                mesh_depth: rows.chunks_exact(3).map(|p| p[2]).collect(),
                 id: e.id,
                 year: e.year_of_congress,
                 crop_to_photo: e.crop_to_photo,

@@ -23,21 +23,79 @@ const MODES: [usize; 2] = [12, 28];
 /// Eye centres in the texture.
 pub const TEXTURE_EYES: [Point; 2] = [Point::new(72.0, 92.0), Point::new(136.0, 92.0)];
 
+/// A portrait's eyes to the eyes of the texture, and its face mesh in texture pixels.
+pub fn align(p: &Portrait) -> (Similarity, Vec<Point>) {
+    let to_texture = Similarity::from_two_points(eye_centers(&p.landmarks()), TEXTURE_EYES);
+    (to_texture, p.mesh[..MESH_LANDMARKS].iter().map(|&q| to_texture.apply(q)).collect())
+}
+
+/// Shapes of aligned faces (x, y of each landmark), each averaged with its mirror image: that takes the turn of the
+/// head out of them, which is motion and no trait of a person.
+fn symmetric_shapes(aligned: &[(Similarity, Vec<Point>)]) -> Result<Vec<Vec<f32>>> {
+    let mean = mean_shape(aligned.iter().map(|(_, m)| m));
+    let mirror = mirror_of(&mean)?;
+    Ok(aligned.iter().map(|(_, m)| symmetric(m, &mirror)).collect())
+}
+
+/// The mesh that all faces share, made on the mean face.
+pub struct Topology {
+    /// Its vertices and triangles.
+    pub mesh: Mesh,
+    /// Landmarks of the mean face and the rings around it, where textures lie.
+    around: Vec<Point>,
+}
+
+impl Topology {
+    /// From the portraits whose mean is wanted and the ICT head.
+    pub fn new(portraits: &[&Portrait], head: &Head) -> Result<Self> {
+        ensure!(!portraits.is_empty(), "no portraits");
+        let aligned: Vec<_> = portraits.iter().map(|p| align(p)).collect();
+        let shapes = symmetric_shapes(&aligned)?;
+        let mean = mean_shape(
+            shapes.iter().map(|s| s.chunks_exact(2).map(|p| Point::new(p[0], p[1])).collect::<Vec<_>>()),
+        );
+        let (_, depth) = units::displacements(head, &mean)?;
+        Ok(Self { mesh: Mesh::new(&mean, &depth)?, around: mesh::surround(&mean) })
+    }
+
+    /// One person: `own` landmarks in texture pixels, the portrait that shows them, and the displacement of every
+    /// landmark by each unit.
+    pub fn person(
+        &self,
+        portrait: &Portrait,
+        to_texture: &Similarity,
+        own: &[Point],
+        units: &[Vec<f32>],
+    ) -> PackArrays {
+        let mesh = &self.mesh;
+        let [depth, alpha, gaze] = mesh.attributes();
+        let flat: Vec<f32> = own.iter().flat_map(|p| [p.x, p.y]).collect();
+        PackArrays {
+            shape: mesh.places(&mesh::rest(&flat)),
+            source: mesh.source(),
+            depth,
+            alpha,
+            gaze,
+            shape_modes: Vec::new(),
+            units: units.iter().map(|u| mesh.carry_unit(u)).collect(),
+            triangles: mesh.triangles.clone(),
+            texture: texture(
+                portrait,
+                to_texture,
+                &mesh::surround(own),
+                &self.around,
+                &mesh.portrait_triangles,
+            ),
+            texture_modes: Vec::new(),
+        }
+    }
+}
+
 /// Computes the pack from the portraits that may train and the ICT head.
 pub fn build(portraits: &[&Portrait], head: &Head) -> Result<PackArrays> {
     ensure!(portraits.len() > 2 * MODES[1], "{} portraits are too few", portraits.len());
-    let aligned: Vec<(Similarity, Vec<Point>)> = portraits
-        .iter()
-        .map(|p| {
-            let to_texture = Similarity::from_two_points(eye_centers(&p.landmarks()), TEXTURE_EYES);
-            (to_texture, p.mesh[..MESH_LANDMARKS].iter().map(|&q| to_texture.apply(q)).collect())
-        })
-        .collect();
-    let mean = mean_shape(aligned.iter().map(|(_, m)| m));
-    let mirror = mirror_of(&mean)?;
-    // Each shape is averaged with its mirror image: that takes the turn of the head out of the modes,
-    // which is motion and no trait of a person.
-    let shapes: Vec<Vec<f32>> = aligned.iter().map(|(_, m)| symmetric(m, &mirror)).collect();
+    let aligned: Vec<(Similarity, Vec<Point>)> = portraits.iter().map(|p| align(p)).collect();
+    let shapes = symmetric_shapes(&aligned)?;
     let (mean, mut modes) = principal_components(&shapes, MODES[0]);
     let landmarks: Vec<Point> = mean.chunks_exact(2).map(|p| Point::new(p[0], p[1])).collect();
     let (units, depth) = units::displacements(head, &landmarks)?;
@@ -68,11 +126,11 @@ pub fn build(portraits: &[&Portrait], head: &Head) -> Result<PackArrays> {
     })
 }
 
-fn mean_shape<'a>(shapes: impl ExactSizeIterator<Item = &'a Vec<Point>>) -> Vec<Point> {
+fn mean_shape(shapes: impl ExactSizeIterator<Item = impl std::borrow::Borrow<Vec<Point>>>) -> Vec<Point> {
     let weight = 1.0 / shapes.len() as f32;
     let mut mean = vec![Point::default(); MESH_LANDMARKS];
     for shape in shapes {
-        for (m, p) in mean.iter_mut().zip(shape) {
+        for (m, p) in mean.iter_mut().zip(shape.borrow()) {
             (m.x, m.y) = (m.x + weight * p.x, m.y + weight * p.y);
         }
     }

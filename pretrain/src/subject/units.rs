@@ -43,8 +43,10 @@ pub fn displacements(head: &Head, mesh: &[Point]) -> Result<(Vec<Vec<f32>>, Vec<
         .par_iter()
         .map(|p| {
             let mut close: Vec<(usize, f32)> = skin.iter().map(|(i, q)| (*i, q.distance(*p))).collect();
-            close.sort_unstable_by(|a, b| a.1.total_cmp(&b.1));
+            let nearer = |a: &(usize, f32), b: &(usize, f32)| a.1.total_cmp(&b.1);
+            close.select_nth_unstable_by(6, nearer);
             close.truncate(6);
+            close.sort_unstable_by(nearer);
             let reach = close[0].1.max(0.7);
             close.into_iter().map(|(i, d)| (i, (-0.5 * (d / reach).powi(2)).exp())).collect()
         })

@@ -1,0 +1,215 @@
+//! The people of the corpus: portraits that move and rendered heads, behind one face.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use glint::face::landmarks::LANDMARK_COUNT;
+use glint::flow::Flow;
+use glint::geometry::{Point, Similarity};
+use glint::holdout::is_held_out;
+use glint::synth::{Face, Pose, Subject};
+use rayon::prelude::*;
+
+use super::head::{HeadFace, PlacedHead};
+use super::portrait::{Unfit, subject, usable};
+use crate::assets::ict::Head;
+use crate::assets::portraits;
+use crate::augment::generator;
+use crate::subject::Topology;
+
+/// How a person is drawn.
+pub enum Look {
+    /// A photograph on a mesh.
+    Portrait(Subject),
+    /// A rendered head.
+    Head(HeadFace),
+}
+
+/// One person.
+pub struct Person {
+    /// Identifier; decides who is held out (`glint::holdout`).
+    pub id: String,
+    /// How the person is drawn.
+    pub look: Look,
+}
+
+/// A placed person.
+#[derive(Clone)]
+pub enum Placed {
+    /// Vertices of a portrait's mesh.
+    Portrait(Vec<Point>),
+    /// Vertices of a head.
+    Head(PlacedHead),
+}
+
+impl Default for Placed {
+    fn default() -> Self {
+        Self::Portrait(Vec::new())
+    }
+}
+
+impl Person {
+    /// `portrait` or `head`.
+    pub fn source(&self) -> &'static str {
+        match self.look {
+            Look::Portrait(_) => "portrait",
+            Look::Head(_) => "head",
+        }
+    }
+
+    /// Whether the person is kept apart from all training.
+    pub fn held_out(&self) -> bool {
+        is_held_out(&self.id)
+    }
+
+    /// Depth of the visible surface (see [`HeadFace::depth`]); `None` for a photograph.
+    pub fn depth(&self, placed: &Placed, (width, height): (usize, usize)) -> Option<Vec<f32>> {
+        let (Look::Head(head), Placed::Head(placed)) = (&self.look, placed) else { return None };
+        let mut out = vec![0.0; width * height];
+        head.depth(placed, width, &mut out);
+        Some(out)
+    }
+}
+
+impl Face for Person {
+    type Posed = Placed;
+
+    fn place(&self, pose: &Pose, to_image: &Similarity, out: &mut Placed) {
+        match &self.look {
+            Look::Portrait(face) => {
+                if !matches!(out, Placed::Portrait(_)) {
+                    *out = Placed::Portrait(Vec::new());
+                }
+                if let Placed::Portrait(out) = out {
+                    face.place(pose, to_image, out);
+                }
+            }
+            Look::Head(face) => {
+                if !matches!(out, Placed::Head(_)) {
+                    *out = Placed::Head(PlacedHead::default());
+                }
+                if let Placed::Head(out) = out {
+                    face.place(pose, to_image, out);
+                }
+            }
+        }
+    }
+
+    fn draw(&self, placed: &Placed, scale: f32, plane: &mut [f32], width: usize) {
+        match (&self.look, placed) {
+            (Look::Portrait(face), Placed::Portrait(placed)) => face.draw(placed, scale, plane, width),
+            (Look::Head(face), Placed::Head(placed)) => face.draw(placed, scale, plane, width),
+            _ => debug_assert!(false, "placed by another person"),
+        }
+    }
+
+    fn field(&self, from: &Placed, to: &Placed, flow: &mut Flow) {
+        match (&self.look, from, to) {
+            (Look::Portrait(face), Placed::Portrait(from), Placed::Portrait(to)) => {
+                face.field(from, to, flow)
+            }
+            (Look::Head(face), Placed::Head(from), Placed::Head(to)) => face.field(from, to, flow),
+            _ => debug_assert!(false, "placed by another person"),
+        }
+    }
+
+    fn landmarks(&self, placed: &Placed) -> [Point; LANDMARK_COUNT] {
+        match (&self.look, placed) {
+            (Look::Portrait(face), Placed::Portrait(placed)) => face.landmarks(placed),
+            (Look::Head(face), Placed::Head(placed)) => face.landmarks(placed),
+            _ => [Point::default(); LANDMARK_COUNT],
+        }
+    }
+}
+
+/// Which people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Split {
+    /// Everybody; the index says who is held out.
+    All,
+    /// Those on whom networks may train and settings be chosen.
+    Train,
+    /// Those on whom figures are reported.
+    HeldOut,
+}
+
+impl Split {
+    /// Whether a person of this id belongs to it.
+    pub fn takes(self, id: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Train => !is_held_out(id),
+            Self::HeldOut => is_held_out(id),
+        }
+    }
+}
+
+/// People, and how many portraits were of no use.
+pub struct People {
+    /// Portraits and heads in turn.
+    pub people: Vec<Person>,
+    /// Portraits left out, by reason.
+    pub unfit: BTreeMap<Unfit, usize>,
+}
+
+/// Makes `count` people out of the assets (`portraits/` and `ict/`): half of them portraits, as far as there are usable
+/// ones, the others rendered heads. The same seed gives the same people in the same order.
+pub fn people(assets: &Path, split: Split, count: usize, seed: u64) -> Result<People> {
+    ensure!(count > 0, "no people");
+    let head = Head::load(&assets.join("ict/ict_face_pack.bin"))?;
+    let lite = Head::load(&assets.join("ict/ict_face_lite.bin"))?;
+    let all = portraits::load(&assets.join("portraits"))?;
+    // The mesh is made on the mean of those that may train, whoever is shown.
+    let training: Vec<_> = all.iter().filter(|p| !p.held_out()).collect();
+    let topology = Topology::new(&training, &lite).context("portraits")?;
+    let mut wanted: Vec<_> = all.iter().filter(|p| split.takes(&p.id)).collect();
+    shuffle(&mut wanted, seed);
+    let fits: Vec<_> = wanted.par_iter().map(|p| (*p, usable(&lite, p))).collect();
+    let mut unfit = BTreeMap::new();
+    let mut usable = Vec::new();
+    for (portrait, found) in &fits {
+        match found {
+            Ok(found) => usable.push((*portrait, found)),
+            Err(reason) => *unfit.entry(*reason).or_insert(0) += 1,
+        }
+    }
+    usable.truncate(count / 2);
+    let portraits: Vec<Person> = usable
+        .par_iter()
+        .enumerate()
+        .map(|(i, (portrait, found))| {
+            let look = subject(&topology, &lite, portrait, found, seed.wrapping_add(i as u64))
+                .with_context(|| format!("portrait {}", portrait.id))?;
+            Ok(Person { id: portrait.id.clone(), look: Look::Portrait(look) })
+        })
+        .collect::<Result<_>>()?;
+    let ids = (0u64..).map(|k| (k, format!("head-{seed}-{k:05}"))).filter(|(_, id)| split.takes(id));
+    let ids: Vec<_> = ids.take(count - portraits.len()).collect();
+    let heads: Vec<Person> = ids
+        .into_par_iter()
+        .map(|(k, id)| {
+            let face = HeadFace::random(&head, &mut generator(seed ^ 0x6865_6164, k))?;
+            Ok(Person { id, look: Look::Head(face) })
+        })
+        .collect::<Result<_>>()?;
+    // In turn, so that the first few people are of both kinds.
+    let mut people = Vec::with_capacity(count);
+    let (mut portraits, mut heads) = (portraits.into_iter(), heads.into_iter());
+    loop {
+        let before = people.len();
+        people.extend(portraits.next());
+        people.extend(heads.next());
+        if people.len() == before {
+            return Ok(People { people, unfit });
+        }
+    }
+}
+
+fn shuffle<T>(items: &mut [T], seed: u64) {
+    use rand::Rng;
+    let mut rng = generator(seed, 0x70656f);
+    for i in (1..items.len()).rev() {
+        items.swap(i, rng.random_range(0..=i));
+    }
+}
