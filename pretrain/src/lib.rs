@@ -9,6 +9,7 @@
 //! | [`onnx`] | ONNX graphs written one layer a call |
 //! | [`train`] | the training loop |
 //! | [`subject`] | the synthetic subject, computed from portraits and the ICT head |
+//! | [`run`] | recipes, run folders, checkpoints, pictures, reports |
 //! | [`spotting`] | how well movements are found: generated sequences, scores, curves |
 //! | [`ship`] | model files with specification and digest |
 #![allow(clippy::disallowed_methods)] // Progress and run folders carry the time; the core does not.
@@ -20,6 +21,7 @@ pub mod corpus;
 pub mod image;
 pub mod net;
 pub mod onnx;
+pub mod run;
 pub mod ship;
 pub mod spotting;
 pub mod subject;

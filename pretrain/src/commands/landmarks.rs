@@ -6,6 +6,7 @@ use anyhow::Result;
 use glint::face::landmarks::{LandmarksSpec, eye_centers};
 
 use crate::assets::portraits::face_box;
+use crate::run::Run;
 use crate::train::Schedule;
 
 /// Trains the landmark network on the portraits and writes landmarks.onnx and landmarks.toml.
@@ -23,6 +24,9 @@ pub struct Args {
     /// Optimiser steps of 64 crops.
     #[arg(long, default_value_t = 3000)]
     steps: usize,
+    /// Continues an interrupted run.
+    #[arg(long)]
+    resume: bool,
 }
 
 /// Runs the command.
@@ -30,8 +34,8 @@ pub fn run(args: &Args) -> Result<()> {
     let portraits = crate::assets::portraits::load(&args.assets.join("portraits"))?;
     let kept: Vec<_> = portraits.iter().filter(|p| !p.held_out()).collect();
     let schedule = Schedule { steps: args.steps, batch: 64, learning_rate: 2e-3, weight_decay: 1e-4 };
-    let metrics = super::run_folder("landmarks", args.seed)?.join("metrics.jsonl");
-    let net = crate::train::landmarks::train(&kept, &schedule, args.seed, &metrics)?;
+    let run = Run::start("landmarks", args.seed, &schedule, args.resume)?;
+    let net = crate::train::landmarks::train(&kept, &schedule, args.seed, &run)?;
     // Mean place of the eyes in the box of the face, both mirrored onto the right one.
     let mut eye = [0.0f32; 2];
     for p in &kept {
@@ -41,6 +45,7 @@ pub fn run(args: &Args) -> Result<()> {
         eye[1] += 0.5 * (right.y + left.y - 2.0 * bounds.y) / bounds.h;
     }
     let eye_in_box = eye.map(|v| v / kept.len() as f32);
+    run.finish()?;
     let made_by =
         format!("glint-pretrain landmarks --assets DIR --seed {} --steps {}", args.seed, args.steps);
     crate::ship::write(&args.out, "landmarks", "onnx", &net.export(), &made_by, |file| LandmarksSpec {

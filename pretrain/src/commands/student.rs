@@ -7,6 +7,7 @@ use glint::event::Class;
 use glint::student::StudentSpec;
 use glint::synth::Pack;
 
+use crate::run::Run;
 use crate::train::Schedule;
 use crate::train::student::{Pair, logits, pairs, train};
 
@@ -26,6 +27,9 @@ pub struct Args {
     /// Optimiser steps of 256 pairs.
     #[arg(long, default_value_t = 400)]
     steps: usize,
+    /// Continues an interrupted run.
+    #[arg(long)]
+    resume: bool,
 }
 
 /// Confidence below which the student abstains: a guess among three is right in a third of cases.
@@ -38,12 +42,13 @@ pub fn run(args: &Args) -> Result<()> {
     // Other people, other movements: for the temperature, and to report.
     let held = pairs(&pack, args.seed ^ 0x6865_6c64, args.samples / 6);
     let schedule = Schedule { steps: args.steps, batch: 256, learning_rate: 3e-3, weight_decay: 1e-2 };
-    let metrics = super::run_folder("student", args.seed)?.join("metrics.jsonl");
-    let net = train(&training, &schedule, args.seed, &metrics)?;
+    let run = Run::start("student", args.seed, &schedule, args.resume)?;
+    let net = train(&training, &schedule, args.seed, &run)?;
     let (calibration, report) = held.split_at(held.len() / 2);
     let temperature = temperature(&logits(&net, calibration), calibration);
     let found = logits(&net, report);
     println!("{}", scores(&found, report, temperature));
+    run.finish()?;
     let made_by = format!(
         "glint-pretrain student --seed {} --samples {} --steps {}",
         args.seed, args.samples, args.steps

@@ -4,10 +4,9 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use font8x8::{BASIC_FONTS, UnicodeFonts};
-use image::{Rgb, RgbImage};
 
 use super::score::binomial_interval;
+use crate::run::canvas::{Canvas, GRID, INK, SERIES};
 
 /// Borders of the bins, as fractions of the full movement.
 const EDGES: [f32; 11] = [0.03, 0.04, 0.055, 0.075, 0.1, 0.135, 0.18, 0.245, 0.33, 0.45, 0.6];
@@ -116,72 +115,44 @@ const WIDTH: u32 = 640;
 const HEIGHT: u32 = 420;
 /// The field of the plot: left, top, right, bottom.
 const FIELD: [f32; 4] = [64.0, 40.0, 616.0, 360.0];
-const INK: Rgb<u8> = Rgb([40, 40, 40]);
-const GRID: Rgb<u8> = Rgb([225, 225, 225]);
-const LINE: Rgb<u8> = Rgb([60, 90, 170]);
-const POINT: Rgb<u8> = Rgb([210, 90, 40]);
 
 /// Draws the bins with their intervals and the fitted function, over intensity on a logarithmic scale.
 pub fn draw(bins: &[Bin], fit: &Weibull, title: &str, path: &Path) -> Result<()> {
-    let mut image = RgbImage::from_pixel(WIDTH, HEIGHT, Rgb([255, 255, 255]));
+    let [curve, point, ..] = SERIES;
+    let mut image = Canvas::new(WIDTH, HEIGHT);
     let [left, top, right, bottom] = FIELD;
     let (from, to) = (EDGES[0].ln(), EDGES[EDGES.len() - 1].ln());
     let x = |fraction: f32| left + (fraction.ln() - from) / (to - from) * (right - left);
     let y = |recall: f64| bottom + recall as f32 * (top - bottom);
     for k in 0..=5 {
         let recall = 0.2 * f64::from(k);
-        line(&mut image, (left, y(recall)), (right, y(recall)), GRID);
-        text(&mut image, 30, y(recall) as u32 - 4, &format!("{recall:.1}"));
+        image.line((left, y(recall)), (right, y(recall)), GRID);
+        image.text(30, y(recall) as u32 - 4, &format!("{recall:.1}"));
     }
     for fraction in [0.03f32, 0.05, 0.1, 0.2, 0.3, 0.5] {
-        line(&mut image, (x(fraction), top), (x(fraction), bottom), GRID);
-        text(&mut image, x(fraction) as u32 - 10, bottom as u32 + 8, &format!("{:.0}%", 100.0 * fraction));
+        image.line((x(fraction), top), (x(fraction), bottom), GRID);
+        image.text(x(fraction) as u32 - 10, bottom as u32 + 8, &format!("{:.0}%", 100.0 * fraction));
     }
-    line(&mut image, (left, bottom), (right, bottom), INK);
-    line(&mut image, (left, top), (left, bottom), INK);
-    text(&mut image, 64, 16, title);
-    text(&mut image, 64, HEIGHT - 26, "intensity, share of the full movement; bars: 95 % intervals");
+    image.line((left, bottom), (right, bottom), INK);
+    image.line((left, top), (left, bottom), INK);
+    image.text(64, 16, title);
+    image.text(64, HEIGHT - 26, "intensity, share of the full movement; bars: 95 % intervals");
     let steps = 200;
     let at = |i: u32| {
         let fraction = (from + (to - from) * i as f32 / steps as f32).exp();
         (x(fraction), y(fit.at(f64::from(fraction))))
     };
-    (0..steps).for_each(|i| line(&mut image, at(i), at(i + 1), LINE));
+    (0..steps).for_each(|i| image.line(at(i), at(i + 1), curve));
     for b in bins {
         let Some(recall) = b.recall() else { continue };
         let center = x(b.center());
-        line(&mut image, (center, y(b.interval.0)), (center, y(b.interval.1)), POINT);
+        image.line((center, y(b.interval.0)), (center, y(b.interval.1)), point);
         for dy in -3i32..=3 {
             let dy = dy as f32;
-            line(&mut image, (center - 3.0, y(recall) + dy), (center + 3.0, y(recall) + dy), POINT);
+            image.line((center - 3.0, y(recall) + dy), (center + 3.0, y(recall) + dy), point);
         }
     }
-    image.save(path).with_context(|| path.display().to_string())
-}
-
-fn line(image: &mut RgbImage, a: (f32, f32), b: (f32, f32), color: Rgb<u8>) {
-    let steps = (b.0 - a.0).abs().max((b.1 - a.1).abs()).ceil().max(1.0);
-    for i in 0..=steps as u32 {
-        let t = i as f32 / steps;
-        let (x, y) = (a.0 + t * (b.0 - a.0), a.1 + t * (b.1 - a.1));
-        let (x, y) = (x.round().max(0.0) as u32, y.round().max(0.0) as u32);
-        if x < image.width() && y < image.height() {
-            image.put_pixel(x, y, color);
-        }
-    }
-}
-
-fn text(image: &mut RgbImage, x: u32, y: u32, words: &str) {
-    for (i, c) in words.chars().enumerate() {
-        for (dy, bits) in BASIC_FONTS.get(c).unwrap_or_default().into_iter().enumerate() {
-            for dx in (0..8).filter(|dx| bits >> dx & 1 == 1) {
-                let (px, py) = (x + 8 * i as u32 + dx, y + dy as u32);
-                if px < image.width() && py < image.height() {
-                    image.put_pixel(px, py, INK);
-                }
-            }
-        }
-    }
+    image.save(path)
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! Training scenes of the face detector: portraits on backgrounds, at random scales and places.
 
-use std::path::Path;
-
 use anyhow::Result;
 use burn::module::AutodiffModule;
 use glint::face::detector::{
@@ -15,6 +13,7 @@ use super::{Cpu, CpuTrain, Schedule, fit};
 use crate::assets::portraits::{Portrait, face_box};
 use crate::augment::{background, generator, photometric};
 use crate::net::{DetectorNet, focal, tensor};
+use crate::run::Run;
 
 /// Cells of the output grid.
 const CELLS: usize = GRID_WIDTH * GRID_HEIGHT;
@@ -172,16 +171,11 @@ fn targets(faces: &[Rect]) -> Targets {
 }
 
 /// Trains the detector on scenes of `portraits`.
-pub fn train(
-    portraits: &[&Portrait],
-    schedule: &Schedule,
-    seed: u64,
-    metrics: &Path,
-) -> Result<DetectorNet<Cpu>> {
+pub fn train(portraits: &[&Portrait], schedule: &Schedule, seed: u64, run: &Run) -> Result<DetectorNet<Cpu>> {
     super::seed(seed);
     let device = Default::default();
     let n = schedule.batch;
-    let model = fit(DetectorNet::<CpuTrain>::new(&device), schedule, metrics, |model, step| {
+    let model = fit(DetectorNet::<CpuTrain>::new(&device), "detector", schedule, run, |model, step| {
         let batch: Vec<(Vec<f32>, Targets)> = (0..n)
             .into_par_iter()
             .map(|i| {

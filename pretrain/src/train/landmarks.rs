@@ -1,7 +1,5 @@
 //! Training crops of the landmark network: portraits under random alignments, and crops without a face.
 
-use std::path::Path;
-
 use anyhow::Result;
 use burn::module::AutodiffModule;
 use glint::face::detector::normalise;
@@ -14,6 +12,7 @@ use super::{Cpu, CpuTrain, Schedule, fit};
 use crate::assets::portraits::Portrait;
 use crate::augment::{background, generator, normal, photometric};
 use crate::net::{LandmarksNet, binary_cross_entropy, tensor};
+use crate::run::Run;
 
 /// Coordinates a sample.
 const POINTS: usize = 2 * LANDMARK_COUNT;
@@ -97,12 +96,12 @@ pub fn train(
     portraits: &[&Portrait],
     schedule: &Schedule,
     seed: u64,
-    metrics: &Path,
+    run: &Run,
 ) -> Result<LandmarksNet<Cpu>> {
     super::seed(seed);
     let device = Default::default();
     let n = schedule.batch;
-    let model = fit(LandmarksNet::<CpuTrain>::new(&device), schedule, metrics, |model, step| {
+    let model = fit(LandmarksNet::<CpuTrain>::new(&device), "landmarks", schedule, run, |model, step| {
         let batch: Vec<Crop> =
             (0..n).into_par_iter().map(|i| crop(portraits, seed, (step * n + i) as u64)).collect();
         let images: Vec<f32> = batch.iter().flat_map(|c| c.image.iter().map(|&v| normalise(v))).collect();

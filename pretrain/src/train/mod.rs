@@ -4,17 +4,17 @@ pub mod detector;
 pub mod landmarks;
 pub mod student;
 
-use std::io::Write;
-use std::path::Path;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use burn::backend::{Autodiff, Flex};
 use burn::module::AutodiffModule;
 use burn::optim::{AdamWConfig, GradientsParams, Optimizer};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::run::checkpoint::{self, Progress};
+use crate::run::{Interrupted, Run, bar, interrupted};
 
 /// The CPU backend, for inference.
 pub type Cpu = Flex;
@@ -48,22 +48,31 @@ impl Schedule {
     }
 }
 
-/// Runs a schedule: `loss(model, step)` gives the loss of a step. Metrics go to `metrics` as JSON lines.
+/// Steps between two checkpoints.
+const CHECKPOINT: usize = 200;
+
+/// Runs a schedule as `stage` of a run: `loss(model, step)` gives the loss of a step. Metrics go to the run's folder, and
+/// so does a checkpoint: on Ctrl-C, every 200 steps and at the end. A run that resumes continues from it, with
+/// the same result to the last bit where `loss` depends on nothing but its arguments; what burn draws by itself (dropout)
+/// is seeded anew at each step.
 pub fn fit<M>(
     mut model: M,
+    stage: &str,
     schedule: &Schedule,
-    metrics: &Path,
+    run: &Run,
     mut loss: impl FnMut(&M, usize) -> Tensor<CpuTrain, 1>,
 ) -> Result<M>
 where
     M: AutodiffModule<CpuTrain>,
 {
-    let mut log = std::fs::File::create(metrics).with_context(|| metrics.display().to_string())?;
-    let mut optimiser = AdamWConfig::new().with_weight_decay(schedule.weight_decay).init();
-    let bar = ProgressBar::new(schedule.steps as u64);
-    bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} {eta} {msg}").context("progress bar")?);
-    let mut mean = None;
-    for step in 0..schedule.steps {
+    let optimiser = AdamWConfig::new().with_weight_decay(schedule.weight_decay).init();
+    let (resumed, mut optimiser, Progress { step: first, mut mean }) =
+        checkpoint::load(run, stage, schedule.steps, model, optimiser)?;
+    model = resumed;
+    let bar = bar(stage, schedule.steps as u64);
+    bar.inc(first as u64);
+    for step in first..schedule.steps {
+        seed(run.seed() ^ (step as u64 + 1).wrapping_mul(0xd134_2543_de82_ef95));
         let value = loss(&model, step);
         let scalar = value.clone().into_scalar();
         anyhow::ensure!(scalar.is_finite(), "the loss of step {step} is {scalar}: lower the learning rate");
@@ -72,16 +81,73 @@ where
         let smooth = mean.map_or(scalar, |m: f32| m + 0.02 * (scalar - m));
         mean = Some(smooth);
         if step % 20 == 0 || step + 1 == schedule.steps {
-            writeln!(log, "{{\"step\":{step},\"loss\":{scalar:.6},\"mean\":{smooth:.6}}}")?;
-            bar.set_message(format!("loss {smooth:.4}"));
+            run.log(&json!({"stage": stage, "step": step, "loss": scalar, "mean": smooth}))?;
+            bar.set_message(format!("{stage} {smooth:.4}"));
         }
         bar.inc(1);
+        let stop = interrupted();
+        if stop || (step + 1) % CHECKPOINT == 0 || step + 1 == schedule.steps {
+            checkpoint::save(run, stage, &model, &optimiser, Progress { step: step + 1, mean })?;
+        }
+        anyhow::ensure!(!stop, Interrupted);
     }
-    bar.finish();
+    bar.finish_and_clear();
     Ok(model)
 }
 
 /// Fixes what burn draws by itself: initial weights and dropout.
 pub fn seed(seed: u64) {
     Cpu::seed(&Default::default(), seed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::tensor;
+    use burn::module::Module;
+    use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
+
+    #[derive(Module, Debug)]
+    struct Tiny<B: Backend> {
+        layer: Linear<B>,
+        dropout: Dropout,
+    }
+
+    fn train(run: &Run, steps: usize, stop: usize) -> Result<Vec<u32>> {
+        let device = Default::default();
+        seed(7);
+        let model = Tiny::<CpuTrain> {
+            layer: LinearConfig::new(4, 3).init(&device),
+            dropout: DropoutConfig::new(0.5).init(),
+        };
+        let schedule = Schedule { steps, batch: 2, learning_rate: 0.05, weight_decay: 0.01 };
+        let model = fit(model, "tiny", &schedule, run, |model, step| {
+            let x = (0..8).map(|i| ((i + step) as f32).sin()).collect();
+            let y = model.layer.forward(model.dropout.forward(tensor(x, [2, 4], &device)));
+            // A loss that is no number ends the run as a crash would.
+            let broken = if step == stop { f32::NAN } else { 1.0 };
+            y.powi_scalar(2).sum() * broken
+        })?;
+        let bits = |p: Vec<f32>| p.into_iter().map(f32::to_bits).collect();
+        Ok(bits(model.layer.weight.val().into_data().to_vec::<f32>().expect("f32")))
+    }
+
+    #[test]
+    fn a_resumed_training_ends_with_the_same_bits() {
+        let recipe = std::collections::BTreeMap::from([("kind", "tiny")]);
+        let run =
+            |dir: &tempfile::TempDir, resume| Run::start_in(dir.path(), 3, &recipe, resume).expect("run");
+        let (whole, cut) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
+        let steps = CHECKPOINT + 60;
+        let expected = train(&run(&whole, false), steps, usize::MAX).expect("trains");
+        // Stopped 30 steps after the checkpoint: those are done again.
+        train(&run(&cut, false), steps, CHECKPOINT + 30).expect_err("stops");
+        let resumed = train(&run(&cut, true), steps, usize::MAX).expect("resumes");
+        assert_eq!(resumed, expected);
+        let metrics =
+            |dir: &tempfile::TempDir| std::fs::read_to_string(dir.path().join("metrics.jsonl")).expect("log");
+        assert_eq!(metrics(&cut), metrics(&whole));
+        // A finished stage is not trained again.
+        assert_eq!(train(&run(&cut, true), steps, 0).expect("is done"), expected);
+    }
 }

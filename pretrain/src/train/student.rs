@@ -1,7 +1,5 @@
 //! Training pairs of the student: rendered faces through the daemon's own road.
 
-use std::path::Path;
-
 use anyhow::Result;
 use burn::module::AutodiffModule;
 use burn::tensor::activation::log_softmax;
@@ -17,6 +15,7 @@ use rayon::prelude::*;
 use super::{Cpu, CpuTrain, Schedule, fit};
 use crate::augment::{generator, normal};
 use crate::net::{StudentNet, binary_cross_entropy, tensor};
+use crate::run::Run;
 
 /// AU combinations of each class: expert rules (see the model card for sources).
 const NEGATIVE: [&[u8]; 12] =
@@ -102,12 +101,12 @@ pub fn pair(pack: &Pack, seed: u64, index: u64) -> Pair {
 }
 
 /// Trains the student on `pairs`.
-pub fn train(pairs: &[Pair], schedule: &Schedule, seed: u64, metrics: &Path) -> Result<StudentNet<Cpu>> {
+pub fn train(pairs: &[Pair], schedule: &Schedule, seed: u64, run: &Run) -> Result<StudentNet<Cpu>> {
     super::seed(seed);
     let device = Default::default();
     let n = schedule.batch;
     let inputs = pairs[0].motion.len();
-    let model = fit(StudentNet::<CpuTrain>::new(0.5, &device), schedule, metrics, |model, step| {
+    let model = fit(StudentNet::<CpuTrain>::new(0.5, &device), "student", schedule, run, |model, step| {
         let mut rng = generator(seed, step as u64);
         let (mut motion, mut classes, mut aus) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..n {

@@ -100,7 +100,13 @@ pub fn run(args: &Args) -> Result<()> {
             Vec::new()
         }
     };
-    let folder = crate::commands::run_folder("spotting", args.seed)?;
+    let settings = BTreeMap::from([
+        ("split", format!("{:?}", args.split)),
+        ("fps", format!("{:?}", args.fps)),
+        ("quick", args.quick.to_string()),
+    ]);
+    let run = crate::run::Run::start("spotting", args.seed, &settings, false)?;
+    let folder = run.dir();
     let bins = curve::bins(&curve.movements);
     let fit = Weibull::fit(&curve.movements);
     curve::write_csv(&bins, &folder.join("recall.csv"))?;
