@@ -5,6 +5,7 @@
 //! | [`assets`] | portraits, the ICT head, priors: read from a folder given on the command line |
 //! | [`image`] | gray images with a pyramid, sampled under a similarity |
 //! | [`augment`] | random similarity, light, blur and noise; procedural backgrounds |
+//! | [`databases`] | annotated micro-expressions as they are published: sheets, frames, classes |
 //! | [`net`] | the network shapes, in burn, and their export to ONNX |
 //! | [`onnx`] | ONNX graphs written one layer a call |
 //! | [`train`] | the training loop |
@@ -18,6 +19,7 @@ pub mod assets;
 pub mod augment;
 pub mod commands;
 pub mod corpus;
+pub mod databases;
 pub mod image;
 pub mod net;
 pub mod onnx;
