@@ -37,13 +37,28 @@ pub enum PixelFormat {
     Nv12,
     /// JPEG, also without Huffman tables as UVC cameras send it.
     Mjpg,
+    /// Raw Bayer mosaic, 8 bits a sample, any order of colours.
+    Bayer8,
+    /// Raw Bayer mosaic, 10 bits in 16, little endian, any order of colours.
+    Bayer10,
+    /// Raw Bayer mosaic, 12 bits in 16, little endian, any order of colours.
+    Bayer12,
 }
 
 impl PixelFormat {
     /// All formats, the cheapest to decode first.
-    pub const ALL: [Self; 5] = [Self::Grey, Self::Nv12, Self::Yuyv, Self::Uyvy, Self::Mjpg];
+    pub const ALL: [Self; 8] = [
+        Self::Grey,
+        Self::Nv12,
+        Self::Yuyv,
+        Self::Uyvy,
+        Self::Bayer8,
+        Self::Bayer10,
+        Self::Bayer12,
+        Self::Mjpg,
+    ];
 
-    /// The V4L2 code.
+    /// The V4L2 code; of a Bayer format the one that begins with red.
     pub const fn fourcc(self) -> [u8; 4] {
         match self {
             Self::Grey => *b"GREY",
@@ -51,6 +66,9 @@ impl PixelFormat {
             Self::Uyvy => *b"UYVY",
             Self::Nv12 => *b"NV12",
             Self::Mjpg => *b"MJPG",
+            Self::Bayer8 => *b"RGGB",
+            Self::Bayer10 => *b"RG10",
+            Self::Bayer12 => *b"RG12",
         }
     }
 
@@ -60,8 +78,13 @@ impl PixelFormat {
             b"GREY" | b"Y800" | b"Y8  " => Self::Grey,
             b"YUYV" | b"YUY2" => Self::Yuyv,
             b"UYVY" => Self::Uyvy,
-            b"NV12" | b"NV21" | b"I420" | b"IYUV" | b"YV12" => Self::Nv12,
+            // Also with planes of their own (NM12, NM21, YM12), and with more chroma (NV16): luma comes first.
+            b"NV12" | b"NV21" | b"NM12" | b"NM21" | b"NV16" | b"NM16" => Self::Nv12,
+            b"I420" | b"IYUV" | b"YU12" | b"YV12" | b"YM12" => Self::Nv12,
             b"MJPG" | b"mjpg" | b"JPEG" => Self::Mjpg,
+            b"RGGB" | b"GRBG" | b"GBRG" | b"BA81" => Self::Bayer8,
+            b"RG10" | b"BA10" | b"GB10" | b"BG10" => Self::Bayer10,
+            b"RG12" | b"BA12" | b"GB12" | b"BG12" => Self::Bayer12,
             _ => return None,
         })
     }
@@ -69,10 +92,25 @@ impl PixelFormat {
     /// Bytes of a row of luma without padding; 0 for compressed formats.
     pub const fn row_bytes(self, width: usize) -> usize {
         match self {
-            Self::Grey | Self::Nv12 => width,
-            Self::Yuyv | Self::Uyvy => 2 * width,
+            Self::Grey | Self::Nv12 | Self::Bayer8 => width,
+            Self::Yuyv | Self::Uyvy | Self::Bayer10 | Self::Bayer12 => 2 * width,
             Self::Mjpg => 0,
         }
+    }
+
+    /// Significant bits of a Bayer sample; `None` of other formats.
+    const fn bayer_bits(self) -> Option<u32> {
+        match self {
+            Self::Bayer8 => Some(8),
+            Self::Bayer10 => Some(10),
+            Self::Bayer12 => Some(12),
+            _ => None,
+        }
+    }
+
+    /// Size of the luma of a frame of this size: a Bayer mosaic is halved, four samples to a pixel.
+    pub const fn luma_size(self, width: usize, height: usize) -> (usize, usize) {
+        if self.bayer_bits().is_some() { (width / 2, height / 2) } else { (width, height) }
     }
 }
 
@@ -113,7 +151,12 @@ pub fn check_size(width: usize, height: usize) -> Result<(), FrameError> {
 #[derive(Debug, Default)]
 pub struct LumaDecoder {
     patched: Vec<u8>,
+    /// Luma by the sum of four Bayer samples, made for so many bits.
+    tones: (u32, Vec<u8>),
 }
+
+/// Sensors are linear, and everything else that glint sees is not: the usual camera's gamma.
+const BAYER_GAMMA: f32 = 1.0 / 2.2;
 
 impl LumaDecoder {
     /// Luma of `data` into `out`; returns width and height, which a JPEG tells by itself. `stride` is
@@ -137,17 +180,50 @@ impl LumaDecoder {
         if data.len() < needed {
             return Err(FrameError::Short { found: data.len(), needed });
         }
+        if let Some(bits) = format.bayer_bits() {
+            let size = format.luma_size(width, height);
+            check_size(size.0, size.1)?;
+            out.resize(size.0 * size.1, 0);
+            self.bin(bits, size.0, stride, data, out);
+            return Ok(size);
+        }
         out.resize(width * height, 0);
         for (o, source) in out.chunks_exact_mut(width).zip(data.chunks(stride)) {
             match format {
-                PixelFormat::Grey | PixelFormat::Nv12 | PixelFormat::Mjpg => {
-                    o.copy_from_slice(&source[..width])
-                }
                 PixelFormat::Yuyv => o.iter_mut().zip(source.chunks_exact(2)).for_each(|(o, p)| *o = p[0]),
                 PixelFormat::Uyvy => o.iter_mut().zip(source.chunks_exact(2)).for_each(|(o, p)| *o = p[1]),
+                _ => o.copy_from_slice(&source[..width]),
             }
         }
         Ok((width, height))
+    }
+
+    /// Luma of a Bayer mosaic: the mean of each 2x2 block (one red, two green, one blue sample, whatever their
+    /// order) through a gamma. `out` has `columns` columns.
+    fn bin(&mut self, bits: u32, columns: usize, stride: usize, data: &[u8], out: &mut [u8]) {
+        let most = 4 * ((1usize << bits) - 1);
+        if self.tones.0 != bits {
+            let tone = |sum: usize| (255.0 * (sum as f32 / most as f32).powf(BAYER_GAMMA) + 0.5) as u8;
+            self.tones = (bits, (0..=most).map(tone).collect());
+        }
+        let tones = &self.tones.1;
+        for (o, pair) in out.chunks_exact_mut(columns).zip(data.chunks(2 * stride)) {
+            let (top, bottom) = pair.split_at(stride);
+            if bits == 8 {
+                for ((o, t), b) in o.iter_mut().zip(top.chunks_exact(2)).zip(bottom.chunks_exact(2)) {
+                    *o = tones[usize::from(t[0]) + usize::from(t[1]) + usize::from(b[0]) + usize::from(b[1])];
+                }
+            } else {
+                let sum = |p: &[u8]| {
+                    usize::from(u16::from_le_bytes([p[0], p[1]]))
+                        + usize::from(u16::from_le_bytes([p[2], p[3]]))
+                };
+                for ((o, t), b) in o.iter_mut().zip(top.chunks_exact(4)).zip(bottom.chunks_exact(4)) {
+                    // Drivers may leave something in the bits above.
+                    *o = tones[(sum(t) + sum(b)).min(most)];
+                }
+            }
+        }
     }
 
     fn jpeg(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<(usize, usize), FrameError> {
@@ -374,6 +450,17 @@ mod tests {
         assert_eq!(out, [7, 8]);
         decoder.decode(PixelFormat::Nv12, 2, 2, 3, &[1, 2, 0, 3, 4], &mut out).expect("fits");
         assert_eq!(out, [1, 2, 3, 4]);
+        // Two blocks of a mosaic, one dark and one full, rows of 6 bytes.
+        let mosaic = [0, 0, 255, 255, 9, 9, 0, 0, 255, 255];
+        assert_eq!(decoder.decode(PixelFormat::Bayer8, 4, 2, 6, &mosaic, &mut out), Ok((2, 1)));
+        assert_eq!(out, [0, 255]);
+        let mosaic: Vec<u8> = [223u16, 223, 1023, 1023, 223, 223, 1023, 1023].map(u16::to_le_bytes).concat();
+        assert_eq!(decoder.decode(PixelFormat::Bayer10, 4, 2, 0, &mosaic, &mut out), Ok((2, 1)));
+        // 255 (223 / 1023)^(1 / 2.2) is 127.6.
+        assert_eq!(out, [128, 255]);
+        assert_eq!(decoder.decode(PixelFormat::Bayer12, 2, 2, 0, &[255; 8], &mut out), Ok((1, 1)));
+        assert_eq!(out, [255]);
+        assert!(decoder.decode(PixelFormat::Bayer8, 1, 1, 0, &[0], &mut out).is_err());
         let short = decoder.decode(PixelFormat::Grey, 4, 4, 0, &[0; 15], &mut out);
         assert_eq!(short, Err(FrameError::Short { found: 15, needed: 16 }));
     }

@@ -158,6 +158,9 @@ fn camera_settings(camera: &Camera) -> CameraSettings {
         Format::Uyvy => PixelFormat::Uyvy,
         Format::Nv12 => PixelFormat::Nv12,
         Format::Mjpg => PixelFormat::Mjpg,
+        Format::Bayer8 => PixelFormat::Bayer8,
+        Format::Bayer10 => PixelFormat::Bayer10,
+        Format::Bayer12 => PixelFormat::Bayer12,
     });
     // Sides are at most 4096: checked with the configuration.
     let size = camera.size.map(|[w, h]| (w as u32, h as u32));

@@ -1,6 +1,7 @@
 //! A V4L2 camera: its modes, its controls, its frames as luma with kernel time stamps.
 
 pub mod modes;
+mod queue;
 mod stream;
 #[cfg(test)]
 mod vm_test;
@@ -16,15 +17,17 @@ use v4l::framesize::FrameSizeEnum;
 use v4l::video::Capture;
 
 use modes::{Mode, Wish, choose};
+use queue::Queue;
 use stream::Stream;
 
 /// Controls of linux/v4l2-controls.h that matter to glint.
-const CONTROLS: [(&str, u32); 6] = [
+const CONTROLS: [(&str, u32); 7] = [
     ("power_line_frequency", 0x0098_0918),
     ("auto_exposure", 0x009a_0901),
     ("exposure_dynamic_framerate", 0x009a_0903),
     ("exposure_time_absolute", 0x009a_0902),
     ("gain", 0x0098_0913),
+    ("gain_automatic", 0x0098_0912),
     ("white_balance_automatic", 0x0098_090c),
 ];
 
@@ -57,12 +60,18 @@ pub enum Next {
     Dropped,
 }
 
+/// The capture queue of a device, or why there is none.
+fn queue_of(device: &Device) -> io::Result<Queue> {
+    Queue::of(device)?.ok_or_else(|| io::Error::other("the device captures no video"))
+}
+
 /// Every mode of a device that glint can decode, its highest rate each.
 pub fn modes_of(device: &Device) -> io::Result<Vec<Mode>> {
     let mut modes = Vec::new();
-    for description in device.enum_formats()? {
-        let Some(format) = PixelFormat::from_fourcc(description.fourcc.repr) else { continue };
-        for size in device.enum_framesizes(description.fourcc).unwrap_or_default() {
+    for code in queue_of(device)?.formats(device)? {
+        let Some(format) = PixelFormat::from_fourcc(code) else { continue };
+        let code = v4l::FourCC::new(&code);
+        for size in device.enum_framesizes(code).unwrap_or_default() {
             let sizes = match size.size {
                 FrameSizeEnum::Discrete(d) => vec![(d.width, d.height)],
                 // Of a range only the usual sizes, the largest and the smallest are of interest.
@@ -80,9 +89,7 @@ pub fn modes_of(device: &Device) -> io::Result<Vec<Mode>> {
             };
             for (width, height) in sizes {
                 let mut fps = 0.0f64;
-                for interval in
-                    device.enum_frameintervals(description.fourcc, width, height).unwrap_or_default()
-                {
+                for interval in device.enum_frameintervals(code, width, height).unwrap_or_default() {
                     let shortest = match interval.interval {
                         FrameIntervalEnum::Discrete(f) => f,
                         FrameIntervalEnum::Stepwise(s) => s.min,
@@ -130,27 +137,25 @@ impl Camera {
                 if offered.is_empty() { "none that glint decodes".into() } else { offered.join(", ") };
             io::Error::other(format!("no mode of the camera fits; it offers: {offered}"))
         })?;
-        let code = device
-            .enum_formats()?
+        let queue = queue_of(&device)?;
+        let code = queue
+            .formats(&device)?
             .into_iter()
-            .map(|d| d.fourcc)
-            .find(|f| PixelFormat::from_fourcc(f.repr) == Some(mode.format))
-            .unwrap_or(v4l::FourCC::new(&mode.format.fourcc()));
-        let set = device.set_format(&v4l::Format::new(mode.width, mode.height, code))?;
-        let format = PixelFormat::from_fourcc(set.fourcc.repr)
-            .ok_or_else(|| io::Error::other(format!("the camera insists on {}", set.fourcc)))?;
+            .find(|code| PixelFormat::from_fourcc(*code) == Some(mode.format))
+            .unwrap_or(mode.format.fourcc());
+        let set = queue.set_format(&device, code, mode.width, mode.height)?;
+        let format = PixelFormat::from_fourcc(set.fourcc).ok_or_else(|| {
+            io::Error::other(format!("the camera insists on {}", String::from_utf8_lossy(&set.fourcc)))
+        })?;
         let mut mode = Mode { format, width: set.width, height: set.height, ..mode };
         // A camera without S_PARM has one rate, and its frames tell it.
         let fps = settings.wish.fps.map_or(mode.fps, |wish| wish.min(mode.fps));
-        let wanted = v4l::video::capture::Parameters::with_fps(fps.round().max(1.0) as u32);
-        if let Ok(set) = device.set_params(&wanted)
-            && set.interval.numerator > 0
-        {
-            mode.fps = f64::from(set.interval.denominator) / f64::from(set.interval.numerator);
+        if let Some(granted) = queue.set_rate(&device, fps.round().max(1.0) as u32) {
+            mode.fps = granted;
         }
         set_up_controls(&device, settings);
         let stride = set.stride as usize;
-        let stream = Stream::start(device)?;
+        let stream = Stream::start(device, queue)?;
         Ok(Self {
             stream,
             description: format!("{mode} ({why})"),
@@ -202,33 +207,39 @@ impl Camera {
     }
 }
 
+/// Sets a control where the camera has it; what fails is logged and no reason to do without the camera.
+fn set_control(device: &Device, name: &str, value: i32) {
+    let id = control_id(name);
+    if stream::control_range(device, id).is_some()
+        && let Err(error) = stream::set_control(device, id, value)
+    {
+        tracing::warn!("camera control {name}={value}: {error}");
+    }
+}
+
 /// Keeps the frame rate in low light, and the exposure in step with the lamps.
 fn set_up_controls(device: &Device, settings: &CameraSettings) {
-    let set = |name: &str, value: i32| {
-        let id = control_id(name);
-        if stream::control_range(device, id).is_some()
-            && let Err(error) = stream::set_control(device, id, value)
-        {
-            tracing::warn!("camera control {name}={value}: {error}");
-        }
-    };
-    set("exposure_dynamic_framerate", 0);
+    set_control(device, "exposure_dynamic_framerate", 0);
     match settings.power_line_hz {
-        Some(50) => set("power_line_frequency", 1),
-        Some(60) => set("power_line_frequency", 2),
+        Some(50) => set_control(device, "power_line_frequency", 1),
+        Some(60) => set_control(device, "power_line_frequency", 2),
         _ => {}
     }
 }
 
-/// Freezes exposure and white balance where they are.
+/// Freezes exposure, gain and white balance where they are.
 fn lock_exposure(device: &Device) {
-    // V4L2_EXPOSURE_MANUAL is 1; automatic white balance off is 0.
-    for (name, value) in [("auto_exposure", 1), ("white_balance_automatic", 0)] {
-        let id = control_id(name);
-        if stream::control_range(device, id).is_some()
-            && let Err(error) = stream::set_control(device, id, value)
-        {
-            tracing::warn!("camera control {name}={value}: {error}");
+    // Some cameras go back to an old manual value when the automatic is switched off: what it had found is read
+    // before and set again.
+    let found =
+        ["exposure_time_absolute", "gain"].map(|name| (name, stream::control(device, control_id(name))));
+    // V4L2_EXPOSURE_MANUAL is 1; automatic gain and white balance off are 0.
+    set_control(device, "auto_exposure", 1);
+    set_control(device, "gain_automatic", 0);
+    set_control(device, "white_balance_automatic", 0);
+    for (name, value) in found {
+        if let Some(value) = value {
+            set_control(device, name, value);
         }
     }
 }
@@ -250,12 +261,11 @@ pub fn nodes() -> Vec<Node> {
         .into_iter()
         .filter_map(|n| {
             let device = Device::with_path(n.path()).ok()?;
-            let capabilities = device.query_caps().ok()?;
-            let captures = capabilities.capabilities.contains(v4l::capability::Flags::VIDEO_CAPTURE);
-            captures.then(|| Node {
+            Queue::of(&device).ok()??;
+            Some(Node {
                 path: n.path().to_owned(),
                 stable: stable_name(n.path()).unwrap_or_else(|| n.path().to_owned()),
-                card: capabilities.card,
+                card: device.query_caps().ok()?.card,
             })
         })
         .collect();

@@ -48,8 +48,10 @@ pub fn choose(modes: &[Mode], wish: Wish) -> Option<(Mode, String)> {
         wish.format.is_none_or(|f| f == m.format) && wish.size.is_none_or(|s| s == (m.width, m.height))
     };
     let cost = |m: &Mode| PixelFormat::ALL.iter().position(|f| *f == m.format).unwrap_or(usize::MAX);
-    let large = |m: &Mode| m.width >= ENOUGH.0 && m.height >= ENOUGH.1;
-    let area = |m: &Mode| i64::from(m.width) * i64::from(m.height);
+    // What counts is what will be seen: the luma of a Bayer mosaic has half its sides.
+    let seen = |m: &Mode| m.format.luma_size(m.width as usize, m.height as usize);
+    let large = |m: &Mode| seen(m).0 >= ENOUGH.0 as usize && seen(m).1 >= ENOUGH.1 as usize;
+    let area = |m: &Mode| (seen(m).0 * seen(m).1) as i64;
     let far = |m: &Mode| (area(m) - i64::from(ENOUGH.0) * i64::from(ENOUGH.1)).abs();
     let rate = |m: &Mode| match wish.fps {
         // A rate that is enough is not bettered by a higher one.
@@ -108,6 +110,12 @@ mod tests {
             mode(PixelFormat::Mjpg, 640, 480, 60.0),
             mode(PixelFormat::Mjpg, 1280, 720, 60.0),
         ]
+    }
+
+    #[test]
+    fn a_mosaic_counts_by_the_luma_it_gives() {
+        let raw = [mode(PixelFormat::Bayer10, 640, 480, 120.0), mode(PixelFormat::Bayer10, 1280, 960, 60.0)];
+        assert_eq!(choose(&raw, Wish::default()).expect("a mode").0, raw[1]);
     }
 
     #[test]

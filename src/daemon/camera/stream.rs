@@ -14,12 +14,14 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use v4l::Device;
-use v4l::v4l_sys::{v4l2_buffer, v4l2_requestbuffers};
-use v4l::v4l2::{self, vidioc};
+use v4l::v4l_sys::{v4l2_buffer, v4l2_plane, v4l2_requestbuffers};
+use v4l::v4l2::vidioc;
 
-/// V4L2_BUF_TYPE_VIDEO_CAPTURE and V4L2_MEMORY_MMAP of linux/videodev2.h.
-const CAPTURE: u32 = 1;
+use super::queue::{Queue, ioctl, zeroed};
+
+/// V4L2_MEMORY_MMAP and VIDEO_MAX_PLANES of linux/videodev2.h.
 const MMAP: u32 = 1;
+const PLANES: usize = 8;
 /// V4L2_BUF_FLAG_ERROR, and the mask and value of a monotonic time stamp.
 const FLAG_ERROR: u32 = 0x40;
 const TIMESTAMP_MASK: u32 = 0xe000;
@@ -46,6 +48,7 @@ pub struct Meta {
 /// A running stream. Dropping it stops the stream and unmaps the buffers.
 pub struct Stream {
     device: Device,
+    queue: Queue,
     mappings: Vec<Mapping>,
     streaming: bool,
 }
@@ -53,45 +56,73 @@ pub struct Stream {
 // SAFETY: the mappings belong to this value alone and may be read from any thread.
 unsafe impl Send for Stream {}
 
-fn ioctl<T>(device: &Device, request: vidioc::_IOC_TYPE, argument: &mut T) -> io::Result<()> {
-    // SAFETY: `argument` is the structure that `request` was made from, alive and exclusive.
-    unsafe { v4l2::ioctl(device.handle().fd(), request, std::ptr::from_mut(argument).cast()) }
+/// A buffer as the calls want it, with room for the planes of a multi-planar queue.
+struct Buffer {
+    buffer: v4l2_buffer,
+    planes: [v4l2_plane; PLANES],
 }
 
-fn empty_buffer(index: u32) -> v4l2_buffer {
-    // SAFETY: all zeros is a valid v4l2_buffer: it holds integers and unions of integers and pointers.
-    let mut buffer: v4l2_buffer = unsafe { std::mem::zeroed() };
-    (buffer.index, buffer.type_, buffer.memory) = (index, CAPTURE, MMAP);
-    buffer
+impl Buffer {
+    fn new(queue: Queue, index: u32) -> Self {
+        let mut out = Self { buffer: zeroed(), planes: [zeroed(); PLANES] };
+        (out.buffer.index, out.buffer.type_, out.buffer.memory) = (index, queue.kind(), MMAP);
+        out
+    }
+
+    /// Makes a call with the buffer.
+    fn call(&mut self, device: &Device, queue: Queue, request: vidioc::_IOC_TYPE) -> io::Result<()> {
+        if queue == Queue::Multi {
+            // Set anew before each call: the buffer may have been moved, and its list with it.
+            self.buffer.m.planes = self.planes.as_mut_ptr();
+            self.buffer.length = PLANES as u32;
+        }
+        ioctl(device, request, &mut self.buffer)
+    }
+
+    /// Place and length of what is mapped: the frame, or its first plane.
+    fn extent(&self, queue: Queue) -> (u32, usize) {
+        match queue {
+            // SAFETY: QUERYBUF has filled `offset` for a buffer of MMAP memory.
+            Queue::Single => (unsafe { self.buffer.m.offset }, self.buffer.length as usize),
+            // SAFETY: QUERYBUF has filled `mem_offset` for a plane of MMAP memory.
+            Queue::Multi => (unsafe { self.planes[0].m.mem_offset }, self.planes[0].length as usize),
+        }
+    }
+
+    /// Where in the mapping the data begin and end.
+    fn used(&self, queue: Queue) -> (usize, usize) {
+        match queue {
+            Queue::Single => (0, self.buffer.bytesused as usize),
+            // `bytesused` counts what lies before the data too.
+            Queue::Multi => (self.planes[0].data_offset as usize, self.planes[0].bytesused as usize),
+        }
+    }
 }
 
 impl Stream {
     /// Asks for buffers, maps them, queues them and starts the stream.
-    pub fn start(device: Device) -> io::Result<Self> {
-        // SAFETY: all zeros is a valid v4l2_requestbuffers: it holds integers alone.
-        let mut request: v4l2_requestbuffers = unsafe { std::mem::zeroed() };
-        (request.count, request.type_, request.memory) = (BUFFERS, CAPTURE, MMAP);
+    pub fn start(device: Device, queue: Queue) -> io::Result<Self> {
+        let mut request: v4l2_requestbuffers = zeroed();
+        (request.count, request.type_, request.memory) = (BUFFERS, queue.kind(), MMAP);
         ioctl(&device, vidioc::VIDIOC_REQBUFS, &mut request)?;
-        let mut stream = Self { device, mappings: Vec::new(), streaming: false };
+        let mut stream = Self { device, queue, mappings: Vec::new(), streaming: false };
         for index in 0..request.count {
-            let mut buffer = empty_buffer(index);
-            ioctl(&stream.device, vidioc::VIDIOC_QUERYBUF, &mut buffer)?;
-            let length = buffer.length as usize;
+            let mut buffer = Buffer::new(queue, index);
+            buffer.call(&stream.device, queue, vidioc::VIDIOC_QUERYBUF)?;
+            let (offset, length) = buffer.extent(queue);
             let size = NonZeroUsize::new(length).ok_or_else(|| io::Error::other("a buffer of no bytes"))?;
-            // SAFETY: QUERYBUF filled `m.offset` for a buffer of MMAP memory.
-            let offset = unsafe { buffer.m.offset };
             // SAFETY: the descriptor lives as long as `device`; the kernel checks length and offset.
             let start = unsafe {
                 let fd = BorrowedFd::borrow_raw(stream.device.handle().fd());
                 mmap(None, size, ProtFlags::PROT_READ, MapFlags::MAP_SHARED, fd, i64::from(offset) as _)
             }?;
             stream.mappings.push(Mapping { start, length });
-            ioctl(&stream.device, vidioc::VIDIOC_QBUF, &mut buffer)?;
+            buffer.call(&stream.device, queue, vidioc::VIDIOC_QBUF)?;
         }
         if stream.mappings.is_empty() {
             return Err(io::Error::other("the camera gives no buffers"));
         }
-        let mut kind = CAPTURE as i32;
+        let mut kind = queue.kind() as i32;
         ioctl(&stream.device, vidioc::VIDIOC_STREAMON, &mut kind)?;
         stream.streaming = true;
         Ok(stream)
@@ -118,18 +149,21 @@ impl Stream {
             Ok(_) => {}
             Err(e) => return Err(e.into()),
         }
-        let mut buffer = empty_buffer(0);
-        match ioctl(&self.device, vidioc::VIDIOC_DQBUF, &mut buffer) {
+        let mut filled = Buffer::new(self.queue, 0);
+        match filled.call(&self.device, self.queue, vidioc::VIDIOC_DQBUF) {
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(None),
             other => other?,
         }
+        let buffer = &filled.buffer;
         let mapping = self.mappings.get(buffer.index as usize);
         let mapping =
             mapping.ok_or_else(|| io::Error::other("the driver names a buffer that is not there"))?;
-        let used = (buffer.bytesused as usize).min(mapping.length);
+        let (begin, end) = filled.used(self.queue);
         // SAFETY: the mapping is `length` bytes long and stays until `self` is dropped; the kernel does
         // not write to a dequeued buffer.
-        let bytes = unsafe { std::slice::from_raw_parts(mapping.start.as_ptr().cast::<u8>(), used) };
+        let whole =
+            unsafe { std::slice::from_raw_parts(mapping.start.as_ptr().cast::<u8>(), mapping.length) };
+        let bytes = whole.get(begin..end.min(mapping.length)).unwrap_or_default();
         let monotonic = buffer.flags & TIMESTAMP_MASK == TIMESTAMP_MONOTONIC;
         let stamp = buffer.timestamp;
         let meta = Meta {
@@ -139,7 +173,7 @@ impl Stream {
             error: buffer.flags & FLAG_ERROR != 0,
         };
         let result = read(bytes, meta);
-        ioctl(&self.device, vidioc::VIDIOC_QBUF, &mut empty_buffer(buffer.index))?;
+        Buffer::new(self.queue, buffer.index).call(&self.device, self.queue, vidioc::VIDIOC_QBUF)?;
         Ok(Some(result))
     }
 }
@@ -147,7 +181,7 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         if self.streaming {
-            let mut kind = CAPTURE as i32;
+            let mut kind = self.queue.kind() as i32;
             // A camera that was unplugged has stopped already.
             let _ = ioctl(&self.device, vidioc::VIDIOC_STREAMOFF, &mut kind);
         }
@@ -156,9 +190,8 @@ impl Drop for Stream {
             let _ = unsafe { munmap(m.start, m.length) };
         }
         // Gives the buffers back, so that the device can be opened anew with another size.
-        // SAFETY: all zeros is a valid v4l2_requestbuffers.
-        let mut request: v4l2_requestbuffers = unsafe { std::mem::zeroed() };
-        (request.type_, request.memory) = (CAPTURE, MMAP);
+        let mut request: v4l2_requestbuffers = zeroed();
+        (request.type_, request.memory) = (self.queue.kind(), MMAP);
         let _ = ioctl(&self.device, vidioc::VIDIOC_REQBUFS, &mut request);
     }
 }
@@ -174,12 +207,18 @@ pub struct ControlRange {
 
 /// The range of a control; `None` where the camera does not have it.
 pub fn control_range(device: &Device, id: u32) -> Option<ControlRange> {
-    // SAFETY: all zeros is a valid v4l2_queryctrl: it holds integers alone.
-    let mut query: v4l::v4l_sys::v4l2_queryctrl = unsafe { std::mem::zeroed() };
+    let mut query: v4l::v4l_sys::v4l2_queryctrl = zeroed();
     query.id = id;
     ioctl(device, vidioc::VIDIOC_QUERYCTRL, &mut query).ok()?;
     const DISABLED: u32 = 1;
     (query.flags & DISABLED == 0).then_some(ControlRange { minimum: query.minimum, maximum: query.maximum })
+}
+
+/// The value of a control; `None` where the camera does not have it, or does not tell.
+pub fn control(device: &Device, id: u32) -> Option<i32> {
+    let mut control = v4l::v4l_sys::v4l2_control { id, value: 0 };
+    ioctl(device, vidioc::VIDIOC_G_CTRL, &mut control).ok()?;
+    Some(control.value)
 }
 
 /// Sets a control.

@@ -15,6 +15,7 @@ use v4l::{Device, FourCC};
 
 use super::super::capture::{self, CameraSource, FrameSource, Item, Opener, Shared};
 use super::modes::Wish;
+use super::queue::Queue;
 use super::stream::{Meta, Stream};
 use super::{Camera, CameraSettings, Next};
 
@@ -112,7 +113,8 @@ fn mjpg_arrives_byte_for_byte() {
         })
         .collect();
     fed(&path, b"MJPG", &jpegs, || {
-        let mut stream = Stream::start(Device::with_path(&path).expect("open")).expect("a stream");
+        let mut stream =
+            Stream::start(Device::with_path(&path).expect("open"), Queue::Single).expect("a stream");
         // v4l2loopback resets the length and the number of what was written before REQBUFS: at most its
         // buffers, at the start alone, come whole, with the fed bytes in front.
         let (mut reset, mut whole) = (0, 0);

@@ -91,13 +91,16 @@ pub(crate) enum Format {
     Uyvy,
     Nv12,
     Mjpg,
+    Bayer8,
+    Bayer10,
+    Bayer12,
 }
 
 /// Table `camera`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Camera {
-    /// GREY, YUYV, UYVY, NV12 or MJPG. Default: the best the camera has.
+    /// GREY, YUYV, UYVY, NV12, MJPG, BAYER8, BAYER10 or BAYER12. Default: the best the camera has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) format: Option<Format>,
     /// `[width, height]` in pixels. Default: the best the camera has.
