@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// Side of the face, seen from the subject: `Left` is the subject's left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Side {
     /// The subject's left half.
     #[serde(rename = "L")]

@@ -13,6 +13,7 @@ pub const EVENT_TYPE: &str = "glint.movement.v1";
 
 /// What kind of movement was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// 40 to 500 ms from onset to offset.
@@ -25,6 +26,7 @@ pub enum Kind {
 
 /// Class of the MEGC2019 challenge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
     /// Anger, contempt, disgust, fear, sadness, repression.
@@ -42,6 +44,7 @@ impl Class {
 
 /// Whether the frame rate supports the times of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum TimingQuality {
     /// At least 45 frames a second, evenly spaced.
@@ -52,6 +55,7 @@ pub enum TimingQuality {
 
 /// One action unit of a movement, at its apex.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct AuReading {
     /// FACS number.
     pub au: u8,
@@ -73,6 +77,7 @@ impl AuReading {
 
 /// The student's class with its calibrated confidence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Label {
     /// The class.
     pub class: Class,
@@ -82,6 +87,7 @@ pub struct Label {
 
 /// `data` of an event: one movement of one face.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Movement {
     /// Micro, macro or blink.
     pub kind: Kind,
@@ -113,6 +119,7 @@ pub struct Movement {
 
 /// A CloudEvents 1.0 envelope in structured JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Event {
     /// "1.0".
     pub specversion: String,
@@ -182,6 +189,24 @@ mod tests {
             model: "sha256:00".into(),
             evidence: "facial_movement".into(),
         }
+    }
+
+    #[test]
+    fn the_published_schema_is_that_of_the_types() {
+        // What is written, not what would be read: every field that is always there is required.
+        let settings = schemars::generate::SchemaSettings::draft2020_12().for_serialize();
+        let mut schema = settings.into_generator().into_root_schema_for::<Event>();
+        schema.insert("$id".into(), "urn:glint:glint.movement.v1".into());
+        let text = serde_json::to_string_pretty(&schema).expect("JSON") + "\n";
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/schema/event.json");
+        if std::env::var_os("GLINT_WRITE_SCHEMAS").is_some() {
+            std::fs::write(path, &text).expect("written");
+        }
+        let published = std::fs::read_to_string(path).expect("docs/schema/event.json");
+        assert_eq!(
+            published, text,
+            "GLINT_WRITE_SCHEMAS=1 cargo test writes it; a change of it needs a new type"
+        );
     }
 
     #[test]

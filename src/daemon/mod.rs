@@ -16,6 +16,7 @@ pub mod mqtt;
 pub mod outbox;
 pub mod publish;
 pub mod replay;
+pub mod report;
 pub mod run;
 pub mod serve;
 pub mod systemd;

@@ -28,6 +28,7 @@ pub(crate) struct OutboxError {
 
 /// Events that were never delivered, by cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Lost {
     /// Older than the limit.
     pub(crate) by_age: u64,

@@ -1,5 +1,6 @@
 //! `glintd run`: a configuration becomes a running daemon.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
@@ -8,7 +9,6 @@ use glint::gate::Thresholds;
 use glint::model::{Checked, ModelError};
 use glint::pipeline::{Models, Options, Pipeline};
 use glint::synth::{Action, Script};
-use serde_json::json;
 
 use super::camera::CameraSettings;
 use super::camera::modes::Wish;
@@ -16,6 +16,7 @@ use super::capture::{CameraSource, ClipSource, Opener, SyntheticSource, monotoni
 use super::config::{Camera, Config, ConfigError, Format, SourceKind};
 use super::link::Credentials;
 use super::mqtt::Command;
+use super::report::Capabilities;
 use super::serve::{Outcome, Setup, serve};
 
 /// Frame rate of the synthetic subject where `camera.fps` says nothing.
@@ -98,25 +99,23 @@ pub fn options(config: &Config) -> Result<Options, ConfigError> {
 }
 
 /// What the device is and can do, with every key that the site has set: a retained message.
-fn capabilities(config: &Config, models: &Models) -> serde_json::Value {
-    let digests: serde_json::Map<_, _> =
-        models.digests().iter().map(|(name, d)| ((*name).into(), format!("sha256:{d}").into())).collect();
-    json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "event_type": glint::event::EVENT_TYPE,
-        "models": digests,
-        "commands": Command::ALL.map(Command::word),
-        "kinds": config.gate.kinds,
-        "purpose": config.deployment.purpose,
-        "overrides": overrides(config),
-    })
+fn capabilities(config: &Config, models: &Models) -> Capabilities {
+    Capabilities {
+        version: env!("CARGO_PKG_VERSION"),
+        event_type: glint::event::EVENT_TYPE,
+        models: models.digests().into_iter().map(|(name, d)| (name, format!("sha256:{d}"))).collect(),
+        commands: Command::ALL.map(Command::word).to_vec(),
+        kinds: config.gate.kinds.clone(),
+        purpose: config.deployment.purpose,
+        overrides: overrides(config),
+    }
 }
 
 /// The keys that differ from their defaults. Where files lie and who logs in is nobody's business.
-fn overrides(config: &Config) -> serde_json::Value {
+fn overrides(config: &Config) -> BTreeMap<String, serde_json::Value> {
     let value = |c: &Config| serde_json::to_value(c).unwrap_or_default();
     let (mine, default) = (value(config), value(&Config::default()));
-    let mut changed = serde_json::Map::new();
+    let mut changed = BTreeMap::new();
     for table in ["source", "camera", "face", "gate", "model", "deployment", "health"] {
         for (key, v) in mine[table].as_object().into_iter().flatten() {
             if default[table].get(key) != Some(v) {
@@ -124,7 +123,7 @@ fn overrides(config: &Config) -> serde_json::Value {
             }
         }
     }
-    changed.into()
+    changed
 }
 
 fn opener(config: &Config) -> anyhow::Result<Opener> {
@@ -174,12 +173,14 @@ fn camera_settings(camera: &Camera) -> CameraSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn birth_echoes_what_the_site_has_set_and_no_login() {
         let text = "[camera]\nrotate = 90\n[mqtt]\nusername = \"u\"\n[gate]\nkinds = [\"micro\", \"macro\"]";
         let config = Config::parse("g", text).expect("valid");
-        assert_eq!(overrides(&config), json!({ "camera.rotate": 90, "gate.kinds": ["micro", "macro"] }));
+        let expected = [("camera.rotate", json!(90)), ("gate.kinds", json!(["micro", "macro"]))];
+        assert_eq!(overrides(&config), expected.map(|(k, v)| (k.to_owned(), v)).into());
     }
 
     #[test]

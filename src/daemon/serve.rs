@@ -15,7 +15,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use glint::event::{Event, Movement};
-use serde_json::json;
 use tokio::signal::unix::{Signal as UnixSignal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
@@ -24,6 +23,7 @@ use super::config::Config;
 use super::link::Credentials;
 use super::mqtt::{Command, Mqtt};
 use super::outbox::Outbox;
+use super::report::{Capabilities, Health, Phase, Reply, State, Waiting, json};
 use super::systemd;
 use super::vision::{self, Sight, Vision};
 
@@ -47,7 +47,7 @@ pub(crate) struct Setup {
     /// Opens the source.
     pub(crate) open: Opener,
     /// Content of the retained topic `capabilities`.
-    pub(crate) capabilities: serde_json::Value,
+    pub(crate) capabilities: Capabilities,
 }
 
 /// Why the daemon ended.
@@ -198,7 +198,7 @@ async fn main_loop(setup: Setup, mut reload: impl FnMut() -> bool) -> anyhow::Re
         next_health_s: 0,
         events: 0,
     };
-    main.mqtt.retain("capabilities", capabilities.to_string());
+    main.mqtt.retain("capabilities", json(&capabilities));
     let mut tick = tokio::time::interval(Duration::from_millis(500));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut outcome = Outcome::Stopped;
@@ -246,7 +246,7 @@ async fn main_loop(setup: Setup, mut reload: impl FnMut() -> bool) -> anyhow::Re
             break;
         }
     }
-    main.mqtt.retain("state", json!({ "state": "stopped", "reason": null }).to_string());
+    main.mqtt.retain("state", json(&State { state: Phase::Stopped, reason: None }));
     main.mqtt.disconnect_in_order(&mut main.outbox, wall().as_secs()).await;
     for (name, thread) in [("capture", capture), ("vision", watcher)] {
         if thread.join().is_err() {
@@ -280,46 +280,46 @@ impl Main {
     }
 
     fn command(&mut self, command: Command) {
-        let mut detail = json!({});
+        let time = rfc3339(wall().as_millis() as i64);
+        let mut reply = Reply { done: true, time, error: None, events: None, kept_over_restart: None };
         match command {
             Command::Pause => {
                 self.shared.pause.store(true, Relaxed);
                 if let Err(e) = std::fs::write(&self.marker, "") {
                     tracing::error!(file = %self.marker.display(), "a restart would end this pause: {e}");
-                    detail["kept_over_restart"] = false.into();
+                    reply.kept_over_restart = Some(false);
                 }
             }
             Command::Resume => match std::fs::remove_file(&self.marker) {
                 Err(e) if !absent(&e) => {
                     tracing::error!(file = %self.marker.display(), "still paused: {e}");
-                    detail["error"] = e.to_string().into();
+                    (reply.done, reply.error) = (false, Some(e.to_string()));
                 }
                 _ => self.shared.pause.store(false, Relaxed),
             },
             Command::Calibrate => self.shared.calibrate.store(true, Relaxed),
-            Command::Purge => detail["events"] = self.outbox.purge(wall().as_secs()).into(),
+            Command::Purge => reply.events = Some(self.outbox.purge(wall().as_secs())),
         }
         tracing::info!(command = command.word(), "command");
-        detail["done"] = detail.get("error").is_none().into();
-        detail["time"] = rfc3339(wall().as_millis() as i64).into();
-        self.mqtt.retain(&format!("{}/state", command.word()), detail.to_string());
+        self.mqtt.retain(&format!("{}/state", command.word()), json(&reply));
         self.next_health_s = 0;
         self.tick();
     }
 
-    /// State and reason in the words of the state topic.
-    fn state(&self) -> (&'static str, Option<&'static str>) {
+    /// What the device does, and why nothing can be seen.
+    fn state(&self) -> State {
+        let says = |state, reason| State { state, reason };
         if self.shared.pause.load(Relaxed) {
             let closed = self.shared.closed.load(Relaxed);
-            return if closed { ("paused", None) } else { ("pausing", None) };
+            return says(if closed { Phase::Paused } else { Phase::Pausing }, None);
         }
         let sight = self.sight.borrow();
         if self.shared.no_source.load(Relaxed) {
-            ("waiting", Some("no_camera"))
+            says(Phase::Waiting, Some("no_camera"))
         } else if !sight.streaming {
-            ("waiting", None)
+            says(Phase::Waiting, None)
         } else {
-            ("streaming", sight.reason)
+            says(Phase::Streaming, sight.reason)
         }
     }
 
@@ -331,26 +331,27 @@ impl Main {
         if lives(self.shared.capture_tick.load(Relaxed)) && lives(self.shared.vision_tick.load(Relaxed)) {
             systemd::watchdog();
         }
-        let (state, reason) = self.state();
-        let waits = state == "streaming" || state == "paused" || reason == Some("no_camera");
+        let state = self.state();
+        let waits =
+            matches!(state.state, Phase::Streaming | Phase::Paused) || state.reason == Some("no_camera");
         if !self.ready && waits {
             self.ready = true;
             systemd::ready();
         }
-        let text = json!({ "state": state, "reason": reason }).to_string();
-        self.mqtt.retain("state", text);
+        self.mqtt.retain("state", json(&state));
         if now_s >= self.next_health_s {
             self.next_health_s = now_s + self.config.health.interval_s;
             self.outbox.expire(now_s);
             let health = self.health();
-            systemd::status(&format!("{state}{}", reason.map(|r| format!(": {r}")).unwrap_or_default()));
-            self.mqtt.retain("health", health.to_string());
+            let reason = state.reason.map(|r| format!(": {r}")).unwrap_or_default();
+            systemd::status(&format!("{}{reason}", state.state.word()));
+            self.mqtt.retain("health", json(&health));
         }
     }
 
-    fn health(&self) -> serde_json::Value {
+    fn health(&self) -> Health {
         let sight = self.sight.borrow();
-        let (state, reason) = self.state();
+        let State { state, reason } = self.state();
         let mut problems: Vec<&str> = reason.into_iter().collect();
         if self.outbox.full() {
             problems.push("outbox_full");
@@ -359,28 +360,28 @@ impl Main {
             problems.push("broker_refused");
         }
         // Zone 0 is the processor on the boards that glint runs on.
-        let temperature = std::fs::read_to_string("/sys/class/thermal/thermal_zone0/temp")
+        let temperature_c = std::fs::read_to_string("/sys/class/thermal/thermal_zone0/temp")
             .ok()
             .and_then(|t| t.trim().parse::<f64>().ok())
             .map(|milli| milli / 1000.0);
-        json!({
-            "state": state,
-            "problems": problems,
-            "uptime_s": wall().saturating_sub(self.start).as_secs(),
-            "fps": (f64::from(sight.fps) * 10.0).round() / 10.0,
-            "jitter": (f64::from(sight.jitter) * 1000.0).round() / 1000.0,
-            "frames": sight.counters.frames,
-            "frames_dropped": self.shared.dropped.load(Relaxed),
-            "frames_damaged": self.shared.damaged.load(Relaxed),
-            "events": self.events,
-            "counters": sight.counters,
-            "outbox": {
-                "events": self.outbox.len(),
-                "bytes": self.outbox.bytes(),
-                "lost": self.outbox.lost(),
+        Health {
+            state,
+            problems,
+            uptime_s: wall().saturating_sub(self.start).as_secs(),
+            fps: (f64::from(sight.fps) * 10.0).round() / 10.0,
+            jitter: (f64::from(sight.jitter) * 1000.0).round() / 1000.0,
+            frames: sight.counters.frames,
+            frames_dropped: self.shared.dropped.load(Relaxed),
+            frames_damaged: self.shared.damaged.load(Relaxed),
+            events: self.events,
+            counters: sight.counters,
+            outbox: Waiting {
+                events: self.outbox.len(),
+                bytes: self.outbox.bytes(),
+                lost: self.outbox.lost(),
             },
-            "temperature_c": temperature,
-        })
+            temperature_c,
+        }
     }
 }
 

@@ -84,7 +84,15 @@ fn setup(config: Config, frames: u64) -> (Setup, Arc<AtomicU64>) {
         config,
         vision: Box::new(Tenth { events: Arc::clone(&events) }),
         open: Box::new(move || Ok(Box::new(Ticks { seq: 0, frames }))),
-        capabilities: serde_json::json!({ "version": "test" }),
+        capabilities: super::report::Capabilities {
+            version: "test",
+            event_type: glint::event::EVENT_TYPE,
+            models: Default::default(),
+            commands: Vec::new(),
+            kinds: Vec::new(),
+            purpose: None,
+            overrides: Default::default(),
+        },
     };
     (setup, events)
 }

@@ -43,6 +43,7 @@ fn a_replay_gives_the_same_bytes_however_the_clip_comes() {
     assert_eq!(first.status.code(), Some(0), "{}", stderr(&first));
     let found = events(&first);
     assert_eq!(found.len(), 1, "{found:?}");
+    super::schema::check("event", &found[0].to_string());
     assert_eq!(found[0]["specversion"], "1.0");
     assert!(found[0].get("time").is_none(), "a clip has no wall clock");
     let data = &found[0]["data"];

@@ -7,6 +7,7 @@ mod clips;
 mod config;
 mod daemon;
 mod mqtt;
+mod schema;
 mod service;
 mod tls;
 

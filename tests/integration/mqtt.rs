@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::broker::{Broker, Subscriber};
 use super::daemon::{Accepted, Daemon, configure, start_command};
+use super::schema;
 
 /// Every accepted id arrived, each with one content; `once`: each exactly once.
 fn complete(subscriber: &Subscriber, accepted: &Accepted, once: bool) {
@@ -17,6 +18,11 @@ fn complete(subscriber: &Subscriber, accepted: &Accepted, once: bool) {
         assert_eq!(contents.len(), 1, "{id} has two contents");
     }
     assert!(!subscriber.any_retained("glint/glint/event"));
+    for topic in ["status", "state", "health", "capabilities", "event"] {
+        let said = subscriber.of(&format!("glint/glint/{topic}"));
+        assert!(!said.is_empty(), "nothing on {topic}");
+        said.iter().for_each(|text| schema::check(topic, text));
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ say() { echo "setup: $*" >&2; }
 cache=${GLINT_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/glint/vm}
 
 missing=()
-for package in qemu-system-arm cpio kmod make gcc-aarch64-linux-gnu libc6-dev-arm64-cross; do
+for package in qemu-system-arm cpio kmod make gcc-aarch64-linux-gnu libc6-dev-arm64-cross mosquitto mosquitto-clients busybox-static; do
     dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
 done
 if [ ${#missing[@]} -gt 0 ]; then

@@ -83,8 +83,8 @@ fn difference(expected: &[Vec<u8>], bytes: &[u8], meta: Meta) -> Option<String> 
 }
 
 /// The luma of `count` frames from a node, each compared with `expected`, whose members must all come.
-fn compare(path: &Path, expected: &[Vec<u8>], count: usize) {
-    let mut camera = Camera::open(path, &CameraSettings::default()).expect("open");
+fn compare(path: &Path, settings: &CameraSettings, expected: &[Vec<u8>], count: usize) {
+    let mut camera = Camera::open(path, settings).expect("open");
     let mut seen = vec![0; expected.len()];
     let (mut frame, mut last) = (Frame::default(), None);
     while seen.iter().sum::<usize>() < count {
@@ -137,7 +137,7 @@ fn mjpg_arrives_byte_for_byte() {
         }
         eprintln!("{whole} frames byte for byte, after {reset} that the driver reset");
         drop(stream);
-        compare(&path, &lumas, 20);
+        compare(&path, &CameraSettings::default(), &lumas, 20);
     });
 }
 
@@ -149,7 +149,45 @@ fn yuyv_gives_its_luma() {
     // Chroma that differs from the luma: a decoder that mixed them up would be seen.
     let frames: Vec<Vec<u8>> =
         lumas.iter().map(|l| l.iter().flat_map(|y| [*y, 255 - *y]).collect()).collect();
-    fed(&path, b"YUYV", &frames, || compare(&path, &lumas, 20));
+    fed(&path, b"YUYV", &frames, || compare(&path, &CameraSettings::default(), &lumas, 20));
+}
+
+#[test]
+#[ignore = "needs the machine of tests/vm"]
+fn multi_planar_frames_give_their_luma() {
+    let (path, output) = (node("GLINT_VM_PLANES"), node("GLINT_VM_PLANES_OUT"));
+    let lumas: Vec<Vec<u8>> = (0..5).map(picture).collect();
+    let chroma = vec![77; lumas[0].len() / 2];
+    let file = std::env::temp_dir().join("planes.nv12");
+    let frames: Vec<u8> = lumas.iter().flat_map(|luma| [luma.as_slice(), &chroma].concat()).collect();
+    std::fs::write(&file, frames).expect("written");
+    // vivid's output loops to its capture node where both have the same timings and format.
+    let ctl = |path: &Path, arguments: &[&str]| {
+        let mut command = Command::new("v4l2-ctl");
+        command.arg("-d").arg(path).args(arguments);
+        command
+    };
+    let done = |path: &Path, arguments: &[&str]| {
+        assert!(ctl(path, arguments).status().is_ok_and(|s| s.success()), "v4l2-ctl {arguments:?}");
+    };
+    done(&output, &["--set-dv-bt-timings", "index=0"]);
+    done(&output, &["--set-fmt-video-out=width=640,height=480,pixelformat=NV12"]);
+    done(&path, &["--set-ctrl", "loop_video=1,osd_text_mode=2"]);
+    done(&path, &["--set-dv-bt-timings", "index=0"]);
+    let from = format!("--stream-from={}", file.display());
+    let mut writer = ctl(&output, &["--stream-out-mmap=4", &from, "--stream-loop"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("v4l2-ctl starts");
+    std::thread::sleep(Duration::from_secs(3));
+    let result = std::panic::catch_unwind(|| {
+        assert_eq!(Queue::of(&Device::with_path(&path).expect("open")).expect("told"), Some(Queue::Multi));
+        let wish = Wish { format: Some(PixelFormat::Nv12), ..Wish::default() };
+        compare(&path, &CameraSettings { wish, ..CameraSettings::default() }, &lumas, 20);
+    });
+    let _ = (writer.kill(), writer.wait());
+    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
 }
 
 /// Small frames at a rate that an emulated machine can draw.
