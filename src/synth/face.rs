@@ -29,6 +29,26 @@ pub trait Face {
     fn landmarks(&self, placed: &Self::Posed) -> [Point; LANDMARK_COUNT];
 }
 
+impl<F: Face> Face for &F {
+    type Posed = F::Posed;
+
+    fn place(&self, pose: &Pose, to_image: &Similarity, out: &mut F::Posed) {
+        F::place(self, pose, to_image, out);
+    }
+
+    fn draw(&self, placed: &F::Posed, scale: f32, plane: &mut [f32], width: usize) {
+        F::draw(self, placed, scale, plane, width);
+    }
+
+    fn field(&self, from: &F::Posed, to: &F::Posed, flow: &mut Flow) {
+        F::field(self, from, to, flow);
+    }
+
+    fn landmarks(&self, placed: &F::Posed) -> [Point; LANDMARK_COUNT] {
+        F::landmarks(self, placed)
+    }
+}
+
 /// Middle between the eyes in face coordinates.
 pub const FACE_EYES: Point = super::raster::TEXTURE_EYES;
 /// Distance of the eyes in face coordinates.

@@ -15,6 +15,7 @@ mod camera;
 mod crop;
 mod face;
 mod pack;
+mod props;
 mod raster;
 mod render;
 mod script;
@@ -28,6 +29,7 @@ pub use pack::{
     ATLAS_HEIGHT, MESH_LANDMARKS, MOUTH_COLUMNS, MOUTH_LINE, MOUTH_ROWS, Pack, PackArrays, Subject,
     SubjectSpec, TEXTURE_HEIGHT, TEXTURE_WIDTH,
 };
+pub use props::{Glare, Glasses, Hand};
 pub use raster::{Pose, fill};
 pub use render::{Scene, Truth};
 pub use script::{Action, Gaze, HeadMotion, LightChange, Lighting, Profile, Script, Speech, Turn};

@@ -110,6 +110,13 @@ impl<F: Face> Scene<F> {
         self.face.place(&pose, &head, &mut self.placed);
         self.plane.copy_from_slice(&self.background);
         self.face.draw(&self.placed, head.scale(), &mut self.plane, w);
+        let (script, rest) = (&self.script, self.center());
+        if let Some(glasses) = &script.glasses {
+            glasses.draw(at_ns, &script.glares, &head, pose.turn, &mut self.plane, w);
+        }
+        for hand in &script.hands {
+            hand.draw(at_ns, rest, self.camera.eye_distance_px, &mut self.plane, w);
+        }
         if self.camera.blur {
             kernels::smooth(&mut self.plane, w, &mut self.tmp);
         }

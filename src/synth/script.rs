@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::SynthError;
 use super::camera::SplitMix;
+use super::props::{Glare, Glasses, Hand};
 use crate::au::{AUS, Side, UNIT_COUNT, au_index, unit_indices};
 use crate::geometry::{Point, Similarity};
 
@@ -91,7 +92,7 @@ impl Action {
 }
 
 /// From 0 to 1 for a share from 0 to 1, with zero slope at both ends.
-fn raised_cosine(share: f64) -> f64 {
+pub(super) fn raised_cosine(share: f64) -> f64 {
     0.5 - 0.5 * (std::f64::consts::PI * share).cos()
 }
 
@@ -332,6 +333,15 @@ pub struct Script {
     /// Changes of the light, on top of its drift and flicker.
     #[serde(default)]
     pub light_changes: Vec<LightChange>,
+    /// Hands before the face.
+    #[serde(default)]
+    pub hands: Vec<Hand>,
+    /// Glasses.
+    #[serde(default)]
+    pub glasses: Option<Glasses>,
+    /// What shines in the glasses.
+    #[serde(default)]
+    pub glares: Vec<Glare>,
 }
 
 fn still_gaze() -> Gaze {
@@ -350,6 +360,9 @@ impl Script {
             speech: Vec::new(),
             turns: Vec::new(),
             light_changes: Vec::new(),
+            hands: Vec::new(),
+            glasses: None,
+            glares: Vec::new(),
         };
         script.validate()?;
         Ok(script)
@@ -395,6 +408,12 @@ impl Script {
             if c.from_ns >= c.to_ns || !(c.gain > 0.0 && c.gain <= 10.0) {
                 return refuse("light change", "from_ns lies before to_ns, gain above 0 and up to 10");
             }
+        }
+        self.hands.iter().try_for_each(|h| h.check().or_else(|why| refuse("hand", why)))?;
+        self.glasses.iter().try_for_each(|g| g.check().or_else(|why| refuse("glasses", why)))?;
+        self.glares.iter().try_for_each(|g| g.check().or_else(|why| refuse("glare", why)))?;
+        if self.glasses.is_none() && !self.glares.is_empty() {
+            return refuse("glare", "there are no glasses to shine in");
         }
         Ok(())
     }
@@ -472,6 +491,13 @@ mod tests {
         script.turns.clear();
         script.light_changes.push(LightChange { from_ns: 0, to_ns: 5, gain: 0.0 });
         assert!(script.validate().expect_err("dark").to_string().starts_with("light change: "));
+        script.light_changes.clear();
+        let hand = Hand { from_ns: 0, to_ns: 5, at: [0.0; 2], angle_degrees: f32::NAN, gray: 100.0 };
+        script.hands.push(hand);
+        assert!(script.validate().expect_err("nowhere").to_string().starts_with("hand: "));
+        script.hands.clear();
+        script.glares.push(Glare { from_ns: 0, to_ns: 5, strength: 0.5, at: [0.0; 2] });
+        assert!(script.validate().expect_err("no glasses").to_string().starts_with("glare: "));
     }
 
     #[test]
