@@ -77,7 +77,7 @@ impl Priors {
         Self::parse(&text).with_context(|| path.display().to_string())
     }
 
-    fn parse(text: &str) -> Result<Self> {
+    pub(super) fn parse(text: &str) -> Result<Self> {
         let all: BTreeMap<String, serde_json::Value> = serde_json::from_str(text)?;
         let mut combinations: [Vec<(Vec<Part>, u32)>; 3] = Default::default();
         let (mut rise_ms, mut fall_ms, mut one_sided) = (Vec::new(), Vec::new(), Vec::new());
@@ -155,9 +155,12 @@ fn parse_combination(words: &str) -> Vec<Part> {
     words.split('+').filter_map(|w| part(w.trim())).collect()
 }
 
-/// Fraction of the full shape of one AU in a micro-expression of `strength`: 5 to 40 %.
-pub fn micro_fraction(strength: f32, rng: &mut impl Rng) -> f32 {
-    (strength * (0.35 * normal(rng)).exp()).clamp(0.05, 0.40)
+/// Fractions of the full shape that an AU takes in a micro-expression.
+pub const MICRO_RANGE: (f32, f32) = (0.05, 0.40);
+
+/// Fraction of one AU relative to the strength of the whole: log-normal around 1.
+pub fn relative_strength(rng: &mut impl Rng) -> f32 {
+    (0.35 * normal(rng)).exp()
 }
 
 /// Strength of a whole micro-expression: log-normal around 22 %.
@@ -166,11 +169,11 @@ pub fn micro_strength(rng: &mut impl Rng) -> f32 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::augment::generator;
 
-    const SHEET: &str = r#"{"x": {"au_combo_by_emotion": {"happiness": {"6+L12": 3}, "surprise": {"1+2+38": 1},
+    pub const SHEET: &str = r#"{"x": {"au_combo_by_emotion": {"happiness": {"6+L12": 3}, "surprise": {"1+2+38": 1},
         "disgust": {"4+R7": 2, "38": 9}, "others": {"17": 50}},
         "rise_ms": {"p5": 70, "p25": 115, "p50": 150, "p75": 205, "p95": 325},
         "fall_ms": {"p5": 50, "p25": 105, "p50": 150, "p75": 210, "p95": 326}, "lateral_fraction": 0.2}}"#;

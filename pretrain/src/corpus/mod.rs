@@ -7,10 +7,12 @@
 //! | [`head`], [`skin`] | rendered ICT heads with depth |
 //! | [`person`] | either of them |
 //! | [`mix`] | AU combinations, sides, timing, extent |
+//! | [`plan`] | what happens in a sequence: movements, distractors, camera |
 
 pub mod fit;
 pub mod head;
 pub mod mix;
 pub mod person;
+pub mod plan;
 pub mod portrait;
 pub mod skin;

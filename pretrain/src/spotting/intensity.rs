@@ -4,12 +4,12 @@ use anyhow::Result;
 use glint::au::{AU_COUNT, au_index, intensity_of_fraction};
 use glint::frame::Frame;
 use glint::pipeline::Models;
-use glint::synth::{Action, Camera, HeadMotion, Pack, Profile, Scene, Script, Subject};
+use glint::synth::{Action, HeadMotion, Profile, Scene, Script};
 use rand::Rng;
 
-use super::plan::{Split, person, random_pose};
 use super::watch;
 use crate::augment::generator;
+use crate::corpus::plan::{self, Cast, random_pose};
 
 /// Frame rate: an intensity is a matter of one frame.
 const FPS: f64 = 30.0;
@@ -42,11 +42,9 @@ pub struct Poses {
 
 /// Person `index` takes poses of one to three AUs, each uniform over 0 to 100 %; every AU is read in the
 /// middle of each pose.
-pub fn poses(pack: &Pack, models: &Models, split: Split, seed: u64, index: u64) -> Result<Poses> {
+pub fn poses(cast: &Cast, models: &Models, seed: u64, index: u64) -> Result<Poses> {
     let mut rng = generator(seed.wrapping_mul(31) + 5, index);
-    let subject = Subject::random(pack, person(&mut rng, split));
-    let camera =
-        Camera { seed: rng.random(), eye_distance_px: rng.random_range(64.0..110.0), ..Camera::default() };
+    let camera = plan::camera(&mut rng);
     let mut script = Script::new(Vec::new())?;
     script.head = HeadMotion { seed: rng.random(), ..HeadMotion::SWAY };
     let (mut truths, mut at_ms) = (Vec::new(), FIRST_MS);
@@ -72,7 +70,7 @@ pub fn poses(pack: &Pack, models: &Models, split: Split, seed: u64, index: u64) 
         at_ms += RISE_MS + 2 * HOLD_MS + REST_MS;
     }
     let mut pipeline = watch::pipeline(models)?;
-    let mut scene = Scene::new(subject, script, camera);
+    let mut scene = Scene::new(cast.person(index), script, camera);
     let mut frame = Frame::default();
     let mut out = Poses { readings: Vec::new(), lost: 0 };
     let mut waiting = truths.iter().peekable();

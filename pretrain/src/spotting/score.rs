@@ -2,7 +2,7 @@
 
 use glint::event::Movement;
 
-use super::plan::{Distractor, Micro, Span};
+use crate::corpus::plan::{Distractor, Micro, Span};
 
 /// Share of intersection in union from which a found interval is the true one (MEGC's rule).
 pub const MIN_IOU: f64 = 0.5;
@@ -194,7 +194,15 @@ mod tests {
     fn micro(onset_ms: i64, offset_ms: i64) -> Micro {
         let m = movement(onset_ms, offset_ms);
         let (onset_ns, apex_ns, offset_ns) = (m.onset_ns, m.apex_ns, m.offset_ns);
-        Micro { onset_ns, apex_ns, offset_ns, fraction: 0.2, aus: vec![12], travel_px: 1.0 }
+        Micro {
+            onset_ns,
+            apex_ns,
+            offset_ns,
+            class: glint::event::Class::Positive,
+            parts: vec![(12, glint::au::Side::Both, 0.2)],
+            fraction: 0.2,
+            travel_px: 1.0,
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use glint::frame::Frame;
 use glint::pipeline::{Counters, Models, Options, Pipeline, Purpose, Step};
 use glint::synth::Scene;
 
-use super::plan::Sequence;
+use crate::corpus::plan::Sequence;
 
 /// What the pipeline said of one recording.
 #[derive(Debug, Clone, Default)]
@@ -53,9 +53,9 @@ pub fn pipeline(models: &Models) -> Result<Pipeline> {
 }
 
 /// A sequence at `fps`.
-pub fn sequence(s: Sequence, fps: f64, models: &Models) -> Result<Seen> {
+pub fn sequence(s: Sequence<'_>, fps: f64, models: &Models) -> Result<Seen> {
     let mut pipeline = pipeline(models)?;
-    let mut scene = Scene::new(s.subject, s.script, s.camera);
+    let mut scene = Scene::new(s.person, s.script, s.camera);
     let mut seen = Seen { seconds: s.seconds, ..Seen::default() };
     let mut frame = Frame::default();
     for seq in 0..(s.seconds * fps) as u64 {

@@ -6,22 +6,34 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use glint::au::AUS;
 use glint::pipeline::{Counters, Models};
-use glint::synth::Pack;
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
+use crate::corpus::person;
+use crate::corpus::plan::{self, Cast, Content, Distractor};
 use crate::spotting::curve::{self, Weibull};
 use crate::spotting::intensity::{self, Agreement, Reading};
-use crate::spotting::plan::{self, Content, Distractor, Split};
 use crate::spotting::score::{Tally, binomial_interval, cause, poisson_interval};
 use crate::spotting::watch::{self, Seen};
 
-/// Generates sequences of people who are held out, runs them through the daemon's own pipeline and
-/// compares what was published with the truth.
+/// Which people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Split {
+    /// Those on whom settings are chosen.
+    Tune,
+    /// Those who are held out.
+    Test,
+}
+
+/// Films people who are held out in generated sequences, runs these through the daemon's own pipeline and compares what
+/// was published with the truth.
 #[derive(clap::Args)]
-#[command(after_help = "Example: glint-pretrain evaluate spotting --quick --clips videos")]
+#[command(after_help = "Example: glint-pretrain evaluate spotting --assets ../data --quick --clips videos")]
 pub struct Args {
+    /// Folder with portraits, ict and priors.
+    #[arg(long, value_name = "DIR")]
+    assets: PathBuf,
     /// Folder of model files; without it those that are compiled in.
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
@@ -44,6 +56,10 @@ pub struct Args {
     #[arg(long)]
     json: bool,
 }
+
+/// People, half of them portraits and half rendered heads.
+const PEOPLE: usize = 96;
+const QUICK_PEOPLE: usize = 24;
 
 /// How much is generated at a rate.
 struct Amount {
@@ -88,7 +104,12 @@ pub fn run(args: &Args) -> Result<()> {
         Some(dir) => Models::load(dir)?,
         None => Models::embedded()?,
     };
-    let bench = Bench { args, models, pack: Pack::embedded()? };
+    let split = match args.split {
+        Split::Tune => person::Split::Train,
+        Split::Test => person::Split::HeldOut,
+    };
+    let cast = Cast::load(&args.assets, split, if args.quick { QUICK_PEOPLE } else { PEOPLE }, args.seed)?;
+    let bench = Bench { args, models, cast };
     let rates = args.fps.iter().map(|&fps| bench.at_rate(fps)).collect::<Result<Vec<_>>>()?;
     let curve = bench.curve()?;
     let still = bench.still()?;
@@ -125,7 +146,7 @@ pub fn run(args: &Args) -> Result<()> {
 struct Bench<'a> {
     args: &'a Args,
     models: Models,
-    pack: Pack,
+    cast: Cast,
 }
 
 impl Bench<'_> {
@@ -147,7 +168,7 @@ impl Bench<'_> {
 
     fn sequences(&self, what: &str, content: Content, count: u64, fps: u32) -> Result<Vec<Watched>> {
         self.each(what, count, |i| {
-            let s = plan::sequence(&self.pack, content, self.args.split, self.args.seed, i);
+            let s = plan::sequence(&self.cast, content, content.seconds(), self.args.seed, i);
             let (micros, distractors) = (s.micros.clone(), s.distractors.clone());
             let seen = watch::sequence(s, f64::from(fps), &self.models)?;
             Ok(Watched { micros, distractors, seen })
@@ -201,9 +222,8 @@ impl Bench<'_> {
     }
 
     fn intensities(&self) -> Result<(Vec<Reading>, usize)> {
-        let (split, seed) = (self.args.split, self.args.seed);
         let people = self.each("AU intensities", self.args.share(120), |i| {
-            intensity::poses(&self.pack, &self.models, split, seed, i)
+            intensity::poses(&self.cast, &self.models, self.args.seed, i)
         })?;
         let lost = people.iter().map(|p| p.lost).sum();
         Ok((people.into_iter().flat_map(|p| p.readings).collect(), lost))
