@@ -26,6 +26,8 @@ macro_rules! multiversion {
     };
 }
 
+pub(crate) use multiversion;
+
 multiversion! {
     /// Mean of each 2x2 block. `src` is `w * h` with even sides, `dst` a quarter of it.
     pub(crate) fn halve(src: &[f32], w: usize, dst: &mut [f32]) {

@@ -11,6 +11,7 @@
 //! | [`gate`] | flow -> action unit intensities against a neutral face; thresholds |
 //! | [`spot`] | intensities over time -> onset, apex, offset |
 //! | [`model`] | model files, their specifications and digests; the student network |
+//! | [`int8`] | the quantised layers of a network as one operator |
 //! | [`pipeline`] | all of the above: `Pipeline::push(&Frame) -> Step` |
 //! | [`event`] | what is published |
 //! | [`synth`] | a synthetic subject with known action units: demo, tests, training |
@@ -27,6 +28,7 @@ pub mod frame;
 pub mod gate;
 pub mod geometry;
 pub mod holdout;
+pub mod int8;
 mod kernels;
 pub mod model;
 pub mod pipeline;

@@ -8,11 +8,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tract_onnx::prelude::{DatumType, InferenceModel};
-use tract_onnx::prelude::{
-    Framework, Graph, InferenceFact, InferenceModelExt, IntoRunnable, IntoTValue, Tensor, TypedFact, TypedOp,
-    TypedSimpleState, tvec,
-};
+
+mod network;
+
+pub use network::{Engine, Form, Network, inside_network};
 
 /// What can be wrong with a model file.
 #[derive(Debug, thiserror::Error)]
@@ -161,59 +160,4 @@ fn parse_spec<S: Spec>(path: &Path, text: &str) -> Result<S, ModelError> {
         return Err(fail(format!("file: \"{}\"; allowed: a plain file name", file.file)));
     }
     Ok(spec)
-}
-
-thread_local! {
-    static INSIDE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
-}
-
-/// Whether this thread is inside [`Network::run`]: tract's allocations are counted apart from ours.
-pub fn inside_network() -> bool {
-    INSIDE.try_with(std::cell::Cell::get).unwrap_or(false)
-}
-
-/// A network in tract with one `f32` input of a fixed shape, its state kept between calls.
-pub struct Network {
-    state: TypedSimpleState,
-    shape: Vec<usize>,
-    /// Names of the outputs, in order.
-    pub outputs: Vec<String>,
-}
-
-impl Network {
-    /// Parses `onnx` for an input of `shape`. The reason of a failure comes back as text.
-    pub fn new(onnx: &[u8], shape: &[usize]) -> Result<Self, String> {
-        let fact = InferenceFact::dt_shape(DatumType::F32, shape);
-        let build = || -> tract_onnx::prelude::TractResult<(TypedSimpleState, Vec<String>)> {
-            let mut model: InferenceModel = tract_onnx::onnx().model_for_read(&mut &onnx[..])?;
-            let outputs = model
-                .output_outlets()?
-                .iter()
-                .map(|o| model.outlet_label(*o).unwrap_or(&model.node(o.node).name).to_owned())
-                .collect();
-            model.set_input_fact(0, fact)?;
-            let model: Graph<TypedFact, Box<dyn TypedOp>> = model.into_optimized()?;
-            Ok((model.into_runnable()?.spawn()?, outputs))
-        };
-        let (state, outputs) = build().map_err(|e| format!("{e:#}"))?;
-        Ok(Self { state, shape: shape.to_vec(), outputs })
-    }
-
-    /// Runs the network; `read` sees each output with its index. Fails on shapes that do not fit.
-    pub fn run(&mut self, input: &[f32], read: impl FnMut(usize, &[f32])) -> Result<(), String> {
-        INSIDE.set(true);
-        let done = self.run_inside(input, read);
-        INSIDE.set(false);
-        done
-    }
-
-    fn run_inside(&mut self, input: &[f32], mut read: impl FnMut(usize, &[f32])) -> Result<(), String> {
-        let tensor = Tensor::from_shape(&self.shape, input).map_err(|e| format!("{e:#}"))?;
-        let outputs = self.state.run(tvec!(tensor.into_tvalue())).map_err(|e| format!("{e:#}"))?;
-        for (i, output) in outputs.iter().enumerate() {
-            let plain = output.try_as_plain_ram().map_err(|e| format!("{e:#}"))?;
-            read(i, plain.as_slice::<f32>().map_err(|e| format!("{e:#}"))?);
-        }
-        Ok(())
-    }
 }

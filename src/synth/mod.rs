@@ -22,6 +22,7 @@ mod script;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use camera::SplitMix;
 pub use camera::{Camera, NoiseTable, jpeg_round_trip};
 pub use crop::{displacement, draw_crop, face_to_crop, render_crop};
 pub use face::{FACE_EYE_DISTANCE, FACE_EYES, Face};

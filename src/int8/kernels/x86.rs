@@ -1,0 +1,173 @@
+//! x86-64: 4 taps of an input pixel, broadcast, times 4 taps of each of 8 or 16 outputs.
+
+use std::arch::x86_64::*;
+
+use super::{Kernel, Layout, Product, tiles};
+
+/// One instruction set. `tile::<Q>` holds `PIXELS x Q` accumulators in registers; what is done to a
+/// vector is given by the four functions, which the macro's own features inline.
+macro_rules! interleaved {
+    (
+        $(#[$doc:meta])*
+        $name:ident, $kernel:expr, $features:literal, $vector:ty, $lanes:literal, $pixels:literal, [$($q:literal),*],
+        $broadcast:ident, $load:ident, $dot:ident, $store:ident
+    ) => {
+        $(#[$doc])*
+        ///
+        /// # Safety
+        /// The CPU has the features; `input` and `output` are at least as long as `p` asks for.
+        #[target_feature(enable = $features)]
+        pub(super) unsafe fn $name(p: &Product, input: &[u8], output: &mut [u8]) {
+            const PIXELS: usize = $pixels;
+            const LANES: usize = $lanes;
+            // SAFETY (of the body): `first..first + Q * LANES` lies in bias and scale, which hold whole
+            // vectors; `weights` has as many bytes as the tile; offsets lie within `input_len` and
+            // `output_len`, which the caller has checked against the slices.
+            #[target_feature(enable = $features)]
+            unsafe fn tile<const Q: usize>(
+                p: &Product, first: usize, weights: *const i8, from: &[u32], to: &[u32], x: *const u8, out: *mut u8,
+            ) {
+                unsafe {
+                    let mut sums = [[$load(p.bias.as_ptr().add(first).cast()); Q]; PIXELS];
+                    let mut pixels = [x; PIXELS];
+                    for k in 0..PIXELS {
+                        for q in 1..Q {
+                            sums[k][q] = $load(p.bias.as_ptr().add(first + q * LANES).cast());
+                        }
+                        pixels[k] = x.add(from[k] as usize);
+                    }
+                    let mut weights = weights;
+                    for _ in 0..p.rows {
+                        for at in (0..p.run).step_by(4) {
+                            let mut w = [$load(weights.cast()); Q];
+                            for q in 1..Q {
+                                w[q] = $load(weights.add(q * LANES * 4).cast());
+                            }
+                            weights = weights.add(Q * LANES * 4);
+                            for k in 0..PIXELS {
+                                let taps = $broadcast(pixels[k].add(at).cast::<i32>().read_unaligned());
+                                for q in 0..Q {
+                                    sums[k][q] = $dot(sums[k][q], taps, w[q]);
+                                }
+                            }
+                        }
+                        for pixel in &mut pixels {
+                            *pixel = pixel.add(p.row_bytes);
+                        }
+                    }
+                    for k in 0..PIXELS {
+                        for q in 0..Q {
+                            let at = first + q * LANES;
+                            let out = out.add(to[k] as usize + at);
+                            $store(sums[k][q], p.scale.as_ptr().add(at), out, p.outputs - at);
+                        }
+                    }
+                }
+            }
+
+            const MOST: usize = match $kernel.layout() {
+                Layout::Interleaved { vectors, lanes: $lanes, pixels: PIXELS, .. } => vectors,
+                _ => panic!("this loop does not read that layout"),
+            };
+            for (from, to) in p.input_at.chunks(p.block).zip(p.output_at.chunks(p.block)) {
+                let (mut first, mut weights) = (0, p.weights.as_ptr().cast::<i8>());
+                for q in tiles(p.outputs.div_ceil(LANES), MOST) {
+                    for (from, to) in from.chunks_exact(PIXELS).zip(to.chunks_exact(PIXELS)) {
+                        let (x, out) = (input.as_ptr(), output.as_mut_ptr());
+                        // SAFETY: see the tile; the packer made `weights` in this order.
+                        unsafe {
+                            match q {
+                                $($q => tile::<$q>(p, first, weights, from, to, x, out),)*
+                                _ => {}
+                            }
+                        }
+                    }
+                    first += q * LANES;
+                    // SAFETY: the packed weights hold this tile to its end.
+                    weights = unsafe { weights.add(p.rows * p.run * q * LANES) };
+                }
+            }
+        }
+    };
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn load256(at: *const __m256i) -> __m256i {
+    // SAFETY: the caller gives 32 readable bytes.
+    unsafe { _mm256_loadu_si256(at) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn dot_avx2(sum: __m256i, taps: __m256i, weights: __m256i) -> __m256i {
+    // Exact: 2 * 255 * 63 < 2^15.
+    let pairs = _mm256_maddubs_epi16(taps, weights);
+    _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+}
+
+#[inline]
+#[target_feature(enable = "avx2,avxvnni")]
+fn dot_avx_vnni(sum: __m256i, taps: __m256i, weights: __m256i) -> __m256i {
+    _mm256_dpbusd_avx_epi32(sum, taps, weights)
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn store256(sum: __m256i, scale: *const f32, out: *mut u8, _left: usize) {
+    // SAFETY: the caller gives 8 readable factors and 8 writable bytes (outputs are a multiple of 8).
+    unsafe {
+        let scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_loadu_ps(scale));
+        // Nearest even, which is how a Rust thread's rounding mode stands.
+        let whole = _mm256_cvtps_epi32(scaled);
+        let words = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256::<1>(whole));
+        _mm_storel_epi64(out.cast(), _mm_packus_epi16(words, words));
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn load512(at: *const __m512i) -> __m512i {
+    // SAFETY: the caller gives 64 readable bytes.
+    unsafe { _mm512_loadu_si512(at) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512vnni")]
+fn dot_avx512(sum: __m512i, taps: __m512i, weights: __m512i) -> __m512i {
+    _mm512_dpbusd_epi32(sum, taps, weights)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn store512(sum: __m512i, scale: *const f32, out: *mut u8, left: usize) {
+    // SAFETY: the caller gives 16 readable factors, and 16 writable bytes or 8 where `left` is 8.
+    unsafe {
+        let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_loadu_ps(scale));
+        let whole = _mm512_max_epi32(_mm512_cvtps_epi32(scaled), _mm512_setzero_si512());
+        let bytes = _mm512_cvtusepi32_epi8(whole);
+        if left < 16 {
+            _mm_storel_epi64(out.cast(), bytes);
+        } else {
+            _mm_storeu_si128(out.cast(), bytes);
+        }
+    }
+}
+
+interleaved! {
+    /// `vpmaddubsw`, `vpmaddwd`, `vpaddd`.
+    avx2, Kernel::Avx2, "avx2", __m256i, 8, 4, [1, 2],
+    _mm256_set1_epi32, load256, dot_avx2, store256
+}
+
+interleaved! {
+    /// `vpdpbusd` on 256 bits.
+    avx_vnni, Kernel::AvxVnni, "avx2,avxvnni", __m256i, 8, 6, [1, 2],
+    _mm256_set1_epi32, load256, dot_avx_vnni, store256
+}
+
+interleaved! {
+    /// `vpdpbusd` on 512 bits.
+    avx512_vnni, Kernel::Avx512Vnni, "avx2,avx512f,avx512vnni", __m512i, 16, 8, [1, 2],
+    _mm512_set1_epi32, load512, dot_avx512, store512
+}

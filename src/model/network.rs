@@ -1,0 +1,247 @@
+//! Networks in tract, with their quantised layers as one operator of ours.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tract_onnx::pb;
+use tract_onnx::prelude::{
+    DatumType, Framework, InferenceFact, InferenceModelExt, IntoRunnable, IntoTValue, SpecialOps, Tensor,
+    TractResult, TypedModel, TypedSimpleState, tvec,
+};
+
+use crate::face::detector::normalise;
+use crate::int8::onnx::{self, Found};
+use crate::int8::op::StackOp;
+use crate::int8::stack::Stack;
+use crate::int8::{Kernel, quantise_luma};
+
+thread_local! {
+    static INSIDE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// Whether this thread is inside [`Network::run`]: tract's allocations are counted apart from ours.
+pub fn inside_network() -> bool {
+    INSIDE.try_with(std::cell::Cell::get).unwrap_or(false)
+}
+
+/// What runs the quantised layers of a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// tract, layer by layer.
+    Plain,
+    /// The operator of [`crate::int8`] with this kernel.
+    Stack(Kernel),
+}
+
+/// Environment variable that forces an engine: `plain`, or the name of a kernel.
+pub const ENGINE_VARIABLE: &str = "GLINT_INT8_KERNEL";
+
+impl Engine {
+    /// The best kernel of this CPU, or what [`ENGINE_VARIABLE`] names.
+    pub fn chosen() -> Result<Self, String> {
+        match std::env::var(ENGINE_VARIABLE) {
+            Ok(name) => name.parse(),
+            Err(_) => Ok(Self::Stack(Kernel::best())),
+        }
+    }
+}
+
+impl std::str::FromStr for Engine {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        if name == "plain" {
+            return Ok(Self::Plain);
+        }
+        Kernel::available().find(|k| k.name() == name).map(Self::Stack).ok_or_else(|| {
+            let names: Vec<_> = Kernel::available().map(Kernel::name).collect();
+            format!("{ENGINE_VARIABLE}: \"{name}\"; allowed on this CPU: plain, {}", names.join(", "))
+        })
+    }
+}
+
+/// How a network runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Form {
+    /// Nothing in it is quantised.
+    Float,
+    /// Its quantised layers run as one operator with this kernel.
+    Int8(Kernel),
+    /// Its quantised layers run in plain tract, slower: why.
+    Plain(String),
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Float => f.write_str("f32"),
+            Self::Int8(kernel) => write!(f, "int8, kernel {}", kernel.name()),
+            Self::Plain(reason) => write!(f, "int8 in plain tract: {reason}"),
+        }
+    }
+}
+
+/// A network with one input of a fixed shape, its state kept between calls.
+pub struct Network {
+    state: TypedSimpleState,
+    /// Used again when tract has let go of it.
+    input: Arc<Tensor>,
+    shape: Vec<usize>,
+    form: Form,
+    /// Names of the outputs, in order.
+    pub outputs: Vec<String>,
+}
+
+impl Network {
+    /// Parses `onnx` for an input of `shape`. The reason of a failure comes back as text.
+    pub fn new(onnx: &[u8], shape: &[usize]) -> Result<Self, String> {
+        let model = tract_onnx::onnx().proto_model_for_read(&mut &onnx[..]).map_err(|e| format!("{e:#}"))?;
+        Self::from_model(&model, shape, Engine::chosen()?)
+    }
+
+    /// The network of a parsed `model`, its quantised layers run by `engine`.
+    pub fn from_model(model: &pb::ModelProto, shape: &[usize], engine: Engine) -> Result<Self, String> {
+        let graph = model.graph.as_ref().ok_or("no graph")?;
+        let (form, stack) = match onnx::find(graph, shape) {
+            Ok(None) => (Form::Float, None),
+            Ok(Some(found)) => match engine {
+                Engine::Plain => (Form::Plain("asked for".into()), None),
+                Engine::Stack(kernel) => match Stack::new(&found.chain, kernel) {
+                    Ok(stack) => (Form::Int8(kernel), Some((found, stack))),
+                    Err(reason) => (Form::Plain(reason), None),
+                },
+            },
+            Err(reason) => (Form::Plain(reason), None),
+        };
+        if let Form::Plain(reason) = &form {
+            tracing::warn!(network = graph.name, "quantised layers run in plain tract: {reason}");
+        }
+        Self::build(model, shape, form, stack).map_err(|e| format!("{e:#}"))
+    }
+
+    fn build(
+        model: &pb::ModelProto,
+        shape: &[usize],
+        form: Form,
+        stack: Option<(Found, Stack)>,
+    ) -> TractResult<Self> {
+        let onnx = tract_onnx::onnx();
+        let input = |datum| InferenceFact::dt_shape(datum, shape);
+        let mut datum = DatumType::F32;
+        let (parsed, typed) = match stack {
+            None => {
+                let mut parsed = onnx.model_for_proto_model(model)?;
+                parsed.set_input_fact(0, input(datum))?;
+                (parsed.clone(), parsed.into_typed()?)
+            }
+            Some((found, stack)) => {
+                // The rest of the graph, with the chain's output as a second input for the moment.
+                let mut rest = model.clone();
+                let image = rest
+                    .graph
+                    .as_ref()
+                    .is_some_and(|g| g.node.iter().filter(|n| n.input.contains(&found.input)).count() == 1);
+                if image && found.chain.starts_from_luma() {
+                    datum = DatumType::U8;
+                }
+                let operator = StackOp::new(stack, datum == DatumType::U8, found.means);
+                let output = operator.output_shape();
+                if let Some(graph) = &mut rest.graph {
+                    onnx::replace(graph, &found.nodes, onnx::Written::default());
+                    graph.input.push(onnx::value_info(&found.output, &output));
+                }
+                let mut parsed = onnx.model_for_proto_model(&rest)?;
+                parsed.set_input_fact(0, input(datum))?;
+                parsed.set_input_fact(1, InferenceFact::dt_shape(DatumType::F32, output))?;
+                let mut typed = parsed.clone().into_typed()?;
+                insert(&mut typed, operator)?;
+                (parsed, typed)
+            }
+        };
+        let outputs = parsed
+            .output_outlets()?
+            .iter()
+            .map(|o| parsed.outlet_label(*o).unwrap_or(&parsed.node(o.node).name).to_owned())
+            .collect();
+        let state = typed.into_optimized()?.into_runnable()?.spawn()?;
+        let input = Arc::new(Tensor::zero_dt(datum, shape)?);
+        Ok(Self { state, input, shape: shape.to_vec(), form, outputs })
+    }
+
+    /// How it runs.
+    pub fn form(&self) -> &Form {
+        &self.form
+    }
+
+    /// Runs the network; `read` sees each output with its index. Fails on shapes that do not fit.
+    pub fn run(&mut self, input: &[f32], read: impl FnMut(usize, &[f32])) -> Result<(), String> {
+        INSIDE.set(true);
+        let filled = self.fill(input, |own| own.copy_from_slice(input), |own| quantise_luma(input, own));
+        let done = filled.and_then(|()| self.run_filled(read));
+        INSIDE.set(false);
+        done
+    }
+
+    /// Runs a network of images on 8-bit luma, which it sees as [`normalise`] gives it. Where the
+    /// quantised input is the luma itself, it is taken as it stands.
+    pub fn run_luma(&mut self, luma: &[u8], read: impl FnMut(usize, &[f32])) -> Result<(), String> {
+        INSIDE.set(true);
+        let convert = |own: &mut [f32]| {
+            own.iter_mut().zip(luma).for_each(|(o, &v)| *o = normalise(f32::from(v)));
+        };
+        let filled = self.fill(luma, convert, |own| own.copy_from_slice(luma));
+        let done = filled.and_then(|()| self.run_filled(read));
+        INSIDE.set(false);
+        done
+    }
+
+    /// Writes the input tensor, which is `f32` or `u8`.
+    fn fill<T>(
+        &mut self,
+        input: &[T],
+        float: impl FnOnce(&mut [f32]),
+        bytes: impl FnOnce(&mut [u8]),
+    ) -> Result<(), String> {
+        if input.len() != self.shape.iter().product::<usize>() {
+            return Err(format!("input of {} numbers; the network takes {:?}", input.len(), self.shape));
+        }
+        let fail = |e| format!("{e:#}");
+        if Arc::get_mut(&mut self.input).is_none() {
+            let fresh = Tensor::zero_dt(self.input.datum_type(), &self.shape).map_err(fail)?;
+            self.input = Arc::new(fresh);
+        }
+        let own = Arc::get_mut(&mut self.input).ok_or("the input is still in use")?;
+        let quantised = own.datum_type() == DatumType::U8;
+        let mut plain = own.try_as_plain_ram_mut().map_err(fail)?;
+        if quantised {
+            bytes(plain.as_slice_mut().map_err(fail)?);
+        } else {
+            float(plain.as_slice_mut().map_err(fail)?);
+        }
+        Ok(())
+    }
+
+    fn run_filled(&mut self, mut read: impl FnMut(usize, &[f32])) -> Result<(), String> {
+        let fail = |e| format!("{e:#}");
+        let outputs = self.state.run(tvec!(self.input.clone().into_tvalue())).map_err(fail)?;
+        for (i, output) in outputs.iter().enumerate() {
+            let plain = output.try_as_plain_ram().map_err(fail)?;
+            read(i, plain.as_slice::<f32>().map_err(fail)?);
+        }
+        Ok(())
+    }
+}
+
+/// Puts the operator in the place of the second input.
+fn insert(model: &mut TypedModel, operator: StackOp) -> TractResult<()> {
+    let inputs = model.input_outlets()?.to_vec();
+    let (source, place) = (inputs[0], inputs[1]);
+    let output = model.wire_node("int8", operator, &[source])?[0];
+    for user in model.node(place.node).outputs[place.slot].successors.clone() {
+        model.add_edge(output, user)?;
+    }
+    let outputs: Vec<_> =
+        model.output_outlets()?.iter().map(|&o| if o == place { output } else { o }).collect();
+    model.select_output_outlets(&outputs)?;
+    model.set_input_outlets(&[source])
+}
