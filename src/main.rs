@@ -289,7 +289,7 @@ fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
     let options = Options { purpose: Some(Purpose::Research), ..Options::default() };
     match &args.clip {
         Some(clip) => daemon::bench::clip(clip, args.fps, &models, options, args.json)?,
-        None => daemon::bench::models(&models, args.json)?,
+        None => daemon::bench_models::run(&models, args.json)?,
     }
     Ok(ExitCode::SUCCESS)
 }

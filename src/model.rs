@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 mod network;
 
-pub use network::{Engine, Form, Network, inside_network};
+pub use network::{ENGINE_VARIABLE, Engine, Form, Network, inside_network, parse_onnx};
 
 /// What can be wrong with a model file.
 #[derive(Debug, thiserror::Error)]

@@ -8,6 +8,7 @@
 //! | [`databases`] | annotated micro-expressions as they are published: sheets, frames, classes |
 //! | [`net`] | the network shapes, in burn, and their export to ONNX |
 //! | [`onnx`] | ONNX graphs written one layer a call |
+//! | [`quantize`] | convolutions of a trained network to int8 |
 //! | [`train`] | the training loop |
 //! | [`subject`] | the synthetic subject, computed from portraits and the ICT head |
 //! | [`run`] | recipes, run folders, checkpoints, pictures, reports |
@@ -23,6 +24,7 @@ pub mod databases;
 pub mod image;
 pub mod net;
 pub mod onnx;
+pub mod quantize;
 pub mod run;
 pub mod ship;
 pub mod spotting;

@@ -21,6 +21,7 @@ enum Command {
     Evaluate(commands::evaluate::Command),
     Landmarks(commands::landmarks::Args),
     Preview(commands::preview::Args),
+    Quantize(commands::quantize::Args),
     Student(commands::student::Args),
     Subject(commands::subject::Args),
 }
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Command::Evaluate(command) => commands::evaluate::run(&command),
         Command::Landmarks(args) => commands::landmarks::run(&args),
         Command::Preview(args) => commands::preview::run(&args),
+        Command::Quantize(args) => commands::quantize::run(&args),
         Command::Student(args) => commands::student::run(&args),
         Command::Subject(args) => commands::subject::run(&args),
     };

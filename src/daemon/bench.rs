@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use glint::clip::{Clip, Media};
 use glint::frame::Frame;
-use glint::model::Network;
 use glint::pipeline::{Models, Options, Pipeline, Stage};
 use serde_json::json;
 
@@ -20,10 +19,10 @@ const STEADY_NS: i64 = 2_500_000_000;
 
 /// Microseconds of each run of a stage.
 #[derive(Default)]
-struct Samples(Vec<f32>);
+pub(super) struct Samples(pub Vec<f32>);
 
 impl Samples {
-    fn quantile(&mut self, q: f32) -> Option<f32> {
+    pub(super) fn quantile(&mut self, q: f32) -> Option<f32> {
         self.0.sort_unstable_by(f32::total_cmp);
         let last = self.0.len().checked_sub(1)?;
         self.0.get((q * last as f32).round() as usize).copied()
@@ -37,7 +36,7 @@ impl Samples {
     }
 }
 
-fn round(v: f32) -> f64 {
+pub(super) fn round(v: f32) -> f64 {
     (f64::from(v) * 10.0).round() / 10.0
 }
 
@@ -157,39 +156,6 @@ pub fn clip(
     row("quiet frame", &mut quiet)?;
     print_line(&format!("peak memory {:.1} MiB", peak_rss_bytes() as f64 / f64::from(1 << 20)))?;
     print_line(&format!("allocations a frame: ours {:.3}, tract {:.1}", per_frame(ours), per_frame(tract)))?;
-    Ok(())
-}
-
-/// Times every network and prints the table, or one JSON object. A network that ships in one form has
-/// null for the others.
-pub fn models(models: &Models, as_json: bool) -> anyhow::Result<()> {
-    let mut out = serde_json::Map::new();
-    let cases: [(&str, &[u8], Vec<usize>); 3] = [
-        ("detector", &models.detector.bytes, vec![1, 1, 120, 160]),
-        ("landmarks", &models.landmarks.bytes, vec![1, 1, 64, 64]),
-        ("student", &models.student.bytes, vec![1, 3, 28, 28]),
-    ];
-    for (name, bytes, shape) in cases {
-        let mut network = Network::new(bytes, &shape).map_err(|e| anyhow::anyhow!("{name}: {e}"))?;
-        let input: Vec<f32> =
-            (0..shape.iter().product()).map(|i: usize| (i % 17) as f32 / 17.0 - 0.5).collect();
-        let mut samples = Samples::default();
-        for i in 0..220 {
-            let start = Instant::now();
-            network.run(&input, |_, _| {}).map_err(|e| anyhow::anyhow!("{name}: {e}"))?;
-            if i >= 20 {
-                samples.0.push(start.elapsed().as_secs_f32() * 1e6);
-            }
-        }
-        let median = samples.quantile(0.5).map(round);
-        if !as_json {
-            print_line(&format!("{name:<12} f32 {:>9.1} us", median.unwrap_or(f64::NAN)))?;
-        }
-        out.insert(name.into(), json!({"f32_us": median, "int8_plain_us": null, "int8_us": null}));
-    }
-    if as_json {
-        print_line(&json!({ "models": out }).to_string())?;
-    }
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 
 pub mod allocations;
 pub mod bench;
+pub mod bench_models;
 pub mod camera;
 pub mod cameras;
 pub mod capture;

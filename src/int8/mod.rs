@@ -50,7 +50,7 @@ pub const LUMA_ZERO: u8 = 128;
 
 /// What the face networks see to the luma that it was made of, rounded to the nearest even.
 pub fn quantise_luma(values: &[f32], luma: &mut [u8]) {
-    kernels::edges::quantise(values, power_of_two(-LUMA_EXPONENT), LUMA_ZERO, 0, luma, 1);
+    kernels::edges::quantise(values, power_of_two(-LUMA_EXPONENT), LUMA_ZERO, luma);
 }
 
 /// One quantised convolution with its ReLU (`u8` with zero point 0 has no negative values).

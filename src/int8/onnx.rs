@@ -5,6 +5,7 @@
 //! ```
 
 use tract_onnx::pb;
+pub use tract_onnx::pb::ModelProto;
 use tract_onnx::pb::tensor_proto::DataType;
 
 use super::{Chain, Conv, power_of_two};
@@ -26,8 +27,9 @@ pub struct Found {
     pub nodes: Vec<usize>,
 }
 
-/// Finds the chain of `graph` whose input has `shape`, `[1, c, h, w]`. `Ok(None)`: nothing in it is
-/// quantised. `Err`: it is, but not as the rules ask; the reason as text.
+/// Finds the chain of `graph`, whose input has `shape`. A chain that starts elsewhere needs the shape of
+/// its input among the file's `value_info`. `Ok(None)`: nothing in it is quantised. `Err`: it is, but
+/// not as the rules ask; the reason as text.
 pub fn find(graph: &pb::GraphProto, shape: &[usize]) -> Result<Option<Found>, String> {
     let quantises = |n: &pb::NodeProto| {
         matches!(n.op_type.as_str(), "QuantizeLinear" | "DequantizeLinear")
@@ -39,14 +41,18 @@ pub fn find(graph: &pb::GraphProto, shape: &[usize]) -> Result<Option<Found>, St
     if head.op_type != "QuantizeLinear" {
         return Err(format!("{}: the first quantised node is a {}", head.name, head.op_type));
     }
-    let &[1, channels, height, width] = shape else {
-        return Err(format!("input of shape {shape:?}; a chain takes 1, channels, rows, columns"));
-    };
     let input = name(&head.input, 0)?.to_owned();
-    // The shape is that of the graph's input, so the chain has to start there.
-    if graph.input.first().map(|i| &i.name) != Some(&input) {
-        return Err(format!("{}: quantises {input}, which is not the graph's input", head.name));
-    }
+    let stated;
+    let shape = if graph.input.first().is_some_and(|i| i.name == input) {
+        shape
+    } else {
+        let info = graph.value_info.iter().find(|i| i.name == input).and_then(stated_shape);
+        stated = info.ok_or_else(|| format!("{input}: the file does not state its shape"))?;
+        &stated[..]
+    };
+    let &[1, channels, height, width] = shape else {
+        return Err(format!("{input}: shape {shape:?}; a chain takes 1, channels, rows, columns"));
+    };
     let (exponent, zero) = reader.scale_and_zero(head, 1, 2)?;
     let mut chain = Chain { channels, height, width, exponent, zero, convs: Vec::new() };
     let (mut nodes, mut tensors) = (vec![first], vec![name(&head.output, 0)?.to_owned()]);
@@ -403,6 +409,21 @@ pub fn value_info(name: &str, shape: &[usize]) -> pb::ValueInfoProto {
         }),
         doc_string: String::new(),
     }
+}
+
+fn stated_shape(info: &pb::ValueInfoProto) -> Option<Vec<usize>> {
+    use pb::tensor_shape_proto::dimension::Value;
+    let Some(pb::type_proto::Value::TensorType(tensor)) = &info.r#type.as_ref()?.value else { return None };
+    let size = |d: &pb::tensor_shape_proto::Dimension| match &d.value {
+        Some(Value::DimValue(n)) => usize::try_from(*n).ok(),
+        _ => None,
+    };
+    tensor.shape.as_ref()?.dim.iter().map(size).collect()
+}
+
+/// Shape of the first input, where the file states it in numbers.
+pub fn input_shape(model: &ModelProto) -> Option<Vec<usize>> {
+    stated_shape(model.graph.as_ref()?.input.first()?)
 }
 
 /// A model of one `f32` input and one `f32` output, each with its name and shape.

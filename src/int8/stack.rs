@@ -83,6 +83,8 @@ struct Plan {
 pub struct Stack {
     plan: Arc<Plan>,
     tensors: Vec<Vec<u8>>,
+    /// The quantised input before it is interleaved.
+    bytes: Vec<u8>,
     patches: Vec<u8>,
     sums: Vec<u32>,
 }
@@ -123,6 +125,7 @@ impl Stack {
         let patches = layers.iter().map(|l| l.unfold.as_ref().map_or(0, |_| l.product.input_len)).max();
         Ok(Self {
             tensors: tensors.collect(),
+            bytes: vec![0; chain.channels * chain.height * chain.width],
             patches: vec![0; patches.unwrap_or(0) + SLACK],
             sums: vec![0; planes[layers.len()].channels],
             plan: Arc::new(Plan {
@@ -155,17 +158,14 @@ impl Stack {
 
     /// Quantises the input, `[channels, rows, columns]`. Returns false if its length does not fit.
     pub fn set_input(&mut self, values: &[f32]) -> bool {
-        let Self { plan, tensors, .. } = self;
-        let (plane, flip) = (plan.planes[0], plan.kernel.flip());
-        if values.len() != plane.height * plane.width * plane.channels {
+        if values.len() != self.bytes.len() {
             return false;
         }
-        for (row, values) in values.chunks_exact(plane.width).enumerate() {
-            let (channel, y) = (row / plane.height, row % plane.height);
-            let out = &mut tensors[0][plane.at(y, 0) + channel..][..plane.width * plane.channels - channel];
-            edges::quantise(values, plan.inverse, plan.zero, flip, out, plane.channels);
-        }
-        true
+        let mut bytes = std::mem::take(&mut self.bytes);
+        edges::quantise(values, self.plan.inverse, self.plan.zero, &mut bytes);
+        let fits = self.set_quantised_input(&bytes);
+        self.bytes = bytes;
+        fits
     }
 
     /// Takes an input that is quantised already, `[channels, rows, columns]`: 8-bit luma of an image
@@ -179,9 +179,7 @@ impl Stack {
         for (row, values) in values.chunks_exact(plane.width).enumerate() {
             let (channel, y) = (row / plane.height, row % plane.height);
             let out = &mut tensors[0][plane.at(y, 0) + channel..][..plane.width * plane.channels - channel];
-            for (o, v) in out.iter_mut().step_by(plane.channels).zip(values) {
-                *o = v ^ flip;
-            }
+            edges::spread(values, flip, out, plane.channels);
         }
         true
     }

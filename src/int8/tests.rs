@@ -7,6 +7,13 @@ use super::stack::Stack;
 use super::*;
 use crate::model::{Engine, Form, Network};
 
+/// So many cases, or what PROPTEST_CASES asks for.
+fn cases(cases: u32) -> ProptestConfig {
+    let default = ProptestConfig::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { cases };
+    ProptestConfig { cases, ..default }
+}
+
 /// Weights and inputs with many extremes.
 fn byte() -> impl Strategy<Value = u8> {
     prop_oneof![Just(0), Just(255), any::<u8>()]
@@ -82,9 +89,8 @@ fn run(chain: &Chain, kernel: Kernel, input: &[u8]) -> Stack {
 fn by_definition(conv: &Conv, exponent: i32, zero: u8, x: &[u8], size: (usize, usize)) -> Vec<u8> {
     let (h, w) = size;
     let (oh, ow) = conv.output_size(h, w).expect("fits");
-    let shifts: Vec<i32> = conv.shifts(exponent).collect();
     let mut out = Vec::new();
-    for o in 0..conv.outputs {
+    for (o, shift) in conv.shifts(exponent).enumerate() {
         for (y, x0) in (0..oh).flat_map(|y| (0..ow).map(move |x| (y, x))) {
             let mut sum = i64::from(conv.bias[o]);
             for c in 0..conv.inputs {
@@ -100,7 +106,7 @@ fn by_definition(conv: &Conv, exponent: i32, zero: u8, x: &[u8], size: (usize, u
                 }
             }
             // Nearest, ties to even.
-            let (unit, half) = (1i64 << shifts[o], (1i64 << shifts[o]) / 2);
+            let (unit, half) = (1i64 << shift, (1i64 << shift) / 2);
             let (whole, rest) = (sum.div_euclid(unit), sum.rem_euclid(unit));
             let up = rest > half || (rest == half && half > 0 && whole % 2 != 0);
             out.push((whole + i64::from(up)).clamp(0, 255) as u8);
@@ -110,6 +116,7 @@ fn by_definition(conv: &Conv, exponent: i32, zero: u8, x: &[u8], size: (usize, u
 }
 
 proptest! {
+    #![proptest_config(cases(96))]
     #[test]
     fn every_kernel_gives_the_bytes_of_the_definition((chain, input) in chain_and_input()) {
         let scalar = run(&chain, Kernel::Scalar, &input);
@@ -141,6 +148,10 @@ proptest! {
         }
     }
 
+}
+
+proptest! {
+    #![proptest_config(cases(32))]
     #[test]
     fn a_chain_is_read_as_it_was_written((chain, _) in chain_and_input()) {
         let [c, h, w] = chain.output_shape().expect("fits");
@@ -155,8 +166,7 @@ proptest! {
 }
 
 proptest! {
-    // Each case builds a network in tract.
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(cases(24))] // each builds a network in tract
     #[test]
     fn plain_tract_gives_the_same((chain, input) in chain_and_input()) {
         let [c, h, w] = chain.output_shape().expect("fits");
@@ -284,13 +294,12 @@ macro_rules! golden {
 
 #[test]
 fn onnxruntime_gives_the_same_bytes() {
-    use tract_onnx::prelude::Framework;
     let floats =
         |bytes: &[u8]| -> Vec<f32> { bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect() };
     for golden in
         [golden!("motion", [1, 3, 14, 13]), golden!("luma", [1, 1, 20, 24]), golden!("plain", [1, 5, 9, 7])]
     {
-        let model = tract_onnx::onnx().proto_model_for_read(&mut &golden.onnx[..]).expect("an ONNX file");
+        let model = crate::model::parse_onnx(golden.onnx).expect("an ONNX file");
         let (input, output) = (floats(golden.input), floats(golden.output));
         let found = onnx::find(model.graph.as_ref().expect("a graph"), &golden.shape);
         let found = found.expect("within the rules").expect("quantised");
@@ -312,4 +321,38 @@ fn onnxruntime_gives_the_same_bytes() {
             }
         }
     }
+}
+
+/// Runs one form of a network a number of times: `GLINT_PASSES="NETWORK f32|plain|int8 PASSES"`.
+#[test]
+#[ignore = "its instructions are what cross/int8.sh counts"]
+fn passes_to_count() {
+    let asked = std::env::var("GLINT_PASSES").expect("GLINT_PASSES");
+    let [name, form, passes] = asked.split(' ').collect::<Vec<_>>().try_into().expect("three words");
+    let models = crate::pipeline::Models::embedded().expect("own models");
+    let model = match name {
+        "detector" => crate::model::parse_onnx(&models.detector.bytes),
+        "landmarks" => crate::model::parse_onnx(&models.landmarks.bytes),
+        "student" => crate::model::parse_onnx(&models.student.bytes),
+        _ => Ok(fixture::student_like(1)),
+    }
+    .expect("own model");
+    let shape = onnx::input_shape(&model).expect("own model");
+    let engine = if form == "int8" { Engine::chosen().expect("a kernel") } else { Engine::Plain };
+    let mut network = Network::from_model(&model, &shape, engine).expect("own model");
+    if network.form() == &Form::Float {
+        if form != "f32" {
+            return println!("no such form");
+        }
+    } else if form == "f32" {
+        let float = onnx::in_float(&model, &shape).expect("quantised");
+        network = Network::from_model(&float, &shape, engine).expect("own model");
+    }
+    let input: Vec<f32> =
+        (0..shape.iter().product::<usize>()).map(|i| (i * 31 % 128) as f32 / 32.0 - 2.0).collect();
+    let mut sum = 0.0;
+    for _ in 0..passes.parse::<usize>().expect("a number") {
+        network.run(&input, |_, v| sum += v[0]).expect("own shape");
+    }
+    assert!(f32::is_finite(sum));
 }

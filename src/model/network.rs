@@ -8,12 +8,13 @@ use tract_onnx::prelude::{
     DatumType, Framework, InferenceFact, InferenceModelExt, IntoRunnable, IntoTValue, SpecialOps, Tensor,
     TractResult, TypedModel, TypedSimpleState, tvec,
 };
+use tract_onnx::tract_core::internal::bail;
 
 use crate::face::detector::normalise;
 use crate::int8::onnx::{self, Found};
 use crate::int8::op::StackOp;
 use crate::int8::stack::Stack;
-use crate::int8::{Kernel, quantise_luma};
+use crate::int8::{Chain, Kernel, quantise_luma};
 
 thread_local! {
     static INSIDE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
@@ -81,6 +82,11 @@ impl fmt::Display for Form {
     }
 }
 
+/// The graph in the bytes of an ONNX file. The reason of a failure comes back as text.
+pub fn parse_onnx(onnx: &[u8]) -> Result<pb::ModelProto, String> {
+    tract_onnx::onnx().proto_model_for_read(&mut &onnx[..]).map_err(|e| format!("{e:#}"))
+}
+
 /// A network with one input of a fixed shape, its state kept between calls.
 pub struct Network {
     state: TypedSimpleState,
@@ -90,6 +96,8 @@ pub struct Network {
     form: Form,
     /// Names of the outputs, in order.
     pub outputs: Vec<String>,
+    /// Shapes of the outputs; empty where one depends on the input's values.
+    pub output_shapes: Vec<Vec<usize>>,
 }
 
 impl Network {
@@ -102,20 +110,24 @@ impl Network {
     /// The network of a parsed `model`, its quantised layers run by `engine`.
     pub fn from_model(model: &pb::ModelProto, shape: &[usize], engine: Engine) -> Result<Self, String> {
         let graph = model.graph.as_ref().ok_or("no graph")?;
-        let (form, stack) = match onnx::find(graph, shape) {
-            Ok(None) => (Form::Float, None),
-            Ok(Some(found)) => match engine {
-                Engine::Plain => (Form::Plain("asked for".into()), None),
-                Engine::Stack(kernel) => match Stack::new(&found.chain, kernel) {
-                    Ok(stack) => (Form::Int8(kernel), Some((found, stack))),
-                    Err(reason) => (Form::Plain(reason), None),
-                },
-            },
-            Err(reason) => (Form::Plain(reason), None),
+        let ready = |found: Found, kernel| Ok((Stack::new(&found.chain, kernel)?, found));
+        let (form, stack) = match (onnx::find(graph, shape), engine) {
+            (Ok(None), _) => (Form::Float, None),
+            (Ok(Some(_)), Engine::Plain) => (Form::Plain("asked for".into()), None),
+            (found, _) => {
+                let kernel = if let Engine::Stack(kernel) = engine { kernel } else { Kernel::Scalar };
+                match found.and_then(|f| f.map(|f| ready(f, kernel)).transpose()) {
+                    Ok(stack) => (Form::Int8(kernel), stack),
+                    Err(reason) => {
+                        tracing::warn!(
+                            network = graph.name,
+                            "quantised layers run in plain tract, slower: {reason}"
+                        );
+                        (Form::Plain(reason), None)
+                    }
+                }
+            }
         };
-        if let Form::Plain(reason) = &form {
-            tracing::warn!(network = graph.name, "quantised layers run in plain tract: {reason}");
-        }
         Self::build(model, shape, form, stack).map_err(|e| format!("{e:#}"))
     }
 
@@ -123,7 +135,7 @@ impl Network {
         model: &pb::ModelProto,
         shape: &[usize],
         form: Form,
-        stack: Option<(Found, Stack)>,
+        stack: Option<(Stack, Found)>,
     ) -> TractResult<Self> {
         let onnx = tract_onnx::onnx();
         let input = |datum| InferenceFact::dt_shape(datum, shape);
@@ -134,27 +146,32 @@ impl Network {
                 parsed.set_input_fact(0, input(datum))?;
                 (parsed.clone(), parsed.into_typed()?)
             }
-            Some((found, stack)) => {
-                // The rest of the graph, with the chain's output as a second input for the moment.
+            Some((stack, found)) => {
+                // The rest of the graph, with the chain's output as a second input for the moment, and
+                // the chain's input as one more output where it is not the graph's.
                 let mut rest = model.clone();
-                let image = rest
-                    .graph
-                    .as_ref()
-                    .is_some_and(|g| g.node.iter().filter(|n| n.input.contains(&found.input)).count() == 1);
-                if image && found.chain.starts_from_luma() {
+                let Some(graph) = &mut rest.graph else { bail!("no graph") };
+                let users = graph.node.iter().filter(|n| n.input.contains(&found.input)).count();
+                let at_start = graph.input.first().is_some_and(|i| i.name == found.input);
+                if at_start && users == 1 && found.chain.starts_from_luma() {
                     datum = DatumType::U8;
                 }
                 let operator = StackOp::new(stack, datum == DatumType::U8, found.means);
                 let output = operator.output_shape();
-                if let Some(graph) = &mut rest.graph {
-                    onnx::replace(graph, &found.nodes, onnx::Written::default());
-                    graph.input.push(onnx::value_info(&found.output, &output));
-                }
+                onnx::replace(graph, &found.nodes, onnx::Written::default());
+                graph.input.push(onnx::value_info(&found.output, &output));
                 let mut parsed = onnx.model_for_proto_model(&rest)?;
-                parsed.set_input_fact(0, input(datum))?;
-                parsed.set_input_fact(1, InferenceFact::dt_shape(DatumType::F32, output))?;
-                let mut typed = parsed.clone().into_typed()?;
-                insert(&mut typed, operator)?;
+                if let Some(graph) = rest.graph.as_mut().filter(|_| !at_start) {
+                    let Chain { channels, height, width, .. } = found.chain;
+                    graph.output.push(onnx::value_info(&found.input, &[1, channels, height, width]));
+                }
+                let mut watched = onnx.model_for_proto_model(&rest)?;
+                for model in [&mut parsed, &mut watched] {
+                    model.set_input_fact(0, input(datum))?;
+                    model.set_input_fact(1, InferenceFact::dt_shape(DatumType::F32, output))?;
+                }
+                let mut typed = watched.into_typed()?;
+                insert(&mut typed, operator, at_start)?;
                 (parsed, typed)
             }
         };
@@ -163,9 +180,12 @@ impl Network {
             .iter()
             .map(|o| parsed.outlet_label(*o).unwrap_or(&parsed.node(o.node).name).to_owned())
             .collect();
+        let count = typed.output_outlets()?.len();
+        let concrete = |i| Some(typed.output_fact(i).ok()?.shape.as_concrete()?.to_vec());
+        let output_shapes = (0..count).map(|i| concrete(i).unwrap_or_default()).collect();
         let state = typed.into_optimized()?.into_runnable()?.spawn()?;
         let input = Arc::new(Tensor::zero_dt(datum, shape)?);
-        Ok(Self { state, input, shape: shape.to_vec(), form, outputs })
+        Ok(Self { state, input, shape: shape.to_vec(), form, outputs, output_shapes })
     }
 
     /// How it runs.
@@ -232,16 +252,17 @@ impl Network {
     }
 }
 
-/// Puts the operator in the place of the second input.
-fn insert(model: &mut TypedModel, operator: StackOp) -> TractResult<()> {
-    let inputs = model.input_outlets()?.to_vec();
+/// Puts the operator in the place of the second input. It reads the first, or the last output, which
+/// then is none any more.
+fn insert(model: &mut TypedModel, operator: StackOp, at_start: bool) -> TractResult<()> {
+    let (inputs, mut outputs) = (model.input_outlets()?.to_vec(), model.output_outlets()?.to_vec());
     let (source, place) = (inputs[0], inputs[1]);
-    let output = model.wire_node("int8", operator, &[source])?[0];
+    let read = if at_start { source } else { outputs.pop().unwrap_or(source) };
+    let stack = model.wire_node("int8", operator, &[read])?[0];
     for user in model.node(place.node).outputs[place.slot].successors.clone() {
-        model.add_edge(output, user)?;
+        model.add_edge(stack, user)?;
     }
-    let outputs: Vec<_> =
-        model.output_outlets()?.iter().map(|&o| if o == place { output } else { o }).collect();
+    outputs.iter_mut().filter(|o| **o == place).for_each(|o| *o = stack);
     model.select_output_outlets(&outputs)?;
     model.set_input_outlets(&[source])
 }

@@ -5,5 +5,6 @@ pub mod detector;
 pub mod evaluate;
 pub mod landmarks;
 pub mod preview;
+pub mod quantize;
 pub mod student;
 pub mod subject;

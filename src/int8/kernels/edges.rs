@@ -3,22 +3,31 @@
 use crate::kernels::multiversion;
 
 multiversion! {
-    /// `f32` values to bytes `step` apart: `round(v * inverse) + zero`, nearest even, saturated, XOR
-    /// `flip`. `out` begins at the first byte; NaN becomes the smallest value.
-    pub(crate) fn quantise(values: &[f32], inverse: f32, zero: u8, flip: u8, out: &mut [u8], step: usize) {
+    /// `f32` values to bytes: `round(v * inverse) + zero`, nearest even, saturated. NaN becomes the
+    /// smallest value.
+    pub(crate) fn quantise(values: &[f32], inverse: f32, zero: u8, out: &mut [u8]) {
         let (low, high) = (-f32::from(zero), 255.0 - f32::from(zero));
-        let byte = |v: f32| {
+        for (o, v) in out.iter_mut().zip(values) {
             let whole = (v * inverse).max(low).min(high).round_ties_even() + f32::from(zero);
             // SAFETY: the value lies between 0 and 255: NaN went with `max`.
-            (unsafe { whole.to_int_unchecked::<i32>() }) as u8 ^ flip
-        };
-        if step == 1 {
-            for (o, v) in out.iter_mut().zip(values) {
-                *o = byte(*v);
+            *o = (unsafe { whole.to_int_unchecked::<i32>() }) as u8;
+        }
+    }
+}
+
+multiversion! {
+    /// Bytes of a row to bytes `step` apart, XOR `flip`. `out` begins at the first byte.
+    pub(crate) fn spread(row: &[u8], flip: u8, out: &mut [u8], step: usize) {
+        match step {
+            1 => {
+                for (o, v) in out.iter_mut().zip(row) {
+                    *o = v ^ flip;
+                }
             }
-        } else {
-            for (o, v) in out.iter_mut().step_by(step).zip(values) {
-                *o = byte(*v);
+            _ => {
+                for (o, v) in out.chunks_mut(step).zip(row) {
+                    o[0] = v ^ flip;
+                }
             }
         }
     }

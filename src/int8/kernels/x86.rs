@@ -20,13 +20,13 @@ macro_rules! interleaved {
         pub(super) unsafe fn $name(p: &Product, input: &[u8], output: &mut [u8]) {
             const PIXELS: usize = $pixels;
             const LANES: usize = $lanes;
-            // SAFETY (of the body): `first..first + Q * LANES` lies in bias and scale, which hold whole
-            // vectors; `weights` has as many bytes as the tile; offsets lie within `input_len` and
-            // `output_len`, which the caller has checked against the slices.
             #[target_feature(enable = $features)]
             unsafe fn tile<const Q: usize>(
                 p: &Product, first: usize, weights: *const i8, from: &[u32], to: &[u32], x: *const u8, out: *mut u8,
             ) {
+                // SAFETY: `first..first + Q * LANES` lies in bias and scale, which hold whole vectors;
+                // `weights` has as many bytes as the tile; offsets lie within `input_len` and
+                // `output_len`, which the caller has checked against the slices.
                 unsafe {
                     let mut sums = [[$load(p.bias.as_ptr().add(first).cast()); Q]; PIXELS];
                     let mut pixels = [x; PIXELS];

@@ -1,0 +1,364 @@
+//! Post-training quantisation of an ONNX file: the convolutions to int8, the rest stays `f32`.
+//!
+//! The chain of `Conv` and `Relu` from the graph's input on becomes `QLinearConv` under the rules of
+//! [`glint::int8`]. Scales are the powers of two with the least squared error on calibration inputs;
+//! each convolution's bias makes up for the mean error of its rounded weights and inputs (Nagel et al.
+//! 2019, section 4.2); then each activation's scale is tried once more by the error of the network's
+//! outputs.
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use glint::int8::stack::Stack;
+use glint::int8::{Chain, Conv, Kernel, MAX_SHIFT, MAX_WEIGHT, onnx, power_of_two};
+use glint::model::{Engine, Network};
+use tract_onnx::pb;
+use tract_onnx::pb::tensor_proto::DataType;
+
+/// A convolution of the `f32` file.
+struct FloatConv {
+    shape: [usize; 4],
+    stride: usize,
+    pad: usize,
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    /// Name of the tensor after ReLU.
+    output: String,
+}
+
+/// The chain in the `f32` file.
+struct FloatChain {
+    /// Name of the tensor that it starts from.
+    input: String,
+    convs: Vec<FloatConv>,
+    nodes: Vec<usize>,
+}
+
+/// What quantisation has done.
+pub struct Quantised {
+    /// The file in QOperator form.
+    pub model: pb::ModelProto,
+    /// Its chain.
+    pub chain: Chain,
+    /// Root mean square of the error of each output over that of the output itself about its mean, on
+    /// the calibration inputs.
+    pub relative_error: Vec<f32>,
+}
+
+fn stored<'a>(graph: &'a pb::GraphProto, name: &str) -> Result<(&'a [i64], Vec<f32>)> {
+    let t =
+        graph.initializer.iter().find(|t| t.name == name).with_context(|| format!("{name} is not stored"))?;
+    ensure!(t.data_type == DataType::Float as i32, "{name} is not f32");
+    let values = if t.raw_data.is_empty() {
+        t.float_data.clone()
+    } else {
+        t.raw_data.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
+    };
+    Ok((&t.dims, values))
+}
+
+/// Follows the graph from its input to the first convolution, then `Conv` and `Relu` as far as they go
+/// one after the other. What stands before, such as a pooling layer, stays in `f32`.
+fn float_chain(graph: &pb::GraphProto) -> Result<FloatChain> {
+    let mut at = graph.input.first().context("no input")?.name.clone();
+    let only_user = |tensor: &str| {
+        let mut users = graph.node.iter().enumerate().filter(|(_, n)| n.input.iter().any(|i| i == tensor));
+        users.next().filter(|_| users.next().is_none() && graph.output.iter().all(|o| o.name != tensor))
+    };
+    while let Some((_, node)) = only_user(&at).filter(|(_, n)| n.op_type != "Conv") {
+        at.clone_from(&node.output[0]);
+    }
+    let mut chain = FloatChain { input: at.clone(), convs: Vec::new(), nodes: Vec::new() };
+    while let Some((i, conv)) = only_user(&at).filter(|(_, n)| n.op_type == "Conv")
+        && let Some((j, relu)) = only_user(&conv.output[0]).filter(|(_, n)| n.op_type == "Relu")
+    {
+        let Some(float) = float_conv(graph, conv, &relu.output[0]).with_context(|| conv.name.clone())? else {
+            break;
+        };
+        at.clone_from(&float.output);
+        chain.convs.push(float);
+        chain.nodes.extend([i, j]);
+    }
+    ensure!(!chain.convs.is_empty(), "no Conv with Relu on the way from the input");
+    Ok(chain)
+}
+
+/// The numbers of one convolution; `None` where the rules do not allow its form.
+fn float_conv(graph: &pb::GraphProto, node: &pb::NodeProto, output: &str) -> Result<Option<FloatConv>> {
+    let (dims, weight) = stored(graph, &node.input[1])?;
+    let &[o, i, h, w] = dims else { bail!("weights of {} axes", dims.len()) };
+    let shape = [o, i, h, w].map(|d| d as usize);
+    let bias = match node.input.get(2) {
+        Some(name) => stored(graph, name)?.1,
+        None => vec![0.0; shape[0]],
+    };
+    let (mut stride, mut pad) = (1, 0);
+    for a in &node.attribute {
+        let same = a.ints.first().copied().filter(|first| a.ints.iter().all(|v| v == first));
+        match (a.name.as_str(), same) {
+            ("strides", Some(v)) => stride = v as usize,
+            ("pads", Some(v)) => pad = v as usize,
+            ("dilations", Some(1)) | ("kernel_shape", _) => {}
+            ("group", _) if a.i == 1 => {}
+            _ => return Ok(None),
+        }
+    }
+    Ok(Some(FloatConv { shape, stride, pad, weight, bias, output: output.to_owned() }))
+}
+
+/// Values of one tensor over the calibration inputs.
+#[derive(Default, Clone)]
+struct Seen {
+    /// Some of the values.
+    values: Vec<f32>,
+    /// Mean of each channel.
+    means: Vec<f64>,
+}
+
+/// Largest number of values kept of a tensor: enough for a scale.
+const KEPT: usize = 200_000;
+
+fn observe(seen: &mut Seen, tensor: &[f32], channels: usize, samples: usize) {
+    seen.means.resize(channels, 0.0);
+    let plane = tensor.len() / channels;
+    for (mean, values) in seen.means.iter_mut().zip(tensor.chunks_exact(plane)) {
+        *mean += values.iter().map(|&v| f64::from(v)).sum::<f64>() / (plane * samples) as f64;
+    }
+    // A prime step, so that no row or column is preferred.
+    let step = (tensor.len() * samples / KEPT).max(1) | 1;
+    seen.values.extend(tensor.iter().step_by(step));
+}
+
+/// Error of `values` with a scale of `2^exponent` and `low..=high` steps.
+fn squared_error(values: &[f32], exponent: i32, low: f32, high: f32) -> f64 {
+    let (scale, inverse) = (power_of_two(exponent), power_of_two(-exponent));
+    values
+        .iter()
+        .map(|&v| f64::from((v * inverse).round_ties_even().clamp(low, high) * scale - v).powi(2))
+        .sum()
+}
+
+/// The exponent with the least error: the one that covers the largest value, or up to 4 below.
+fn best_exponent(values: &[f32], low: f32, high: f32) -> i32 {
+    let most = values.iter().fold(1e-6f32, |m, v| m.max(v.abs()));
+    let covers = (most / high).log2().ceil() as i32;
+    let error = |e: i32| squared_error(values, e, low, high);
+    (covers - 4..=covers).min_by(|&a, &b| error(a).total_cmp(&error(b)).then(b.cmp(&a))).unwrap_or(covers)
+}
+
+/// The chain for given exponents of the activations. `seen` has the means of each tensor as it is in the
+/// `f32` network; `quantised_means` are those of the quantised one so far, as far as they are known.
+fn build(
+    float: &FloatChain,
+    input: ([usize; 3], u8),
+    exponents: &[i32],
+    seen: &[Seen],
+    quantised_means: &[Vec<f64>],
+) -> Result<Chain> {
+    let ([channels, height, width], zero) = input;
+    let mut convs = Vec::new();
+    for (l, conv) in float.convs.iter().enumerate() {
+        let [outputs, inputs, h, w] = conv.shape;
+        let taps = inputs * h * w;
+        let (e_in, e_out) = (exponents[l], exponents[l + 1]);
+        let mut weight = Vec::with_capacity(conv.weight.len());
+        let (mut bias, mut weight_exponent) = (Vec::new(), Vec::new());
+        for (row, &b) in conv.weight.chunks_exact(taps).zip(&conv.bias) {
+            let most = f32::from(MAX_WEIGHT);
+            // Within the shifts that the kernels take.
+            let e = best_exponent(row, -most, most).clamp(e_out - e_in - MAX_SHIFT, e_out - e_in);
+            let rounded: Vec<f32> =
+                row.iter().map(|v| (v * power_of_two(-e)).round_ties_even().clamp(-most, most)).collect();
+            // What rounding of weights and of the input adds to the mean of the sum.
+            let mut shift = 0.0;
+            if let Some(now) = quantised_means.get(l) {
+                for (k, (&v, &q)) in row.iter().zip(&rounded).enumerate() {
+                    let c = k / (h * w);
+                    shift += f64::from(v) * seen[l].means[c] - f64::from(q * power_of_two(e)) * now[c];
+                }
+            }
+            weight.extend(rounded.iter().map(|&v| v as i8));
+            bias.push(((f64::from(b) + shift) / f64::from(power_of_two(e_in + e))).round() as i32);
+            weight_exponent.push(e);
+        }
+        convs.push(Conv {
+            inputs,
+            outputs,
+            kernel: [h, w],
+            stride: conv.stride,
+            pad: conv.pad,
+            weight,
+            bias,
+            weight_exponent,
+            exponent: e_out,
+        });
+    }
+    let chain = Chain { channels, height, width, exponent: exponents[0], zero, convs };
+    chain.validate().map_err(|e| anyhow!("quantised: {e}"))?;
+    Ok(chain)
+}
+
+/// Channel means of tensor `i` of `chain` over the inputs.
+fn means_of(chain: &Chain, i: usize, inputs: &[Vec<f32>]) -> Result<Vec<f64>> {
+    let mut stack = Stack::new(chain, Kernel::best()).map_err(|e| anyhow!(e))?;
+    let channels = stack.shape(i)[0];
+    let (exponent, zero) =
+        if i == 0 { (chain.exponent, chain.zero) } else { (chain.convs[i - 1].exponent, 0) };
+    let mut means = vec![0.0; channels];
+    for input in inputs {
+        ensure!(stack.set_input(input), "a calibration input has another shape");
+        stack.run();
+        let bytes = stack.tensor(i);
+        let plane = bytes.len() / channels;
+        for (mean, bytes) in means.iter_mut().zip(bytes.chunks_exact(plane)) {
+            let sum: f64 = bytes.iter().map(|&b| f64::from(b) - f64::from(zero)).sum();
+            *mean += sum * f64::from(power_of_two(exponent)) / (plane * inputs.len()) as f64;
+        }
+    }
+    Ok(means)
+}
+
+/// All outputs of `network` for all inputs, output by output.
+fn outputs_of(network: &mut Network, inputs: &[Vec<f32>]) -> Result<Vec<Vec<f32>>> {
+    let mut all: Vec<Vec<f32>> = vec![Vec::new(); network.outputs.len()];
+    for input in inputs {
+        network.run(input, |i, v| all[i].extend_from_slice(v)).map_err(|e| anyhow!(e))?;
+    }
+    Ok(all)
+}
+
+/// Root mean square error over root mean square deviation, for each output.
+fn relative_errors(found: &[Vec<f32>], expected: &[Vec<f32>]) -> Vec<f32> {
+    found
+        .iter()
+        .zip(expected)
+        .map(|(a, b)| {
+            let mean = b.iter().map(|&v| f64::from(v)).sum::<f64>() / b.len() as f64;
+            let spread: f64 = b.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum();
+            let error: f64 = a.iter().zip(b).map(|(&x, &y)| f64::from(x - y).powi(2)).sum();
+            (error / spread.max(1e-12)).sqrt() as f32
+        })
+        .collect()
+}
+
+/// Puts `chain` in the place of the `f32` layers.
+fn rewrite(model: &pb::ModelProto, float: &FloatChain, chain: &Chain) -> Result<pb::ModelProto> {
+    let mut model = model.clone();
+    let graph = model.graph.as_mut().context("no graph")?;
+    if graph.input.first().context("no input")?.name != float.input {
+        let shape = [1, chain.channels, chain.height, chain.width];
+        graph.value_info.push(onnx::value_info(&float.input, &shape));
+    }
+    let output = &float.convs[float.convs.len() - 1].output;
+    onnx::replace(graph, &float.nodes, chain.quantised_nodes(&float.input, output));
+    Ok(model)
+}
+
+/// Inputs by which exponents are tried: each trial runs the network on all of them.
+const TRIALS: usize = 64;
+
+/// Quantises `model`, whose input has `shape` (`[1, c, h, w]`), with calibration inputs of that shape.
+pub fn quantise(model: &pb::ModelProto, shape: [usize; 4], inputs: &[Vec<f32>]) -> Result<Quantised> {
+    ensure!(inputs.len() >= 16, "{} calibration inputs; at least 16 are needed", inputs.len());
+    let graph = model.graph.as_ref().context("no graph")?;
+    let float = float_chain(graph)?;
+
+    // The network with the chain's input and every activation as outputs; tract knows their shapes.
+    let mut watched = model.clone();
+    if let Some(graph) = &mut watched.graph {
+        graph.output.clear();
+        let tensors = std::iter::once(&float.input).chain(float.convs.iter().map(|c| &c.output));
+        graph.output.extend(tensors.map(|name| onnx::value_info(name, &[])));
+    }
+    let mut network = Network::from_model(&watched, &shape, Engine::Plain).map_err(|e| anyhow!(e))?;
+    let &[1, channels, height, width] = &network.output_shapes[0][..] else {
+        bail!(
+            "{}: shape {:?}; a chain takes 1, channels, rows, columns",
+            float.input,
+            network.output_shapes[0]
+        );
+    };
+    let mut seen = vec![Seen::default(); float.convs.len() + 1];
+    // What the chain itself sees.
+    let mut starts: Vec<Vec<f32>> = vec![Vec::new(); inputs.len()];
+    for (input, start) in inputs.iter().zip(&mut starts) {
+        let channels = |i: usize| if i == 0 { channels } else { float.convs[i - 1].shape[0] };
+        let read = |i: usize, v: &[f32]| {
+            observe(&mut seen[i], v, channels(i), inputs.len());
+            if i == 0 {
+                start.extend_from_slice(v);
+            }
+        };
+        network.run(input, read).map_err(|e| anyhow!(e))?;
+    }
+    let zero = if seen[0].values.iter().any(|&v| v < 0.0) { 128 } else { 0 };
+    let (low, high) = (-f32::from(zero), 255.0 - f32::from(zero));
+    let mut exponents = vec![best_exponent(&seen[0].values, low, high)];
+    exponents.extend(seen[1..].iter().map(|s| best_exponent(&s.values, 0.0, 255.0)));
+
+    let input = ([channels, height, width], zero);
+    let corrected = |exponents: &[i32], inputs: &[Vec<f32>]| -> Result<Chain> {
+        let mut means = Vec::new();
+        for l in 0..float.convs.len() {
+            let chain = build(&float, input, exponents, &seen, &means)?;
+            means.push(means_of(&chain, l, &starts[..inputs.len()])?);
+        }
+        build(&float, input, exponents, &seen, &means)
+    };
+    let mut reference = Network::from_model(model, &shape, Engine::Plain).map_err(|e| anyhow!(e))?;
+    let expected = outputs_of(&mut reference, inputs)?;
+    let errors = |chain: &Chain, inputs: &[Vec<f32>]| -> Result<Vec<f32>> {
+        let model = rewrite(model, &float, chain)?;
+        let mut network =
+            Network::from_model(&model, &shape, Engine::Stack(Kernel::best())).map_err(|e| anyhow!(e))?;
+        let found = outputs_of(&mut network, inputs)?;
+        // The expected outputs of the first inputs, where only those were run.
+        let first: Vec<_> = expected.iter().zip(&found).map(|(e, f)| e[..f.len()].to_vec()).collect();
+        Ok(relative_errors(&found, &first))
+    };
+    let trial = &inputs[..inputs.len().min(TRIALS)];
+    let score = |e: &[i32]| -> Result<f32> {
+        Ok(errors(&corrected(e, trial)?, trial)?.iter().map(|v| v * v).sum::<f32>())
+    };
+    let mut best = score(&exponents)?;
+    // The input's scale is what its range asks for; the others may lose by a step up or down.
+    for l in 1..exponents.len() {
+        for step in [-1, 1] {
+            let mut tried = exponents.clone();
+            tried[l] += step;
+            if let Ok(found) = score(&tried)
+                && found < best
+            {
+                (best, exponents) = (found, tried);
+                break;
+            }
+        }
+    }
+    let chain = corrected(&exponents, inputs)?;
+    let relative_error = errors(&chain, inputs)?;
+    Ok(Quantised { model: rewrite(model, &float, &chain)?, chain, relative_error })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use glint::int8::fixture;
+    use glint::model::Form;
+
+    #[test]
+    fn the_fixture_survives_quantisation() -> Result<()> {
+        let shape = fixture::STUDENT_LIKE_SHAPE;
+        let float = onnx::in_float(&fixture::student_like(5), &shape).map_err(|e| anyhow!(e))?;
+        let input = |seed: usize| -> Vec<f32> {
+            let wave =
+                |i: usize| ((i * (seed + 3)) as f32 * 0.013).sin() + ((i * 7 + seed * 31) % 97) as f32 / 97.0;
+            (0..shape.iter().product()).map(|i| 2.0 * wave(i) - 1.0).collect()
+        };
+        let inputs: Vec<_> = (0..24).map(input).collect();
+        let done = quantise(&float, shape, &inputs)?;
+        assert_eq!(done.chain.convs.len(), 3);
+        assert!(done.relative_error[0] < 0.05, "{:?}", done.relative_error);
+        let network = Network::from_model(&done.model, &shape, Engine::Stack(Kernel::best()));
+        let network = network.map_err(|e| anyhow!(e))?;
+        assert!(matches!(network.form(), Form::Int8(_)), "{}", network.form());
+        Ok(())
+    }
+}
