@@ -6,6 +6,7 @@
 //! | [`image`] | gray images with a pyramid, sampled under a similarity |
 //! | [`augment`] | random similarity, light, blur and noise; procedural backgrounds |
 //! | [`databases`] | annotated micro-expressions as they are published: sheets, frames, classes |
+//! | [`npy`] | NumPy's array files |
 //! | [`net`] | the network shapes, in burn, and their export to ONNX |
 //! | [`onnx`] | ONNX graphs written one layer a call |
 //! | [`quantize`] | convolutions of a trained network to int8 |
@@ -23,6 +24,7 @@ pub mod corpus;
 pub mod databases;
 pub mod image;
 pub mod net;
+pub mod npy;
 pub mod onnx;
 pub mod quantize;
 pub mod run;

@@ -16,6 +16,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Au(commands::au::Args),
+    Corpus(commands::corpus::Args),
     Detector(commands::detector::Args),
     #[command(subcommand)]
     Evaluate(commands::evaluate::Command),
@@ -29,6 +30,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Au(args) => commands::au::run(&args),
+        Command::Corpus(args) => commands::corpus::run(&args),
         Command::Detector(args) => commands::detector::run(&args),
         Command::Evaluate(command) => commands::evaluate::run(&command),
         Command::Landmarks(args) => commands::landmarks::run(&args),

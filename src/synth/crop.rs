@@ -30,6 +30,12 @@ pub fn displacement<F: Face>(face: &F, fractions: &[f32; UNIT_COUNT]) -> Flow {
     flow
 }
 
+/// The blur of a lens: a 1-2-1 filter in both directions over `plane` of `width` columns.
+pub fn lens_blur(plane: &mut [f32], width: usize) {
+    let mut tmp = vec![0.0; plane.len()];
+    kernels::smooth(plane, width, &mut tmp);
+}
+
 /// Draws a face straight into the stabilised crop `plane`, over what is there, placed by `to_crop` and
 /// seen through a lens that blurs by a 1-2-1 filter. Returns the placed face.
 pub fn draw_crop<F: Face>(face: &F, pose: &Pose, to_crop: &Similarity, plane: &mut [f32]) -> F::Posed {
@@ -37,8 +43,7 @@ pub fn draw_crop<F: Face>(face: &F, pose: &Pose, to_crop: &Similarity, plane: &m
     let mut placed = F::Posed::default();
     face.place(pose, to_crop, &mut placed);
     face.draw(&placed, to_crop.scale(), plane, CROP_WIDTH);
-    let mut tmp = vec![0.0; plane.len()];
-    kernels::smooth(plane, CROP_WIDTH, &mut tmp);
+    lens_blur(plane, CROP_WIDTH);
     placed
 }
 

@@ -24,7 +24,7 @@ mod tests;
 
 pub(crate) use camera::SplitMix;
 pub use camera::{Camera, NoiseTable, jpeg_round_trip};
-pub use crop::{displacement, draw_crop, face_to_crop, render_crop};
+pub use crop::{displacement, draw_crop, face_to_crop, lens_blur, render_crop};
 pub use face::{FACE_EYE_DISTANCE, FACE_EYES, Face};
 pub use pack::{
     ATLAS_HEIGHT, MESH_LANDMARKS, MOUTH_COLUMNS, MOUTH_LINE, MOUTH_ROWS, Pack, PackArrays, Subject,

@@ -92,7 +92,7 @@ impl Hand {
 
     /// Draws it over `plane`: `eyes` is the middle between the eyes of the head at rest, `unit` the eye distance in
     /// pixels.
-    pub(super) fn draw(&self, at_ns: i64, eyes: Point, unit: f32, plane: &mut [f32], width: usize) {
+    pub fn draw(&self, at_ns: i64, eyes: Point, unit: f32, plane: &mut [f32], width: usize) {
         let Some(tip) = self.tip(at_ns) else { return };
         let (sin, cos) = self.angle_degrees.to_radians().sin_cos();
         let tip = Point::new(eyes.x + unit * tip[0], eyes.y + unit * tip[1]);
@@ -160,7 +160,7 @@ impl Glasses {
     }
 
     /// Draws them over `plane` on a head placed by `head` and turned by `turn`, with the reflections of a time.
-    pub(super) fn draw(
+    pub fn draw(
         &self,
         at_ns: i64,
         glares: &[Glare],

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use glint::au::{AUS, Side, UNIT_COUNT, unit_indices};
 use glint::face::{CROP_HEIGHT, CROP_WIDTH};
-use glint::flow::Flow;
 use glint::geometry::Similarity;
 use glint::synth::{Action, Camera, Gaze, Pack, Scene, Script, Subject, displacement, render_crop};
 use image::{GrayImage, Luma};
 
+use crate::npy;
 use crate::subject::review;
 
 /// Draws the embedded synthetic subject: people by AUs, AUs with arrows, whole frames, and pairs of
@@ -97,22 +97,7 @@ fn pair(pack: &Pack, seed: u64, au: u8, dir: &Path) -> Result<()> {
         let path = dir.join(format!("{seed:04}-au{au:02}.{name}.png"));
         image.save(&path).with_context(|| path.display().to_string())?;
     }
-    write_npy(&dir.join(format!("{seed:04}-au{au:02}.flow.npy")), &displacement(&subject, &fractions))
-}
-
-/// A flow field in NumPy's format 1.0: float32, 2 x height x width.
-fn write_npy(path: &Path, flow: &Flow) -> Result<()> {
-    let header = format!(
-        "{{'descr': '<f4', 'fortran_order': False, 'shape': (2, {}, {}), }}",
-        flow.height, flow.width
-    );
-    // The data begin at a multiple of 64 bytes.
-    let length = (10 + header.len() + 1).next_multiple_of(64) - 10;
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((length as u16).to_le_bytes());
-    bytes.extend(format!("{header:<width$}\n", width = length - 1).into_bytes());
-    bytes.extend(flow.u.iter().chain(&flow.v).flat_map(|v| v.to_le_bytes()));
-    std::fs::write(path, bytes).with_context(|| path.display().to_string())
+    npy::write_flow(&dir.join(format!("{seed:04}-au{au:02}.flow.npy")), &displacement(&subject, &fractions))
 }
 
 #[cfg(test)]

@@ -1,11 +1,14 @@
 //! ICT heads as faces: a rasteriser with depth, procedural skin, two lights.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use anyhow::Result;
 use glint::au::UNITS;
 use glint::face::landmarks::{LANDMARK_COUNT, eye_centers};
 use glint::flow::Flow;
 use glint::geometry::{Point, Similarity};
-use glint::synth::{FACE_EYE_DISTANCE, FACE_EYES, Face, Pose, fill};
+use glint::synth::{FACE_EYE_DISTANCE, FACE_EYES, Face, Pose};
 use rand::Rng;
 
 use super::skin;
@@ -14,8 +17,8 @@ use crate::augment::normal;
 
 /// Distance from the camera in face units (64 between the eyes): about 60 cm.
 const CAMERA_DISTANCE: f32 = 600.0;
-/// Axis about which the head turns: so far below and behind the eyes, in face units.
-const NECK: [f32; 2] = [60.0, 80.0];
+/// A point on the axis about which the head turns, below and behind the eyes, in face coordinates.
+const AXIS: [f32; 3] = [FACE_EYES.x, FACE_EYES.y + 60.0, -80.0];
 /// How far the eyes turn at a gaze of 1, in radians.
 const GAZE_ANGLE: f32 = 0.35;
 /// Standard deviations of the identity modes: variety without caricature.
@@ -23,18 +26,60 @@ const IDENTITY_SPREAD: f32 = 0.8;
 /// Samples per pixel and side: at the rims of lids and lips edges move by fractions of a pixel.
 const SUPERSAMPLING: usize = 2;
 
+/// What all heads share: how they are put together and how they move.
+pub struct Model {
+    head: Head,
+    /// What each unit moves at full intensity, in cm.
+    units: Vec<Moves>,
+    /// Triangles that can come into sight, turned as an image with y downwards has them.
+    triangles: Vec<[u16; 3]>,
+    /// Vertices of each eyeball.
+    eyes: [Vec<u16>; 2],
+}
+
+impl Model {
+    /// From the head with all its modes.
+    pub fn new(head: Head) -> Result<Self> {
+        let units = UNITS
+            .iter()
+            .map(|&unit| {
+                let moves = head.displacement(unit)?;
+                let all = moves.into_iter().enumerate().filter(|(_, d)| d.iter().any(|x| x.abs() > 1e-5));
+                Ok(all.map(|(i, d)| (i as u16, d)).collect())
+            })
+            .collect::<Result<Vec<Moves>>>()?;
+        let facing =
+            normals(&head.vertices.iter().map(|v| [v[0], -v[1], v[2]]).collect::<Vec<_>>(), &flipped(&head));
+        // The back of the skull and of the eyeballs is never seen of a head that looks this way.
+        let hidden = |i: u16| {
+            let (i, g) = (usize::from(i), head.group[usize::from(i)]);
+            facing[i][2] < -0.5 && (g == group::NECK || group::EYES.contains(&g))
+        };
+        let triangles = flipped(&head).into_iter().filter(|t| !t.iter().all(|&i| hidden(i))).collect();
+        let eyes = group::EYES.map(|eye| {
+            (0..head.vertices.len() as u16).filter(|&i| head.group[usize::from(i)] == eye).collect()
+        });
+        Ok(Self { units, triangles, eyes, head })
+    }
+}
+
+/// Triangles of skin, mouth, teeth and eyes. In the image y points downwards, which turns them over.
+fn flipped(head: &Head) -> Vec<[u16; 3]> {
+    let seen = |t: &&[u16; 3]| head.group[usize::from(t[0])] <= group::EYES[1];
+    head.triangles.iter().filter(seen).map(|t| [t[0], t[2], t[1]]).collect()
+}
+
 /// A person made of the ICT head's identity modes, with a skin of their own under lights of their own.
 pub struct HeadFace {
+    model: Arc<Model>,
     /// Neutral vertices in face coordinates: x to the image's right, y downwards, z towards the camera from the eyes.
     vertices: Vec<[f32; 3]>,
-    /// What each unit moves at full intensity, in face coordinates.
-    units: Vec<Moves>,
+    /// Face units per cm.
+    scale: f32,
     /// Gray of the skin, 0 to 255, before light.
     albedo: Vec<f32>,
-    triangles: Vec<[u16; 3]>,
-    landmarks: Vec<u16>,
-    /// Vertices and centre of each eyeball.
-    eyes: [(Vec<usize>, [f32; 3]); 2],
+    /// Centre of each eyeball.
+    eyes: [[f32; 3]; 2],
     light: Light,
 }
 
@@ -47,14 +92,15 @@ struct Light {
 /// Vertices in image pixels, with depth in face units and the light on each.
 #[derive(Clone, Default)]
 pub struct PlacedHead {
-    points: Vec<Point>,
+    pub(super) points: Vec<Point>,
     depth: Vec<f32>,
     shade: Vec<f32>,
 }
 
 impl HeadFace {
     /// A random person.
-    pub fn random(head: &Head, rng: &mut impl Rng) -> Result<Self> {
+    pub fn random(model: &Arc<Model>, rng: &mut impl Rng) -> Self {
+        let head = &model.head;
         let weights: Vec<f32> = (0..head.identity_modes()).map(|_| IDENTITY_SPREAD * normal(rng)).collect();
         let person = head.with_identity(&weights);
         let flat = |v: &[f32; 3]| Point::new(v[0], -v[1]);
@@ -72,40 +118,25 @@ impl HeadFace {
             ]
         };
         let vertices: Vec<[f32; 3]> = person.vertices.iter().map(to_face).collect();
-        let units = UNITS
-            .iter()
-            .map(|&unit| {
-                let moves = person.displacement(unit)?;
-                let all = moves.iter().enumerate().filter(|(_, d)| d.iter().any(|x| x.abs() > 1e-5));
-                Ok(all.map(|(i, d)| (i as u16, [scale * d[0], -scale * d[1], scale * d[2]])).collect())
-            })
-            .collect::<Result<Vec<Moves>>>()?;
-        let eyes = group::EYES.map(|eye| {
-            let own: Vec<usize> = (0..vertices.len()).filter(|&i| person.group[i] == eye).collect();
+        let eyes = [0, 1].map(|side| {
             let mut center = [0.0; 3];
-            for k in 0..3 {
-                let (lo, hi) = own.iter().fold((f32::MAX, f32::MIN), |(lo, hi), &i| {
-                    (lo.min(vertices[i][k]), hi.max(vertices[i][k]))
+            for (k, c) in center.iter_mut().enumerate() {
+                let (lo, hi) = model.eyes[side].iter().fold((f32::MAX, f32::MIN), |(lo, hi), &i| {
+                    let v = vertices[usize::from(i)][k];
+                    (lo.min(v), hi.max(v))
                 });
-                center[k] = 0.5 * (lo + hi);
+                *c = 0.5 * (lo + hi);
             }
-            (own, center)
+            center
         });
         let seen: [Point; LANDMARK_COUNT] = std::array::from_fn(|i| {
             let v = vertices[usize::from(person.landmarks[i])];
             Point::new(v[0], v[1])
         });
-        let albedo = skin::albedo(&vertices, &person.group, &seen, [&eyes[0].1, &eyes[1].1], rng);
+        let albedo = skin::albedo(&vertices, &person.group, &seen, [&eyes[0], &eyes[1]], rng);
         let side = rng.random_range(-1.0f32..1.0);
-        Ok(Self {
-            landmarks: person.landmarks.clone(),
-            // In the image y points downwards, which turns the triangles over.
-            triangles: person
-                .triangles
-                .iter()
-                .filter(|t| person.group[usize::from(t[0])] <= group::EYES[1])
-                .map(|t| [t[0], t[2], t[1]])
-                .collect(),
+        Self {
+            model: Arc::clone(model),
             light: Light {
                 ambient: rng.random_range(0.35..0.7),
                 lamps: [
@@ -114,61 +145,145 @@ impl HeadFace {
                 ],
             },
             vertices,
-            units,
+            scale,
             albedo,
             eyes,
-        })
+        }
     }
 
-    /// Turns eyes and head, and looks at everything from where the camera stands.
+    /// Turns eyes and head.
     fn posed(&self, pose: &Pose) -> Vec<[f32; 3]> {
         let mut out = self.vertices.clone();
-        for (moves, &f) in self.units.iter().zip(&pose.fractions).filter(|(_, f)| **f > 0.0) {
+        for (moves, &f) in self.model.units.iter().zip(&pose.fractions).filter(|(_, f)| **f > 0.0) {
+            let f = f * self.scale;
             for (i, d) in moves {
-                out[usize::from(*i)].iter_mut().zip(d).for_each(|(v, d)| *v += f * d);
+                let v = &mut out[usize::from(*i)];
+                *v = [v[0] + f * d[0], v[1] - f * d[1], v[2] + f * d[2]];
             }
         }
         if pose.gaze != [0.0; 2] {
-            for (own, center) in &self.eyes {
-                let (yaw, pitch) = (GAZE_ANGLE * pose.gaze[0], GAZE_ANGLE * pose.gaze[1]);
-                own.iter().for_each(|&i| turn(&mut out[i], center, yaw, pitch));
+            let by = Turn::new(GAZE_ANGLE * pose.gaze[0], GAZE_ANGLE * pose.gaze[1]);
+            for (own, center) in self.model.eyes.iter().zip(&self.eyes) {
+                own.iter().for_each(|&i| by.apply(&mut out[usize::from(i)], center));
             }
         }
         if pose.turn != [0.0; 2] {
-            let axis = [FACE_EYES.x, FACE_EYES.y + NECK[0], -NECK[1]];
-            out.iter_mut().for_each(|v| turn(v, &axis, pose.turn[0], pose.turn[1]));
+            let by = Turn::new(pose.turn[0], pose.turn[1]);
+            out.iter_mut().for_each(|v| by.apply(v, &AXIS));
         }
         out
     }
 
-    /// Visits every pixel of the nearest surface that faces the camera, from far to near: index of the pixel,
-    /// triangle, barycentric coordinates, depth.
+    /// The 68 landmarks in face coordinates of the face at rest with its head turned.
+    pub fn landmarks_at_rest(&self, turn: [f32; 2]) -> [Point; LANDMARK_COUNT] {
+        let by = Turn::new(turn[0], turn[1]);
+        std::array::from_fn(|i| {
+            let mut v = self.vertices[usize::from(self.model.head.landmarks[i])];
+            by.apply(&mut v, &AXIS);
+            projected(&v)
+        })
+    }
+
+    /// Visits every pixel in `area` of the nearest surface that faces the camera, from far to near: index of the pixel
+    /// in the area, triangle, barycentric coordinates, depth.
     fn visible(
         &self,
         points: &[Point],
         depth: &[f32],
-        (width, height): (usize, usize),
+        area: &Area,
         mut pixel: impl FnMut(usize, [usize; 3], [f32; 3], f32),
     ) {
-        let mut nearest = vec![f32::MIN; width * height];
-        for t in &self.triangles {
+        let width = area.x.len();
+        let mut nearest = vec![f32::MIN; width * area.y.len()];
+        let (left, top) = (area.x.start as f32, area.y.start as f32);
+        let (right, bottom) = (area.x.end as f32 - 1.0, area.y.end as f32 - 1.0);
+        for t in &self.model.triangles {
             let t = t.map(usize::from);
-            let z = t.map(|i| depth[i]);
-            fill(t.map(|i| points[i]), width, height, |at, b| {
-                let here = b[0] * z[0] + b[1] * z[1] + b[2] * z[2];
-                if here > nearest[at] {
-                    nearest[at] = here;
-                    pixel(at, t, b, here);
+            let [p, q, r] = t.map(|i| points[i]);
+            let double = (q.x - p.x) * (r.y - p.y) - (q.y - p.y) * (r.x - p.x);
+            if double <= 1e-4 || !double.is_finite() {
+                continue;
+            }
+            let (x0, x1) = pixels([p.x, q.x, r.x], left, right);
+            let (y0, y1) = pixels([p.y, q.y, r.y], top, bottom);
+            if x0 > x1 || y0 > y1 {
+                continue;
+            }
+            // Barycentric coordinates are linear: value at the first pixel, and steps.
+            let unit = 1.0 / double;
+            let (bx, by) = ((r.y - p.y) * unit, (p.x - r.x) * unit);
+            let (cx, cy) = ((p.y - q.y) * unit, (q.x - p.x) * unit);
+            let (b0, c0) = ((x0 - p.x) * bx + (y0 - p.y) * by, (x0 - p.x) * cx + (y0 - p.y) * cy);
+            let (z0, zb, zc) = (depth[t[0]], depth[t[1]] - depth[t[0]], depth[t[2]] - depth[t[0]]);
+            let (columns, rows) = ((x1 - x0) as usize + 1, (y1 - y0) as usize + 1);
+            let first = (y0 - top) as usize * width + (x0 - left) as usize;
+            for j in 0..rows {
+                let (b_row, c_row) = (b0 + j as f32 * by, c0 + j as f32 * cy);
+                for i in 0..columns {
+                    let (b, c) = (b_row + i as f32 * bx, c_row + i as f32 * cx);
+                    let a = 1.0 - b - c;
+                    if a >= -1e-5 && b >= -1e-5 && c >= -1e-5 {
+                        let (at, z) = (first + j * width + i, z0 + b * zb + c * zc);
+                        if z > nearest[at] {
+                            nearest[at] = z;
+                            pixel(at, t, [a, b, c], z);
+                        }
+                    }
                 }
-            });
+            }
         }
     }
 
-    /// Depth of the visible surface in face units, greater is nearer, 0 at the eyes' inner corner; `out` keeps its
-    /// value where there is no face.
-    pub fn depth(&self, placed: &PlacedHead, width: usize, out: &mut [f32]) {
-        let size = (width, out.len() / width);
-        self.visible(&placed.points, &placed.depth, size, |at, _, _, z| out[at] = z);
+    /// True displacement between two placements at the pixels of the first one, and the depth of the first one in face
+    /// units (greater is nearer, 0 at the eyes' inner corner); both keep their value where there is no face.
+    pub fn survey(&self, from: &PlacedHead, to: &PlacedHead, flow: &mut Flow, mut depth: Option<&mut [f32]>) {
+        let width = flow.width;
+        let area = Area::around(&from.points, (width, flow.height));
+        self.visible(&from.points, &from.depth, &area, |at, t, b, z| {
+            let d =
+                t.map(|i| Point::new(to.points[i].x - from.points[i].x, to.points[i].y - from.points[i].y));
+            let at = area.in_plane(at, width);
+            flow.u[at] = b[0] * d[0].x + b[1] * d[1].x + b[2] * d[2].x;
+            flow.v[at] = b[0] * d[0].y + b[1] * d[1].y + b[2] * d[2].y;
+            if let Some(depth) = &mut depth {
+                depth[at] = z;
+            }
+        });
+    }
+}
+
+/// First and last pixel between three coordinates that lies in `from..=to`, whole numbers that are not negative; the first
+/// beyond the last where there is none.
+fn pixels([a, b, c]: [f32; 3], from: f32, to: f32) -> (f32, f32) {
+    let (low, high) = (a.min(b).min(c).max(from), a.max(b).max(c).min(to));
+    if low > high {
+        return (1.0, 0.0);
+    }
+    // Rounding by conversion: without SSE 4.1 `ceil` and `floor` are calls.
+    let (first, last) = (low as u32 as f32, high as u32 as f32);
+    (if first < low { first + 1.0 } else { first }, last)
+}
+
+/// A part of a plane.
+struct Area {
+    x: Range<usize>,
+    y: Range<usize>,
+}
+
+impl Area {
+    /// The part of a plane of a size that holds `points`.
+    fn around(points: &[Point], (width, height): (usize, usize)) -> Self {
+        let range = |of: fn(&Point) -> f32, limit: usize| {
+            let (lo, hi) =
+                points.iter().map(of).fold((f32::MAX, f32::MIN), |(lo, hi), v| (lo.min(v), hi.max(v)));
+            let start = lo.floor().clamp(0.0, limit as f32) as usize;
+            start..(hi.ceil() + 1.0).clamp(start as f32, limit as f32) as usize
+        };
+        Self { x: range(|p| p.x, width), y: range(|p| p.y, height) }
+    }
+
+    fn in_plane(&self, at: usize, width: usize) -> usize {
+        (self.y.start + at / self.x.len()) * width + self.x.start + at % self.x.len()
     }
 }
 
@@ -178,43 +293,36 @@ impl Face for HeadFace {
     fn place(&self, pose: &Pose, to_image: &Similarity, out: &mut PlacedHead) {
         let posed = self.posed(pose);
         out.shade.clear();
-        out.shade.extend(normals(&posed, &self.triangles).iter().zip(&self.albedo).map(|(n, albedo)| {
-            let lamps: f32 = self.light.lamps.iter().map(|(d, s)| s * dot(n, d).max(0.0)).sum();
-            albedo * (self.light.ambient + lamps)
-        }));
+        out.shade.extend(normals(&posed, &self.model.triangles).iter().zip(&self.albedo).map(
+            |(n, albedo)| {
+                let lamps: f32 = self.light.lamps.iter().map(|(d, s)| s * dot(n, d).max(0.0)).sum();
+                albedo * (self.light.ambient + lamps)
+            },
+        ));
         out.depth.clear();
         out.depth.extend(posed.iter().map(|v| v[2]));
         out.points.clear();
-        out.points.extend(posed.iter().map(|v| {
-            let near = CAMERA_DISTANCE / (CAMERA_DISTANCE - v[2]);
-            to_image.apply(Point::new(
-                FACE_EYES.x + near * (v[0] - FACE_EYES.x),
-                FACE_EYES.y + near * (v[1] - FACE_EYES.y),
-            ))
-        }));
+        out.points.extend(posed.iter().map(|v| to_image.apply(projected(v))));
     }
 
     fn draw(&self, placed: &PlacedHead, _scale: f32, plane: &mut [f32], width: usize) {
         const S: usize = SUPERSAMPLING;
-        let height = plane.len() / width;
+        let coarse = Area::around(&placed.points, (width, plane.len() / width));
         // Centre of pixel x is at x: the first of S samples in it lies (S - 1) / 2S before.
-        let fine: Vec<Point> = placed
-            .points
-            .iter()
-            .map(|p| {
-                let up = |x: f32| S as f32 * x + 0.5 * (S - 1) as f32;
-                Point::new(up(p.x), up(p.y))
-            })
-            .collect();
-        let mut samples = vec![f32::NAN; S * S * width * height];
-        self.visible(&fine, &placed.depth, (S * width, S * height), |at, t, b, _| {
+        let up = |x: f32| S as f32 * x + 0.5 * (S - 1) as f32;
+        let fine: Vec<Point> = placed.points.iter().map(|p| Point::new(up(p.x), up(p.y))).collect();
+        let area = Area { x: S * coarse.x.start..S * coarse.x.end, y: S * coarse.y.start..S * coarse.y.end };
+        let columns = area.x.len();
+        let mut samples = vec![f32::NAN; columns * area.y.len()];
+        self.visible(&fine, &placed.depth, &area, |at, t, b, _| {
             samples[at] = b[0] * placed.shade[t[0]] + b[1] * placed.shade[t[1]] + b[2] * placed.shade[t[2]];
         });
-        for (y, row) in plane.chunks_exact_mut(width).enumerate() {
-            for (x, value) in row.iter_mut().enumerate() {
+        for (j, y) in coarse.y.clone().enumerate() {
+            let row = &mut plane[y * width..][coarse.x.clone()];
+            for (i, value) in row.iter_mut().enumerate() {
                 let mut sum = 0.0;
-                for j in 0..S {
-                    for sample in &samples[(S * y + j) * S * width + S * x..][..S] {
+                for k in 0..S {
+                    for sample in &samples[(S * j + k) * columns + S * i..][..S] {
                         sum += if sample.is_nan() { *value } else { *sample };
                     }
                 }
@@ -224,27 +332,39 @@ impl Face for HeadFace {
     }
 
     fn field(&self, from: &PlacedHead, to: &PlacedHead, flow: &mut Flow) {
-        let size = (flow.width, flow.height);
-        self.visible(&from.points, &from.depth, size, |at, t, b, _| {
-            let d =
-                t.map(|i| Point::new(to.points[i].x - from.points[i].x, to.points[i].y - from.points[i].y));
-            flow.u[at] = b[0] * d[0].x + b[1] * d[1].x + b[2] * d[2].x;
-            flow.v[at] = b[0] * d[0].y + b[1] * d[1].y + b[2] * d[2].y;
-        });
+        self.survey(from, to, flow, None);
     }
 
     fn landmarks(&self, placed: &PlacedHead) -> [Point; LANDMARK_COUNT] {
-        std::array::from_fn(|i| placed.points[usize::from(self.landmarks[i])])
+        std::array::from_fn(|i| placed.points[usize::from(self.model.head.landmarks[i])])
     }
 }
 
-/// Turns a vertex about `center`: `yaw` towards the image's right, then `pitch` downwards.
-fn turn(v: &mut [f32; 3], center: &[f32; 3], yaw: f32, pitch: f32) {
-    let ((sin_yaw, cos_yaw), (sin_pitch, cos_pitch)) = (yaw.sin_cos(), pitch.sin_cos());
-    let [x, y, z] = [0, 1, 2].map(|k| v[k] - center[k]);
-    let (x, z) = (x * cos_yaw + z * sin_yaw, z * cos_yaw - x * sin_yaw);
-    let (y, z) = (y * cos_pitch + z * sin_pitch, z * cos_pitch - y * sin_pitch);
-    *v = [center[0] + x, center[1] + y, center[2] + z];
+/// A turn: yaw towards the image's right, then pitch downwards.
+struct Turn {
+    yaw: (f32, f32),
+    pitch: (f32, f32),
+}
+
+impl Turn {
+    fn new(yaw: f32, pitch: f32) -> Self {
+        Self { yaw: yaw.sin_cos(), pitch: pitch.sin_cos() }
+    }
+
+    /// Turns a vertex about `center`.
+    fn apply(&self, v: &mut [f32; 3], center: &[f32; 3]) {
+        let ((sin_yaw, cos_yaw), (sin_pitch, cos_pitch)) = (self.yaw, self.pitch);
+        let [x, y, z] = [0, 1, 2].map(|k| v[k] - center[k]);
+        let (x, z) = (x * cos_yaw + z * sin_yaw, z * cos_yaw - x * sin_yaw);
+        let (y, z) = (y * cos_pitch + z * sin_pitch, z * cos_pitch - y * sin_pitch);
+        *v = [center[0] + x, center[1] + y, center[2] + z];
+    }
+}
+
+/// A vertex as it is seen from where the camera stands.
+fn projected(v: &[f32; 3]) -> Point {
+    let near = CAMERA_DISTANCE / (CAMERA_DISTANCE - v[2]);
+    Point::new(FACE_EYES.x + near * (v[0] - FACE_EYES.x), FACE_EYES.y + near * (v[1] - FACE_EYES.y))
 }
 
 fn dot(a: &[f32; 3], b: &[f32; 3]) -> f32 {
@@ -279,10 +399,10 @@ mod tests {
     #[test]
     fn eyes_turn_where_they_are_told() {
         let mut v = [0.0, 0.0, 10.0];
-        turn(&mut v, &[0.0; 3], 0.3, 0.0);
+        Turn::new(0.3, 0.0).apply(&mut v, &[0.0; 3]);
         assert!(v[0] > 2.5 && v[1].abs() < 1e-6, "to the image's right: {v:?}");
         let mut v = [0.0, 0.0, 10.0];
-        turn(&mut v, &[0.0; 3], 0.0, 0.3);
+        Turn::new(0.0, 0.3).apply(&mut v, &[0.0; 3]);
         assert!(v[1] > 2.5 && v[0].abs() < 1e-6, "down: {v:?}");
     }
 

@@ -7,12 +7,19 @@
 //! | [`head`], [`skin`] | rendered ICT heads with depth |
 //! | [`person`] | either of them |
 //! | [`mix`] | AU combinations, sides, timing, extent |
+//! | [`pair`] | pairs of onset and apex in the stabilised crop: what trainers draw |
 //! | [`plan`] | what happens in a sequence: movements, distractors, camera |
+//! | [`shard`], [`video`] | both on disk |
+//! | [`review`] | contact sheet and animated page |
 
 pub mod fit;
 pub mod head;
 pub mod mix;
+pub mod pair;
 pub mod person;
 pub mod plan;
 pub mod portrait;
+pub mod review;
+pub mod shard;
 pub mod skin;
+pub mod video;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use glint::face::landmarks::LANDMARK_COUNT;
@@ -11,7 +12,7 @@ use glint::holdout::is_held_out;
 use glint::synth::{Face, Pose, Subject};
 use rayon::prelude::*;
 
-use super::head::{HeadFace, PlacedHead};
+use super::head::{HeadFace, Model, PlacedHead};
 use super::portrait::{Unfit, subject, usable};
 use crate::assets::ict::Head;
 use crate::assets::portraits;
@@ -63,12 +64,44 @@ impl Person {
         is_held_out(&self.id)
     }
 
-    /// Depth of the visible surface (see [`HeadFace::depth`]); `None` for a photograph.
-    pub fn depth(&self, placed: &Placed, (width, height): (usize, usize)) -> Option<Vec<f32>> {
-        let (Look::Head(head), Placed::Head(placed)) = (&self.look, placed) else { return None };
-        let mut out = vec![0.0; width * height];
-        head.depth(placed, width, &mut out);
-        Some(out)
+    /// The 68 landmarks in face coordinates of the face at rest with its head turned.
+    pub fn landmarks_at_rest(&self, turn: [f32; 2]) -> [Point; LANDMARK_COUNT] {
+        match &self.look {
+            Look::Portrait(face) => {
+                let mut placed = Vec::new();
+                face.place(&Pose { turn, ..Pose::NEUTRAL }, &Similarity::IDENTITY, &mut placed);
+                face.landmarks(&placed)
+            }
+            Look::Head(face) => face.landmarks_at_rest(turn),
+        }
+    }
+
+    /// Writes the true displacement between two placements into `flow` as [`Face::field`] does; returns the depth of
+    /// the first one in face units (greater is nearer, 0 at the eyes' inner corner, NaN where there is no face), which
+    /// photographs have not.
+    pub fn survey(&self, from: &Placed, to: &Placed, flow: &mut Flow) -> Option<Vec<f32>> {
+        match (&self.look, from, to) {
+            (Look::Head(face), Placed::Head(from), Placed::Head(to)) => {
+                let mut depth = vec![f32::NAN; flow.width * flow.height];
+                face.survey(from, to, flow, Some(&mut depth));
+                Some(depth)
+            }
+            _ => {
+                self.field(from, to, flow);
+                None
+            }
+        }
+    }
+}
+
+impl Placed {
+    /// Carries the vertices on.
+    pub fn carry(&mut self, by: &Similarity) {
+        let points = match self {
+            Self::Portrait(points) => points,
+            Self::Head(head) => &mut head.points,
+        };
+        points.iter_mut().for_each(|p| *p = by.apply(*p));
     }
 }
 
@@ -145,7 +178,7 @@ impl Split {
     }
 }
 
-/// People, and how many portraits were of no use.
+/// People, and how many portraits of those that were looked at were of no use.
 pub struct People {
     /// Portraits and heads in turn.
     pub people: Vec<Person>,
@@ -157,7 +190,7 @@ pub struct People {
 /// ones, the others rendered heads. The same seed gives the same people in the same order.
 pub fn people(assets: &Path, split: Split, count: usize, seed: u64) -> Result<People> {
     ensure!(count > 0, "no people");
-    let head = Head::load(&assets.join("ict/ict_face_pack.bin"))?;
+    let model = Arc::new(Model::new(Head::load(&assets.join("ict/ict_face_pack.bin"))?)?);
     let lite = Head::load(&assets.join("ict/ict_face_lite.bin"))?;
     let all = portraits::load(&assets.join("portraits"))?;
     // The mesh is made on the mean of those that may train, whoever is shown.
@@ -165,17 +198,23 @@ pub fn people(assets: &Path, split: Split, count: usize, seed: u64) -> Result<Pe
     let topology = Topology::new(&training, &lite).context("portraits")?;
     let mut wanted: Vec<_> = all.iter().filter(|p| split.takes(&p.id)).collect();
     shuffle(&mut wanted, seed);
-    let fits: Vec<_> = wanted.par_iter().map(|p| (*p, usable(&lite, p))).collect();
+    // As many as are needed, and no more: most of the time goes into the fits.
     let mut unfit = BTreeMap::new();
-    let mut usable = Vec::new();
-    for (portrait, found) in &fits {
-        match found {
-            Ok(found) => usable.push((*portrait, found)),
-            Err(reason) => *unfit.entry(*reason).or_insert(0) += 1,
+    let mut fitted = Vec::new();
+    for some in wanted.chunks(64) {
+        if fitted.len() >= count / 2 {
+            break;
+        }
+        let found: Vec<_> = some.par_iter().map(|p| (*p, usable(&lite, p))).collect();
+        for (portrait, found) in found {
+            match found {
+                Ok(found) => fitted.push((portrait, found)),
+                Err(reason) => *unfit.entry(reason).or_insert(0) += 1,
+            }
         }
     }
-    usable.truncate(count / 2);
-    let portraits: Vec<Person> = usable
+    fitted.truncate(count / 2);
+    let portraits: Vec<Person> = fitted
         .par_iter()
         .enumerate()
         .map(|(i, (portrait, found))| {
@@ -189,10 +228,10 @@ pub fn people(assets: &Path, split: Split, count: usize, seed: u64) -> Result<Pe
     let heads: Vec<Person> = ids
         .into_par_iter()
         .map(|(k, id)| {
-            let face = HeadFace::random(&head, &mut generator(seed ^ 0x6865_6164, k))?;
-            Ok(Person { id, look: Look::Head(face) })
+            let face = HeadFace::random(&model, &mut generator(seed ^ 0x6865_6164, k));
+            Person { id, look: Look::Head(face) }
         })
-        .collect::<Result<_>>()?;
+        .collect();
     // In turn, so that the first few people are of both kinds.
     let mut people = Vec::with_capacity(count);
     let (mut portraits, mut heads) = (portraits.into_iter(), heads.into_iter());

@@ -7,8 +7,8 @@ use anyhow::Result;
 use glint::au::{AU_COUNT, AUS, Side, UNIT_COUNT, unit_indices};
 use glint::event::Class;
 use glint::synth::{
-    Action, Camera, Face, Gaze, Glare, Glasses, Hand, HeadMotion, LightChange, Lighting, Profile, Script,
-    Speech, Turn, displacement,
+    Action, Camera, Face, Gaze, Glare, Glasses, Hand, HeadMotion, LightChange, Lighting, NoiseTable, Profile,
+    Script, Speech, Turn, displacement,
 };
 use rand::Rng;
 use rand::rngs::SmallRng;
@@ -114,13 +114,19 @@ pub struct Cast {
     pub people: Vec<Person>,
     /// AU combinations, sides, times.
     pub priors: Priors,
+    /// Deviates of the cameras' noise.
+    pub noise: NoiseTable,
 }
 
 impl Cast {
     /// `count` people of a split and the priors, from a folder of assets.
     pub fn load(assets: &Path, split: person::Split, count: usize, seed: u64) -> Result<Self> {
         let priors = Priors::load(&assets.join("priors/me_priors.json"))?;
-        Ok(Self { people: person::people(assets, split, count, seed)?.people, priors })
+        Ok(Self {
+            people: person::people(assets, split, count, seed)?.people,
+            priors,
+            noise: NoiseTable::new(),
+        })
     }
 
     /// Person `index`, the first one again after the last one.
@@ -223,7 +229,8 @@ fn ambience(rng: &mut SmallRng, content: Content) -> Script {
     }
 }
 
-fn glasses(rng: &mut SmallRng) -> Glasses {
+/// Glasses of any common size.
+pub fn glasses(rng: &mut SmallRng) -> Glasses {
     let half_width = rng.random_range(0.34..0.44);
     Glasses {
         rim: rng.random_range(15.0..90.0),
@@ -455,16 +462,20 @@ pub fn random_pose(rng: &mut SmallRng) -> Vec<(u8, Side, f32)> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::corpus::mix::tests::SHEET;
     use crate::corpus::person::Look;
     use glint::synth::{Pack, Subject};
 
-    fn cast() -> Cast {
+    pub fn cast() -> Cast {
         let pack = Pack::embedded().expect("pack");
         let person = |k: u64| Person { id: format!("p{k}"), look: Look::Portrait(Subject::random(&pack, k)) };
-        Cast { people: (0..3).map(person).collect(), priors: Priors::parse(SHEET).expect("a sheet") }
+        Cast {
+            people: (0..3).map(person).collect(),
+            priors: Priors::parse(SHEET).expect("a sheet"),
+            noise: NoiseTable::new(),
+        }
     }
 
     #[test]

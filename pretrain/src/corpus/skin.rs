@@ -37,7 +37,8 @@ pub fn albedo(
         ring
     };
     let (brows, lids) = ([line(17..=21), line(22..=26)], [ring(36, 41), ring(42, 47)]);
-    let (mouth, chin) = (ring(48, 59), marks[57].y);
+    let (mouth, lower_lip) = (ring(48, 59), marks[57].y);
+    let (middle, width) = (marks[33].x, marks[16].x - marks[0].x);
     let smooth = |x: f32| {
         let x = x.clamp(0.0, 1.0);
         x * x * (3.0 - 2.0 * x)
@@ -62,10 +63,11 @@ pub fn albedo(
                 let mut gray = skin;
                 let mut mix = |share: f32, to: f32| gray += share * (to - gray);
                 if g == group::FACE && v[2] > -40.0 {
-                    if p.y > marks[33].y {
-                        let cheek = smooth((p.y - marks[33].y) / (0.5 * (chin - marks[33].y)));
-                        mix(cheek * (1.0 - beard), 0.4 * skin);
-                    }
+                    // A beard begins below the nose and higher at the sides, with a ragged edge.
+                    let edge = marks[33].y - 0.9 * (p.x - middle).powi(2) / width
+                        + 5.0 * value_noise(v, 5.0, seed ^ 77);
+                    let below = smooth((p.y - edge) / (0.9 * (lower_lip - marks[33].y)));
+                    mix(below * (1.0 - beard), 0.4 * skin);
                     let hair = |line: &[Point]| smooth(1.6 - distance(p, line) / thickness);
                     // Single hairs and gaps between them.
                     let dense = (0.75 + 0.7 * value_noise(v, 1.3, !seed)).clamp(0.0, 1.0);

@@ -72,6 +72,22 @@ impl Canvas {
         }
     }
 
+    /// An image of `width` by `height` pixels, enlarged `zoom` times, with its upper left corner at `to`.
+    pub fn blit(
+        &mut self,
+        to: (usize, usize),
+        width: usize,
+        height: usize,
+        zoom: usize,
+        color: impl Fn(usize) -> Rgb<u8>,
+    ) {
+        for y in 0..zoom * height {
+            for x in 0..zoom * width {
+                self.pixel((to.0 + x) as u32, (to.1 + y) as u32, color(y / zoom * width + x / zoom));
+            }
+        }
+    }
+
     fn pixel(&mut self, x: u32, y: u32, color: Rgb<u8>) {
         if x < self.image.width() && y < self.image.height() {
             self.image.put_pixel(x, y, color);

@@ -42,10 +42,15 @@ pub fn displacements(head: &Head, mesh: &[Point]) -> Result<(Vec<Vec<f32>>, Vec<
     let near: Vec<Vec<(usize, f32)>> = mesh
         .par_iter()
         .map(|p| {
-            let mut close: Vec<(usize, f32)> = skin.iter().map(|(i, q)| (*i, q.distance(*p))).collect();
+            let square = |q: &Point| (q.x - p.x).powi(2) + (q.y - p.y).powi(2);
+            let mut close: Vec<(usize, f32)> =
+                skin.iter().enumerate().map(|(k, (_, q))| (k, square(q))).collect();
             let nearer = |a: &(usize, f32), b: &(usize, f32)| a.1.total_cmp(&b.1);
             close.select_nth_unstable_by(6, nearer);
             close.truncate(6);
+            for c in &mut close {
+                *c = (skin[c.0].0, skin[c.0].1.distance(*p));
+            }
             close.sort_unstable_by(nearer);
             let reach = close[0].1.max(0.7);
             close.into_iter().map(|(i, d)| (i, (-0.5 * (d / reach).powi(2)).exp())).collect()

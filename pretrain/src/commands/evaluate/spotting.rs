@@ -10,8 +10,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
-use crate::corpus::person;
 use crate::corpus::plan::{self, Cast, Content, Distractor};
+use crate::corpus::{person, video};
 use crate::spotting::curve::{self, Weibull};
 use crate::spotting::intensity::{self, Agreement, Reading};
 use crate::spotting::score::{Tally, binomial_interval, cause, poisson_interval};
@@ -26,14 +26,17 @@ pub enum Split {
     Test,
 }
 
-/// Films people who are held out in generated sequences, runs these through the daemon's own pipeline and compares what
-/// was published with the truth.
+/// Films people who are held out in generated sequences, or takes sequences of a folder, runs them through the daemon's
+/// own pipeline and compares what was published with the truth.
 #[derive(clap::Args)]
 #[command(after_help = "Example: glint-pretrain evaluate spotting --assets ../data --quick --clips videos")]
 pub struct Args {
-    /// Folder with portraits, ict and priors.
-    #[arg(long, value_name = "DIR")]
-    assets: PathBuf,
+    /// Folder with portraits, ict and priors: sequences are made of them.
+    #[arg(long, value_name = "DIR", required_unless_present = "data")]
+    assets: Option<PathBuf>,
+    /// Folder of sequences, ID.avi and ID.json, as `corpus --video` writes them.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["assets", "split", "fps", "seed", "quick"])]
+    data: Option<PathBuf>,
     /// Folder of model files; without it those that are compiled in.
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
@@ -95,6 +98,33 @@ struct AtRate {
     frames: u64,
 }
 
+impl AtRate {
+    fn new(fps: u32) -> Self {
+        Self {
+            fps,
+            tally: Tally::default(),
+            false_alarms: 0,
+            causes: BTreeMap::new(),
+            minutes: 0.0,
+            rejected: Counters::default(),
+            moving: 0,
+            frames: 0,
+        }
+    }
+
+    /// Counts what was found where no micro-expression is.
+    fn add_distractors(&mut self, w: &Watched) {
+        self.false_alarms += w.seen.found.len() as u64;
+        self.minutes += w.seen.seconds / 60.0;
+        self.moving += w.seen.moving;
+        self.frames += w.seen.counters.frames;
+        add(&mut self.rejected, &w.seen.counters);
+        for found in &w.seen.found {
+            *self.causes.entry(word(cause(found, &w.distractors))).or_default() += 1;
+        }
+    }
+}
+
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
     if let Some(bad) = args.fps.iter().find(|f| !(20..=500).contains(*f)) {
@@ -104,23 +134,38 @@ pub fn run(args: &Args) -> Result<()> {
         Some(dir) => Models::load(dir)?,
         None => Models::embedded()?,
     };
-    let split = match args.split {
-        Split::Tune => person::Split::Train,
-        Split::Test => person::Split::HeldOut,
-    };
-    let cast = Cast::load(&args.assets, split, if args.quick { QUICK_PEOPLE } else { PEOPLE }, args.seed)?;
-    let bench = Bench { args, models, cast };
-    let rates = args.fps.iter().map(|&fps| bench.at_rate(fps)).collect::<Result<Vec<_>>>()?;
-    let curve = bench.curve()?;
-    let still = bench.still()?;
-    let (readings, lost_poses) = bench.intensities()?;
     let clips = match &args.clips {
-        Some(dir) => bench.clips(dir)?,
+        Some(dir) => clips(dir, &models)?,
         None => {
             eprintln!("no --clips: real clips are left out");
             Vec::new()
         }
     };
+    let report = match (&args.data, &args.assets) {
+        (Some(dir), _) => recorded(dir, &models, clips)?,
+        (None, Some(dir)) => generated(args, dir, models, clips)?,
+        (None, None) => bail!("one of --assets and --data is needed"),
+    };
+    if args.json {
+        println!("{}", report.json());
+    } else {
+        report.print();
+    }
+    Ok(())
+}
+
+/// Everything that is measured on sequences made for the purpose.
+fn generated(args: &Args, assets: &Path, models: Models, clips: Vec<(String, Seen)>) -> Result<Report> {
+    let split = match args.split {
+        Split::Tune => person::Split::Train,
+        Split::Test => person::Split::HeldOut,
+    };
+    let cast = Cast::load(assets, split, if args.quick { QUICK_PEOPLE } else { PEOPLE }, args.seed)?;
+    let bench = Bench { args, models, cast };
+    let rates = args.fps.iter().map(|&fps| bench.at_rate(fps)).collect::<Result<Vec<_>>>()?;
+    let curve = bench.curve()?;
+    let still = bench.still()?;
+    let (readings, lost_poses) = bench.intensities()?;
     let settings = BTreeMap::from([
         ("split", format!("{:?}", args.split)),
         ("fps", format!("{:?}", args.fps)),
@@ -133,13 +178,28 @@ pub fn run(args: &Args) -> Result<()> {
     curve::write_csv(&bins, &folder.join("recall.csv"))?;
     curve::draw(&bins, &fit, "found at 100 frames/s", &folder.join("recall.png"))?;
     eprintln!("{}: recall.csv, recall.png", folder.display());
-    let report = Report { rates, curve, fit, still, readings, lost_poses, clips };
-    if args.json {
-        println!("{}", report.json());
-    } else {
-        report.print();
+    Ok(Report { rates, curve, fit, still, readings, lost_poses, clips })
+}
+
+/// What can be measured on a folder of sequences: those without movements tell the false alarms.
+fn recorded(dir: &Path, models: &Models, clips: Vec<(String, Seen)>) -> Result<Report> {
+    let files = video::list(dir)?;
+    let seen = each("sequences", files.len() as u64, |i| watch::clip(&files[i as usize].0, models))?;
+    let (mut rates, mut curve) = (BTreeMap::new(), Tally::default());
+    for ((_, truth), seen) in files.into_iter().zip(seen) {
+        let fps = truth.fps.round() as u32;
+        let rate = rates.entry(fps).or_insert_with(|| AtRate::new(fps));
+        let w = Watched { micros: truth.micros(), distractors: truth.spans(), seen };
+        if w.micros.is_empty() {
+            rate.add_distractors(&w);
+        } else {
+            rate.tally.add(&w.micros, &w.seen.found);
+            curve.add(&w.micros, &w.seen.found);
+        }
     }
-    Ok(())
+    let fit = Weibull::fit(&curve.movements);
+    let (rates, still) = (rates.into_values().collect(), Counters::default());
+    Ok(Report { rates, curve, fit, still, readings: Vec::new(), lost_poses: 0, clips })
 }
 
 /// What every part needs.
@@ -149,25 +209,34 @@ struct Bench<'a> {
     cast: Cast,
 }
 
-impl Bench<'_> {
-    /// `count` items in parallel, with a bar on stderr.
-    fn each<T: Send>(
-        &self,
-        what: &str,
-        count: u64,
-        item: impl Fn(u64) -> Result<T> + Sync,
-    ) -> Result<Vec<T>> {
-        let bar = ProgressBar::new(count).with_message(what.to_owned());
-        if let Ok(style) = ProgressStyle::with_template("{msg:24} {bar:40} {pos}/{len} {eta}") {
-            bar.set_style(style);
-        }
-        let out = (0..count).into_par_iter().map(|i| item(i).inspect(|_| bar.inc(1))).collect();
-        bar.finish_and_clear();
-        out
+/// `count` items in parallel, with a bar on stderr.
+fn each<T: Send>(what: &str, count: u64, item: impl Fn(u64) -> Result<T> + Sync) -> Result<Vec<T>> {
+    let bar = ProgressBar::new(count).with_message(what.to_owned());
+    if let Ok(style) = ProgressStyle::with_template("{msg:24} {bar:40} {pos}/{len} {eta}") {
+        bar.set_style(style);
     }
+    let out = (0..count).into_par_iter().map(|i| item(i).inspect(|_| bar.inc(1))).collect();
+    bar.finish_and_clear();
+    out
+}
 
+/// What is said of real clips.
+fn clips(dir: &Path, models: &Models) -> Result<Vec<(String, Seen)>> {
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(dir).with_context(|| dir.display().to_string())? {
+        paths.push(entry.with_context(|| dir.display().to_string())?.path());
+    }
+    paths.sort();
+    each("real clips", paths.len() as u64, |i| {
+        let path = &paths[i as usize];
+        let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+        Ok((name, watch::clip(path, models)?))
+    })
+}
+
+impl Bench<'_> {
     fn sequences(&self, what: &str, content: Content, count: u64, fps: u32) -> Result<Vec<Watched>> {
-        self.each(what, count, |i| {
+        each(what, count, |i| {
             let s = plan::sequence(&self.cast, content, content.seconds(), self.args.seed, i);
             let (micros, distractors) = (s.micros.clone(), s.distractors.clone());
             let seen = watch::sequence(s, f64::from(fps), &self.models)?;
@@ -177,30 +246,14 @@ impl Bench<'_> {
 
     fn at_rate(&self, fps: u32) -> Result<AtRate> {
         let amount = self.args.amount(fps);
-        let mut out = AtRate {
-            fps,
-            tally: Tally::default(),
-            false_alarms: 0,
-            causes: BTreeMap::new(),
-            minutes: 0.0,
-            rejected: Counters::default(),
-            moving: 0,
-            frames: 0,
-        };
+        let mut out = AtRate::new(fps);
         for w in self.sequences(&format!("movements at {fps}/s"), Content::Mixed, amount.mixed, fps)? {
             out.tally.add(&w.micros, &w.seen.found);
         }
         for w in
             self.sequences(&format!("distractors at {fps}/s"), Content::Distractors, amount.distractors, fps)?
         {
-            out.false_alarms += w.seen.found.len() as u64;
-            out.minutes += w.seen.seconds / 60.0;
-            out.moving += w.seen.moving;
-            out.frames += w.seen.counters.frames;
-            add(&mut out.rejected, &w.seen.counters);
-            for found in &w.seen.found {
-                *out.causes.entry(word(cause(found, &w.distractors))).or_default() += 1;
-            }
+            out.add_distractors(&w);
         }
         Ok(out)
     }
@@ -222,24 +275,11 @@ impl Bench<'_> {
     }
 
     fn intensities(&self) -> Result<(Vec<Reading>, usize)> {
-        let people = self.each("AU intensities", self.args.share(120), |i| {
+        let people = each("AU intensities", self.args.share(120), |i| {
             intensity::poses(&self.cast, &self.models, self.args.seed, i)
         })?;
         let lost = people.iter().map(|p| p.lost).sum();
         Ok((people.into_iter().flat_map(|p| p.readings).collect(), lost))
-    }
-
-    fn clips(&self, dir: &Path) -> Result<Vec<(String, Seen)>> {
-        let mut paths = Vec::new();
-        for entry in std::fs::read_dir(dir).with_context(|| dir.display().to_string())? {
-            paths.push(entry.with_context(|| dir.display().to_string())?.path());
-        }
-        paths.sort();
-        self.each("real clips", paths.len() as u64, |i| {
-            let path = &paths[i as usize];
-            let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-            Ok((name, watch::clip(path, &self.models)?))
-        })
     }
 }
 
@@ -362,7 +402,7 @@ impl Report {
         json!({
             "fps": fps, "au_mae_active": number(all.active), "au_mae_idle": number(all.idle), "au_icc": number(icc),
             "aus": aus, "poses_lost": self.lost_poses,
-            "asleep_share": number(1.0 - share(self.still.gate_open, self.still.frames)),
+            "asleep_share": number(1.0 - self.still.gate_open as f64 / self.still.frames as f64),
             "student_runs_still": self.still.student_runs,
             "threshold_75": self.fit.threshold(0.75).map(number), "curve_movements": self.curve.truth,
             "clips": clips,
@@ -404,7 +444,7 @@ impl Report {
                 share(r.rejected.gate_open, r.frames)
             );
         }
-        println!("\nrecall by intensity at 100 frames/s, {} movements", self.curve.truth);
+        println!("\nrecall by intensity, {} movements", self.curve.truth);
         for b in curve::bins(&self.curve.movements) {
             let (low, high) = b.interval;
             let recall = b.recall().unwrap_or(f64::NAN);
@@ -422,22 +462,26 @@ impl Report {
         let (small, of) = self.curve.below(SMALL_PX);
         let (low, high) = binomial_interval(small, of);
         println!("under {SMALL_PX} px of travel: {small} of {of} ({low:.2}-{high:.2})");
-        println!(
-            "\nstill faces: gate shut in {:.2} % of {} frames, {} runs of the student, {} events",
-            100.0 - 100.0 * share(self.still.gate_open, self.still.frames),
-            self.still.frames,
-            self.still.student_runs,
-            self.still.events
-        );
-        let (by_au, all, icc) = self.agreements();
-        println!("\nAU    MAE active   idle    ICC(3,1)   gain");
-        for (au, a) in by_au {
-            println!("{au:2}        {:6.2}   {:5.2}     {:6.2}  {:6.2}", a.active, a.idle, a.icc, a.gain);
+        if self.still.frames > 0 {
+            println!(
+                "\nstill faces: gate shut in {:.2} % of {} frames, {} runs of the student, {} events",
+                100.0 - 100.0 * share(self.still.gate_open, self.still.frames),
+                self.still.frames,
+                self.still.student_runs,
+                self.still.events
+            );
         }
-        println!(
-            "all       {:6.2}   {:5.2}     {icc:6.2}  {:6.2}   ({} poses not measured)",
-            all.active, all.idle, all.gain, self.lost_poses
-        );
+        if !self.readings.is_empty() {
+            let (by_au, all, icc) = self.agreements();
+            println!("\nAU    MAE active   idle    ICC(3,1)   gain");
+            for (au, a) in by_au {
+                println!("{au:2}        {:6.2}   {:5.2}     {:6.2}  {:6.2}", a.active, a.idle, a.icc, a.gain);
+            }
+            println!(
+                "all       {:6.2}   {:5.2}     {icc:6.2}  {:6.2}   ({} poses not measured)",
+                all.active, all.idle, all.gain, self.lost_poses
+            );
+        }
         if !self.clips.is_empty() {
             println!("\nreal clips        seconds  events   no face  moving  gate open   rejected");
         }

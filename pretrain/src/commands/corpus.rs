@@ -1,0 +1,131 @@
+//! `glint-pretrain corpus`: pairs or sequences of photo-real people with exact truth.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use indicatif::{ProgressBar, ProgressStyle};
+use rayon::prelude::*;
+
+use crate::corpus::pair::{self, Pair};
+use crate::corpus::person::Split;
+use crate::corpus::plan::{self, Cast, Content};
+use crate::corpus::{review, shard, video};
+
+/// Writes a corpus of micro-expressions: portraits that move and rendered heads. Pairs (onset, apex) in sharded archives
+/// with an index, a contact sheet and a page of animated samples; or whole sequences.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example: glint-pretrain corpus --assets ../data --out corpus --samples 20000 --seed 1"
+)]
+pub struct Args {
+    /// Folder with portraits, ict and priors.
+    #[arg(long, value_name = "DIR")]
+    assets: PathBuf,
+    /// Folder that is written; it must be empty or not exist.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Pairs, or sequences with --video.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    samples: u64,
+    /// The same seed gives the same bytes on any number of threads.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// People, half of them portraits as far as there are usable ones.
+    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=5000))]
+    people: u32,
+    /// Which people.
+    #[arg(long, value_enum, default_value = "all")]
+    split: Split,
+    /// Whole sequences: ID.avi and ID.json. Every fourth one holds distractors alone.
+    #[arg(long)]
+    video: bool,
+    /// Frame rate of the sequences.
+    #[arg(long, requires = "video", default_value_t = 100.0)]
+    fps: f64,
+    /// Length of a sequence.
+    #[arg(long, requires = "video", default_value_t = 8.0)]
+    seconds: f64,
+}
+
+/// Samples that are made before they are written: enough to keep all threads busy.
+const BATCH: u64 = 512;
+/// Samples in the contact sheet, and animated ones in the page.
+const SHEET: usize = 24;
+const ANIMATED: usize = 8;
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<()> {
+    ensure!((6.0..=3600.0).contains(&args.seconds), "--seconds: {}; allowed: 6 to 3600", args.seconds);
+    ensure!((1.0..=1000.0).contains(&args.fps), "--fps: {}; allowed: 1 to 1000", args.fps);
+    make_empty(&args.out)?;
+    let start = Instant::now();
+    let cast = Cast::load(&args.assets, args.split, args.people as usize, args.seed)?;
+    let portraits = cast.people.iter().filter(|p| p.source() == "portrait").count();
+    eprintln!(
+        "{} people: {portraits} portraits, {} heads ({:.1} s)",
+        cast.people.len(),
+        cast.people.len() - portraits,
+        start.elapsed().as_secs_f64()
+    );
+    let bar = ProgressBar::new(args.samples);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} {per_sec} {eta}") {
+        bar.set_style(style);
+    }
+    let start = Instant::now();
+    let frames = if args.video { sequences(args, &cast, &bar)? } else { pairs(args, &cast, &bar)? };
+    bar.finish_and_clear();
+    let seconds = start.elapsed().as_secs_f64();
+    eprintln!("{} samples in {seconds:.1} s: {:.0} a second", args.samples, args.samples as f64 / seconds);
+    if args.video {
+        eprintln!("{frames} frames: {:.2} ms each", 1e3 * seconds / frames as f64);
+    }
+    Ok(())
+}
+
+/// Makes the folder; one with files in it may be somebody's.
+fn make_empty(dir: &Path) -> Result<()> {
+    std::fs::create_dir_all(dir).with_context(|| format!("--out: {}", dir.display()))?;
+    let mut entries = std::fs::read_dir(dir).with_context(|| format!("--out: {}", dir.display()))?;
+    ensure!(entries.next().is_none(), "--out: {} is not empty", dir.display());
+    Ok(())
+}
+
+fn pairs(args: &Args, cast: &Cast, bar: &ProgressBar) -> Result<u64> {
+    let mut writer = shard::Writer::create(&args.out)?;
+    let mut shown: Vec<Pair> = Vec::new();
+    for first in (0..args.samples).step_by(BATCH as usize) {
+        let made: Vec<(Option<Pair>, shard::Packed)> = (first..(first + BATCH).min(args.samples))
+            .into_par_iter()
+            .map(|i| {
+                let pair = pair::sample(cast, args.seed, i);
+                let packed = shard::pack(&pair, args.seed)?;
+                bar.inc(1);
+                Ok(((i < SHEET as u64).then_some(pair), packed))
+            })
+            .collect::<Result<_>>()?;
+        for (pair, packed) in made {
+            writer.add(&packed)?;
+            shown.extend(pair);
+        }
+    }
+    writer.finish()?;
+    review::contact_sheet(&shown, &args.out.join("contact.png"))?;
+    let animated: Vec<Pair> = shown.into_iter().take(ANIMATED).collect();
+    review::page(cast, &animated, &args.out.join("samples.html"))?;
+    Ok(args.samples)
+}
+
+fn sequences(args: &Args, cast: &Cast, bar: &ProgressBar) -> Result<u64> {
+    let frames: Vec<u64> = (0..args.samples)
+        .into_par_iter()
+        .map(|i| {
+            let content = if i % 4 == 3 { Content::Distractors } else { Content::Mixed };
+            let s = plan::sequence(cast, content, args.seconds, args.seed, i);
+            let frames = video::write(s, args.fps, &format!("{i:05}"), &args.out)?;
+            bar.inc(1);
+            Ok(frames)
+        })
+        .collect::<Result<_>>()?;
+    Ok(frames.iter().sum())
+}
