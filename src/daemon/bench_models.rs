@@ -35,16 +35,12 @@ impl Case {
 
     fn of_model(name: &'static str, model: &onnx::ModelProto) -> Result<Self, String> {
         let shape = onnx::input_shape(model).ok_or("the file does not state the shape of its input")?;
-        let network = Network::from_model(model, &shape, Engine::chosen()?)?;
-        if network.form() == &Form::Float {
-            return Ok(Self { name, shape, forms: [Some(network), None, None] });
-        }
-        let float = onnx::in_float(model, &shape)
-            .and_then(|float| Network::from_model(&float, &shape, Engine::Plain))
-            .map_err(|reason| tracing::warn!(name, "no f32 form: {reason}"))
-            .ok();
-        let plain = Network::from_model(model, &shape, Engine::Plain)?;
-        Ok(Self { name, shape, forms: [float, Some(plain), Some(network)] })
+        let network = |engine| Network::from_model(model, &shape, engine);
+        let forms = match network(Engine::Plain)? {
+            float if float.form() == &Form::Float => [Some(float), None, None],
+            plain => [network(Engine::Float).ok(), Some(plain), Some(network(Engine::chosen()?)?)],
+        };
+        Ok(Self { name, shape, forms })
     }
 
     /// Median of each form in microseconds.
@@ -99,4 +95,32 @@ pub fn run(models: &Models, as_json: bool) -> anyhow::Result<()> {
         print_line(&json!({ "models": out }).to_string())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use glint::int8::stack::Stack;
+    use glint::int8::{Kernel, fixture};
+
+    use super::super::allocations;
+
+    #[test]
+    fn a_stack_allocates_when_it_is_made_and_never_after() {
+        let chain = fixture::student_like_chain(1);
+        for kernel in Kernel::available() {
+            let before = allocations::count().ours;
+            let mut stack = Stack::new(&chain, kernel).expect("within the rules");
+            let made = allocations::count().ours;
+            assert!(made > before, "the allocations are counted");
+            let input = vec![0.5; 3 * 28 * 28];
+            let (mut means, mut all) = (vec![0.0; 96], vec![0.0; 96 * 49]);
+            let ready = allocations::count().ours;
+            for _ in 0..3 {
+                assert!(stack.set_input(&input));
+                stack.run();
+                assert!(stack.read_means(&mut means) && stack.read(&mut all));
+            }
+            assert_eq!(allocations::count().ours, ready, "kernel {}", kernel.name());
+        }
+    }
 }

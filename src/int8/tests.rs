@@ -255,7 +255,7 @@ fn the_fixture_is_what_the_tables_say() {
     };
     let ours = run(&model, Engine::Stack(Kernel::best()));
     let plain = run(&model, Engine::Plain);
-    let float = run(&onnx::in_float(&model, &shape).expect("quantised"), Engine::Plain);
+    let float = run(&model, Engine::Float);
     for ((a, b), c) in ours.iter().zip(&plain).zip(&float) {
         assert!((a - b).abs() < 1e-5 && (a - c).abs() < 0.05, "{ours:?} {plain:?} {float:?}");
     }
@@ -338,16 +338,17 @@ fn passes_to_count() {
     }
     .expect("own model");
     let shape = onnx::input_shape(&model).expect("own model");
-    let engine = if form == "int8" { Engine::chosen().expect("a kernel") } else { Engine::Plain };
-    let mut network = Network::from_model(&model, &shape, engine).expect("own model");
-    if network.form() == &Form::Float {
-        if form != "f32" {
-            return println!("no such form");
+    let plain = Network::from_model(&model, &shape, Engine::Plain).expect("own model");
+    let mut network = match form {
+        "int8" | "plain" if plain.form() == &Form::Float => return println!("no such form"),
+        "int8" => {
+            Network::from_model(&model, &shape, Engine::chosen().expect("a kernel")).expect("own model")
         }
-    } else if form == "f32" {
-        let float = onnx::in_float(&model, &shape).expect("quantised");
-        network = Network::from_model(&float, &shape, engine).expect("own model");
-    }
+        "f32" if plain.form() != &Form::Float => {
+            Network::from_model(&model, &shape, Engine::Float).expect("own model")
+        }
+        _ => plain,
+    };
     let input: Vec<f32> =
         (0..shape.iter().product::<usize>()).map(|i| (i * 31 % 128) as f32 / 32.0 - 2.0).collect();
     let mut sum = 0.0;

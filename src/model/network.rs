@@ -30,18 +30,22 @@ pub fn inside_network() -> bool {
 pub enum Engine {
     /// tract, layer by layer.
     Plain,
+    /// tract, in `f32`: what the quantised weights stand for. Faster than int8 without vectors.
+    Float,
     /// The operator of [`crate::int8`] with this kernel.
     Stack(Kernel),
 }
 
-/// Environment variable that forces an engine: `plain`, or the name of a kernel.
+/// Environment variable that forces an engine: `plain`, `f32`, or the name of a kernel.
 pub const ENGINE_VARIABLE: &str = "GLINT_INT8_KERNEL";
 
 impl Engine {
-    /// The best kernel of this CPU, or what [`ENGINE_VARIABLE`] names.
+    /// What [`ENGINE_VARIABLE`] names, or else the best kernel of this CPU; where that is the scalar
+    /// one (32-bit ARM, x86-64 without AVX2), `f32`.
     pub fn chosen() -> Result<Self, String> {
         match std::env::var(ENGINE_VARIABLE) {
             Ok(name) => name.parse(),
+            Err(_) if Kernel::best() == Kernel::Scalar => Ok(Self::Float),
             Err(_) => Ok(Self::Stack(Kernel::best())),
         }
     }
@@ -51,12 +55,14 @@ impl std::str::FromStr for Engine {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        if name == "plain" {
-            return Ok(Self::Plain);
+        match name {
+            "plain" => return Ok(Self::Plain),
+            "f32" => return Ok(Self::Float),
+            _ => {}
         }
         Kernel::available().find(|k| k.name() == name).map(Self::Stack).ok_or_else(|| {
             let names: Vec<_> = Kernel::available().map(Kernel::name).collect();
-            format!("{ENGINE_VARIABLE}: \"{name}\"; allowed on this CPU: plain, {}", names.join(", "))
+            format!("{ENGINE_VARIABLE}: \"{name}\"; allowed on this CPU: plain, f32, {}", names.join(", "))
         })
     }
 }
@@ -64,7 +70,7 @@ impl std::str::FromStr for Engine {
 /// How a network runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Form {
-    /// Nothing in it is quantised.
+    /// Nothing in it is quantised, or nothing any more.
     Float,
     /// Its quantised layers run as one operator with this kernel.
     Int8(Kernel),
@@ -114,6 +120,9 @@ impl Network {
         let (form, stack) = match (onnx::find(graph, shape), engine) {
             (Ok(None), _) => (Form::Float, None),
             (Ok(Some(_)), Engine::Plain) => (Form::Plain("asked for".into()), None),
+            (Ok(Some(_)), Engine::Float) => {
+                return Self::from_model(&onnx::in_float(model, shape)?, shape, Engine::Plain);
+            }
             (found, _) => {
                 let kernel = if let Engine::Stack(kernel) = engine { kernel } else { Kernel::Scalar };
                 match found.and_then(|f| f.map(|f| ready(f, kernel)).transpose()) {

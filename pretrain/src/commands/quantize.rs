@@ -92,16 +92,11 @@ fn calibration(network: Network, assets: &Path, seed: u64, samples: usize) -> Re
     let kept: Vec<_> = portraits.iter().filter(|p| !p.held_out()).collect();
     // Seeds of training runs are small numbers.
     let seed = seed ^ 0x6361_6c69_6272_6174;
-    Ok(match network {
-        Network::Landmarks => {
-            (0..samples as u64).map(|i| crate::train::landmarks::crop(&kept, seed, i).image).collect()
-        }
-        Network::Detector => {
-            let scene = |i| crate::train::detector::scene(&kept, seed, i).image;
-            let seen = |image: Vec<f32>| image.into_iter().map(normalise).collect();
-            (0..samples as u64).map(|i| seen(scene(i))).collect()
-        }
-    })
+    let luma = |i| match network {
+        Network::Landmarks => crate::train::landmarks::crop(&kept, seed, i).image,
+        Network::Detector => crate::train::detector::scene(&kept, seed, i).image,
+    };
+    Ok((0..samples as u64).map(|i| luma(i).into_iter().map(normalise).collect()).collect())
 }
 
 /// The fixture in both forms, for the comparison with onnxruntime.
