@@ -138,11 +138,11 @@ impl Camera {
             io::Error::other(format!("no mode of the camera fits; it offers: {offered}"))
         })?;
         let queue = queue_of(&device)?;
-        let code = queue
-            .formats(&device)?
-            .into_iter()
-            .find(|code| PixelFormat::from_fourcc(*code) == Some(mode.format))
-            .unwrap_or(mode.format.fourcc());
+        // Several codes mean the same to glint (NV12 and I420 begin with luma): the one it is named after comes first.
+        let codes = queue.formats(&device)?;
+        let own = mode.format.fourcc();
+        let alike = codes.iter().find(|code| PixelFormat::from_fourcc(**code) == Some(mode.format));
+        let code = if codes.contains(&own) { own } else { *alike.unwrap_or(&own) };
         let set = queue.set_format(&device, code, mode.width, mode.height)?;
         let format = PixelFormat::from_fourcc(set.fourcc).ok_or_else(|| {
             io::Error::other(format!("the camera insists on {}", String::from_utf8_lossy(&set.fourcc)))
