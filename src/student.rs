@@ -15,11 +15,11 @@ pub const SIDE: usize = 28;
 /// Numbers of the student's input.
 pub const INPUT: usize = 3 * SIDE * SIDE;
 /// Crop pixels per column: 15 columns between the eyes.
-const COLUMN_PX: f32 = EYE_DISTANCE / 15.0;
+pub const COLUMN_PX: f32 = EYE_DISTANCE / 15.0;
 /// Crop pixels per row: 11 rows from the eyes to the mouth, 1.11 eye distances.
-const ROW_PX: f32 = 1.11 * EYE_DISTANCE / 11.0;
+pub const ROW_PX: f32 = 1.11 * EYE_DISTANCE / 11.0;
 /// Row of the eyes.
-const EYE_ROW: f32 = 8.0;
+pub const EYE_ROW: f32 = 8.0;
 /// Values beyond this multiple of their channel's RMS are cut.
 const CLIP: f32 = 6.0;
 
@@ -163,6 +163,12 @@ impl Student {
         let odds = logits.map(|l| ((l - top) / self.spec.temperature).exp());
         let sum: f32 = odds.iter().sum();
         Ok(odds.map(|o| o / sum))
+    }
+
+    /// Index in [`Class::ALL`] of the likeliest class, without abstention: for scores.
+    pub fn classify_always(&mut self, motion: &[f32]) -> Result<usize, String> {
+        let p = self.probabilities(motion)?;
+        Ok((1..3).fold(0, |best, c| if p[c] > p[best] { c } else { best }))
     }
 
     /// The class with its confidence; `None` when the student abstains.

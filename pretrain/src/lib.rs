@@ -12,6 +12,8 @@
 //! | [`quantize`] | convolutions of a trained network to int8 |
 //! | [`train`] | the training loop |
 //! | [`subject`] | the synthetic subject, computed from portraits and the ICT head |
+//! | [`perceptron`] | the student's shape: trained, folded, exported |
+//! | [`recognition`] | how well classes are recognised: real samples, protocol, methods |
 //! | [`run`] | recipes, run folders, checkpoints, pictures, reports |
 //! | [`spotting`] | how well movements are found: generated sequences, scores, curves |
 //! | [`ship`] | model files with specification and digest |
@@ -26,7 +28,9 @@ pub mod image;
 pub mod net;
 pub mod npy;
 pub mod onnx;
+pub mod perceptron;
 pub mod quantize;
+pub mod recognition;
 pub mod run;
 pub mod ship;
 pub mod spotting;

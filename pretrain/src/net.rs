@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig, PaddingConfig2d};
+use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
@@ -55,7 +55,7 @@ impl<B: Backend> ConvNet<B> {
     }
 }
 
-fn values<B: Backend, const D: usize>(p: &Param<Tensor<B, D>>) -> (Vec<usize>, Vec<f32>) {
+pub(crate) fn values<B: Backend, const D: usize>(p: &Param<Tensor<B, D>>) -> (Vec<usize>, Vec<f32>) {
     let data = p.val().into_data();
     // Parameters of f32 backends are f32.
     (data.shape.to_vec(), data.to_vec::<f32>().unwrap_or_default())
@@ -173,62 +173,6 @@ impl<B: Backend> LandmarksNet<B> {
     }
 }
 
-/// The student: motion `[n, 3, 28, 28]` to class and AU logits. A 2x2 mean, then a perceptron with
-/// layer norm: 88 k parameters, 0.09 million multiply-adds.
-#[derive(Module, Debug)]
-pub struct StudentNet<B: Backend> {
-    first: Linear<B>,
-    first_norm: LayerNorm<B>,
-    second: Linear<B>,
-    second_norm: LayerNorm<B>,
-    class: Linear<B>,
-    aus: Linear<B>,
-    dropout: Dropout,
-}
-
-/// Side of the student's input.
-pub const STUDENT_SIDE: usize = glint::student::SIDE;
-
-impl<B: Backend> StudentNet<B> {
-    /// With AU heads for training; the exported file has the classes alone.
-    pub fn new(dropout: f64, device: &B::Device) -> Self {
-        let inputs = 3 * (STUDENT_SIDE / 2) * (STUDENT_SIDE / 2);
-        Self {
-            first: LinearConfig::new(inputs, 128).init(device),
-            first_norm: LayerNormConfig::new(128).init(device),
-            second: LinearConfig::new(128, 96).init(device),
-            second_norm: LayerNormConfig::new(96).init(device),
-            class: LinearConfig::new(96, 3).init(device),
-            aus: LinearConfig::new(96, glint::au::AU_COUNT).init(device),
-            dropout: DropoutConfig::new(dropout).init(),
-        }
-    }
-
-    /// Inputs after the 2x2 mean, `[n, 588]`, to class logits `[n, 3]` and AU logits `[n, 20]`.
-    pub fn forward(&self, x: Tensor<B, 2>) -> (Tensor<B, 2>, Tensor<B, 2>) {
-        let x = self.dropout.forward(relu(self.first_norm.forward(self.first.forward(x))));
-        let x = self.dropout.forward(relu(self.second_norm.forward(self.second.forward(x))));
-        (self.class.forward(x.clone()), self.aus.forward(x))
-    }
-
-    /// The ONNX file: input `motion`, output `class` (logits).
-    pub fn export(&self) -> Vec<u8> {
-        let mut graph = Graph::new("student", "motion", &[1, 3, STUDENT_SIDE, STUDENT_SIDE]);
-        let x = graph.average_pool2("motion");
-        let mut x = graph.flatten(&x);
-        for (linear, norm) in [(&self.first, &self.first_norm), (&self.second, &self.second_norm)] {
-            x = export_linear(&mut graph, linear, &x);
-            let (_, gamma) = values(&norm.gamma);
-            let beta = bias_or_zero(&norm.beta, gamma.len());
-            x = graph.layer_norm(&x, &gamma, &beta, 1e-5);
-            x = graph.relu(&x);
-        }
-        let class = export_linear(&mut graph, &self.class, &x);
-        graph.output(&class, "class", &[1, 3]);
-        graph.finish()
-    }
-}
-
 /// A batch of `f32` rows as a tensor.
 pub fn tensor<B: Backend, const D: usize>(
     values: Vec<f32>,
@@ -300,14 +244,5 @@ mod tests {
         let found = tract(&net.export(), &[1, 1, 120, 160], &image);
         assert_near(&found[0], &sigmoid(score).into_data().to_vec::<f32>().expect("f32"));
         assert_near(&found[1], &bounds.into_data().to_vec::<f32>().expect("f32"));
-
-        let motion = ramp(3 * 28 * 28);
-        let net = StudentNet::<Flex>::new(0.0, &device);
-        let pooled = glint::student::pool2(&motion);
-        let (class, _) = net.forward(tensor(pooled, [1, 588], &device));
-        assert_near(
-            &tract(&net.export(), &[1, 3, 28, 28], &motion)[0],
-            &class.into_data().to_vec::<f32>().expect("f32"),
-        );
     }
 }

@@ -92,35 +92,10 @@ impl Graph {
         self.node("Gemm", vec![x.into(), w, b], vec![])
     }
 
-    /// Layer normalisation over the last axis of `[n, d]`, from primitive operators.
-    pub fn layer_norm(&mut self, x: &str, gamma: &[f32], beta: &[f32], epsilon: f32) -> String {
-        let mean = self.node("ReduceMean", vec![x.into()], vec![ints("axes", &[-1])]);
-        let centered = self.node("Sub", vec![x.into(), mean], vec![]);
-        let square = self.node("Mul", vec![centered.clone(), centered.clone()], vec![]);
-        let variance = self.node("ReduceMean", vec![square], vec![ints("axes", &[-1])]);
-        let epsilon = self.tensor("epsilon", &[1], &[epsilon]);
-        let damped = self.node("Add", vec![variance, epsilon], vec![]);
-        let deviation = self.node("Sqrt", vec![damped], vec![]);
-        let unit = self.node("Div", vec![centered, deviation], vec![]);
-        let gamma = self.tensor("gamma", &[gamma.len()], gamma);
-        let scaled = self.node("Mul", vec![unit, gamma], vec![]);
-        let beta = self.tensor("beta", &[beta.len()], beta);
-        self.node("Add", vec![scaled, beta], vec![])
-    }
-
     /// Tensors one after the other along `axis`.
     pub fn concat(&mut self, tensors: &[&str], axis: i64) -> String {
         let inputs = tensors.iter().map(|&t| t.to_owned()).collect();
         self.node("Concat", inputs, vec![int("axis", axis)])
-    }
-
-    /// Mean of each 2x2 block.
-    pub fn average_pool2(&mut self, x: &str) -> String {
-        self.node(
-            "AveragePool",
-            vec![x.into()],
-            vec![ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2])],
-        )
     }
 
     /// Names `x` as an output of the graph of `shape`.

@@ -1,105 +1,316 @@
-//! `glint-pretrain student`: trains and writes the student.
+//! `glint-pretrain student`: teachers, student, calibration and export, one after the other.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result, anyhow, ensure};
 use glint::event::Class;
-use glint::student::StudentSpec;
-use glint::synth::Pack;
+use glint::model::{Checked, FileSpec, parse_onnx, sha256_hex};
+use glint::student::{SIDE, Student, StudentSpec};
+use prost::Message;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use crate::run::Run;
-use crate::train::Schedule;
-use crate::train::student::{Pair, logits, pairs, train};
+use crate::corpus::person::{self, Person, Split};
+use crate::perceptron::Perceptron;
+use crate::quantize::quantise;
+use crate::recognition::score::{
+    Confusion, argmax, calibration_error, probabilities, reliability, temperature,
+};
+use crate::run::{Run, plot, recipe};
+use crate::train::student::{Material, Pair, Target, Training, ensemble, rows, train};
 
-/// Trains the student on rendered pairs, calibrates it on others and writes student.onnx and
-/// student.toml.
+/// Trains teachers on synthetic motion, distils the student from them, calibrates it on other people and writes
+/// student.onnx and student.toml.
 #[derive(clap::Args)]
+#[command(after_help = "Example: glint-pretrain student --assets ../data --seed 1")]
 pub struct Args {
+    /// Folder with `portraits/` and `ict/`.
+    #[arg(long)]
+    assets: PathBuf,
     /// Folder for the model files.
     #[arg(long, default_value = "models")]
     out: PathBuf,
-    /// Seed of weights and pairs.
+    /// Seed of people, movements and weights.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Rendered pairs.
-    #[arg(long, default_value_t = 12_000)]
-    samples: usize,
-    /// Optimiser steps of 256 pairs.
-    #[arg(long, default_value_t = 400)]
-    steps: usize,
+    /// TOML recipe; without it the built-in `recipes/student.toml`.
+    #[arg(long, value_name = "FILE")]
+    recipe: Option<PathBuf>,
     /// Continues an interrupted run.
     #[arg(long)]
     resume: bool,
 }
 
-/// Confidence below which the student abstains: a guess among three is right in a third of cases.
-const MIN_CONFIDENCE: f32 = 0.45;
+/// Training samples on which activations are watched for their scales.
+const QUANTISATION_SAMPLES: usize = 400;
+
+/// Everything that is fixed beforehand.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Networks whose mean the student learns.
+    pub teachers: usize,
+    /// People who train nothing: half of them calibrate, half are reported.
+    pub held_out_people: usize,
+    /// Rendered pairs of these people.
+    pub held_out_pairs: usize,
+    /// Training samples.
+    pub material: Material,
+    /// How a teacher is trained.
+    pub teacher: Training,
+    /// How the student is trained.
+    pub student: Training,
+    /// When the student says nothing.
+    pub abstention: Abstention,
+}
+
+/// How the threshold of abstention is chosen.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Abstention {
+    /// Accuracy wanted of what is not abstained from.
+    pub accuracy: f32,
+    /// The threshold is never above this.
+    pub greatest: f32,
+}
+
+impl Recipe {
+    /// Reads a recipe, or the built-in one.
+    pub fn read(path: Option<&Path>) -> Result<Self> {
+        let recipe: Self =
+            recipe::read(path, "recipes/student.toml", include_str!("../../recipes/student.toml"))?;
+        ensure!(
+            recipe.teachers > 0 && recipe.held_out_people >= 2,
+            "recipe: teachers or held_out_people is too small"
+        );
+        Ok(recipe)
+    }
+}
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
-    let pack = Pack::embedded()?;
-    let training = pairs(&pack, args.seed, args.samples);
-    // Other people, other movements: for the temperature, and to report.
-    let held = pairs(&pack, args.seed ^ 0x6865_6c64, args.samples / 6);
-    let schedule = Schedule { steps: args.steps, batch: 256, learning_rate: 3e-3, weight_decay: 1e-2 };
-    let run = Run::start("student", args.seed, &schedule, args.resume)?;
-    let net = train(&training, &schedule, args.seed, &run)?;
-    let (calibration, report) = held.split_at(held.len() / 2);
-    let temperature = temperature(&logits(&net, calibration), calibration);
-    let found = logits(&net, report);
-    println!("{}", scores(&found, report, temperature));
+    let recipe = Recipe::read(args.recipe.as_deref())?;
+    let run = Run::start("student", args.seed, &recipe, args.resume)?;
+    let run_dir = run.dir().to_owned();
+    let training = material(&recipe, &args.assets, args.seed)?;
+    let inputs = rows(&training);
+    let held = Held::render(&recipe, &args.assets, args.seed)?;
+    let teachers = teachers(&recipe, &training, &inputs, args.seed, &run)?;
+    let student = distil(&recipe, &training, &inputs, &teachers, args.seed, &run)?;
+    let float = student.export();
+    let int8 = quantised(&float, &training)?;
+    let calibration = held.calibrate(&recipe, &teachers, [&float, &int8], &run)?;
     run.finish()?;
-    let made_by = format!(
-        "glint-pretrain student --seed {} --samples {} --steps {}",
-        args.seed, args.samples, args.steps
-    );
-    crate::ship::write(&args.out, "student", "onnx", &net.export(), &made_by, |file| StudentSpec {
-        file,
-        classes: Class::ALL.to_vec(),
-        temperature,
-        min_confidence: MIN_CONFIDENCE,
-    })
+    let mut made_by = format!("glint-pretrain student --assets DIR --seed {}", args.seed);
+    if let Some(path) = &args.recipe {
+        made_by += &format!(" --recipe {}", path.display());
+    }
+    // The f32 form beside the run, so that both can be measured on the same samples.
+    calibration.write(&run_dir.join("f32"), &float, &made_by)?;
+    calibration.write(&args.out, &int8, &made_by)
 }
 
-/// The divisor of the logits with the least log loss, by golden-section search.
-fn temperature(logits: &[[f32; 3]], pairs: &[Pair]) -> f32 {
-    let loss = |t: f32| -> f32 {
-        logits.iter().zip(pairs).map(|(l, p)| -probabilities(l, t)[p.class].max(1e-9).ln()).sum()
-    };
-    let (mut lo, mut hi) = (0.2f32, 5.0f32);
-    for _ in 0..40 {
-        let (a, b) = (hi - 0.618 * (hi - lo), lo + 0.618 * (hi - lo));
-        if loss(a) < loss(b) { hi = b } else { lo = a }
-    }
-    0.5 * (lo + hi)
+/// The int8 form of the student, calibrated on training samples.
+fn quantised(float: &[u8], training: &[Pair]) -> Result<Vec<u8>> {
+    let model = parse_onnx(float).map_err(|e| anyhow!(e))?;
+    let step = (training.len() / QUANTISATION_SAMPLES).max(1);
+    let inputs: Vec<Vec<f32>> = training.iter().step_by(step).map(|p| p.motion.clone()).collect();
+    let done = quantise(&model, [1, 3, SIDE, SIDE], &inputs)?;
+    eprintln!("int8: error {:.4} of the logits' spread, on {} inputs", done.relative_error[0], inputs.len());
+    Ok(done.model.encode_to_vec())
 }
 
-fn probabilities(logits: &[f32; 3], temperature: f32) -> [f32; 3] {
-    let top = logits.iter().copied().fold(f32::MIN, f32::max);
-    let odds = logits.map(|l| ((l - top) / temperature).exp());
-    let sum: f32 = odds.iter().sum();
-    odds.map(|o| o / sum)
+/// The student of a file in memory, as the daemon runs it, with temperature 1.
+fn deployed(bytes: &[u8]) -> Result<Student> {
+    let sha256 = sha256_hex(bytes);
+    let spec = Calibration { temperature: 1.0, threshold: 0.0 }.spec(FileSpec {
+        kind: "student".into(),
+        file: "student.onnx".into(),
+        sha256: sha256.clone(),
+        made_by: String::new(),
+    });
+    Ok(Student::new(&Checked { path: "student.onnx".into(), spec, sha256, bytes: bytes.to_vec().into() })?)
 }
 
-/// UF1, UAR and expected calibration error (10 bins) on held-out pairs, as a JSON line.
-fn scores(logits: &[[f32; 3]], pairs: &[Pair], temperature: f32) -> String {
-    let mut confusion = [[0u32; 3]; 3];
-    let mut bins = [(0.0f32, 0.0f32, 0.0f32); 10];
-    for (l, p) in logits.iter().zip(pairs) {
-        let q = probabilities(l, temperature);
-        let best = (0..3).max_by(|&a, &b| q[a].total_cmp(&q[b])).unwrap_or(0);
-        confusion[p.class][best] += 1;
-        let bin = &mut bins[((q[best] * 10.0) as usize).min(9)];
-        *bin = (bin.0 + 1.0, bin.1 + q[best], bin.2 + f32::from(best == p.class));
+/// Log odds of samples, through the daemon's own model.
+fn log_odds(student: &mut Student, pairs: &[Pair]) -> Result<Vec<[f32; 3]>> {
+    let of = |p: &Pair| Ok(student.probabilities(&p.motion).map_err(|e| anyhow!(e))?.map(|p| p.max(1e-9).ln()));
+    pairs.iter().map(of).collect()
+}
+
+/// Training samples of a recipe.
+pub fn material(recipe: &Recipe, assets: &Path, seed: u64) -> Result<Vec<Pair>> {
+    let people = person::people(assets, Split::Train, recipe.material.people, seed)?;
+    recipe.material.pairs(&people.people, seed)
+}
+
+/// Trains the teachers.
+pub fn teachers(
+    recipe: &Recipe,
+    pairs: &[Pair],
+    inputs: &[f32],
+    seed: u64,
+    run: &Run,
+) -> Result<Vec<Perceptron>> {
+    (0..recipe.teachers)
+        .map(|k| {
+            let seed = seed.wrapping_mul(1000).wrapping_add(k as u64);
+            train(pairs, inputs, &Target::Class, &recipe.teacher, &format!("teacher-{k}"), seed, run)
+        })
+        .collect()
+}
+
+/// Trains the student on what its teachers say.
+pub fn distil(
+    recipe: &Recipe,
+    pairs: &[Pair],
+    inputs: &[f32],
+    teachers: &[Perceptron],
+    seed: u64,
+    run: &Run,
+) -> Result<Perceptron> {
+    let said = ensemble(teachers, inputs)?;
+    let student = train(
+        pairs,
+        inputs,
+        &Target::Teacher(&said),
+        &recipe.student,
+        "student",
+        seed.wrapping_mul(1000) + 999,
+        run,
+    )?;
+    ensure!(student.parameters() <= 150_000, "the student has {} parameters", student.parameters());
+    Ok(student)
+}
+
+/// Rendered pairs of people who train nothing.
+pub struct Held {
+    calibration: Vec<Pair>,
+    report: Vec<Pair>,
+}
+
+/// What a student's confidence needs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Calibration {
+    /// Divides the logits.
+    pub temperature: f32,
+    /// Confidence below which the student abstains.
+    pub threshold: f32,
+}
+
+impl Calibration {
+    fn spec(self, file: FileSpec) -> StudentSpec {
+        let (temperature, min_confidence) = (self.temperature, self.threshold);
+        StudentSpec { file, classes: Class::ALL.to_vec(), temperature, min_confidence }
     }
-    let (mut uf1, mut uar) = (0.0, 0.0);
-    for c in 0..3 {
-        let hit = confusion[c][c] as f32;
-        let truth: u32 = confusion[c].iter().sum();
-        let said: u32 = confusion.iter().map(|r| r[c]).sum();
-        uf1 += 2.0 * hit / (truth + said).max(1) as f32 / 3.0;
-        uar += hit / truth.max(1) as f32 / 3.0;
+
+    fn write(self, dir: &Path, bytes: &[u8], made_by: &str) -> Result<()> {
+        crate::ship::write(dir, "student", "onnx", bytes, made_by, |file| self.spec(file))
     }
-    let ece: f32 = bins.iter().map(|(_, q, r)| (q - r).abs()).sum::<f32>() / pairs.len() as f32;
-    format!("{{\"held_out_pairs\":{},\"uf1\":{uf1:.3},\"uar\":{uar:.3},\"ece\":{ece:.3}}}", pairs.len())
+}
+
+impl Held {
+    /// Renders them.
+    pub fn render(recipe: &Recipe, assets: &Path, seed: u64) -> Result<Self> {
+        let people = person::people(assets, Split::HeldOut, recipe.held_out_people, seed)?.people;
+        let (mut half, mut other): (Vec<Person>, Vec<Person>) = (Vec::new(), Vec::new());
+        for (i, p) in people.into_iter().enumerate() {
+            // People come as portrait, head, portrait, ...: both halves get both kinds.
+            if i / 2 % 2 == 0 { half.push(p) } else { other.push(p) }
+        }
+        let material = Material { fields: 0, rendered: recipe.held_out_pairs / 2, ..recipe.material.clone() };
+        Ok(Self {
+            calibration: material.pairs(&half, seed ^ 0x63)?,
+            report: material.pairs(&other, seed ^ 0x72)?,
+        })
+    }
+
+    /// Chooses temperature and threshold on one half of the people and reports on the other: stdout, run folder.
+    pub fn calibrate(
+        &self,
+        recipe: &Recipe,
+        teachers: &[Perceptron],
+        [float, int8]: [&[u8]; 2],
+        run: &Run,
+    ) -> Result<Calibration> {
+        let (mut float, mut int8) = (deployed(float)?, deployed(int8)?);
+        let classes = |pairs: &[Pair]| pairs.iter().map(|p| p.class).collect::<Vec<_>>();
+        let (known, logits) = (classes(&self.calibration), log_odds(&mut int8, &self.calibration)?);
+        let temperature = temperature(&logits, &known);
+        let calm =
+            |logits: &[[f32; 3]]| logits.iter().map(|z| probabilities(z, temperature)).collect::<Vec<_>>();
+        let threshold = threshold(&calm(&logits), &known, &recipe.abstention);
+
+        let (truth, inputs) = (classes(&self.report), rows(&self.report));
+        let said = calm(&log_odds(&mut int8, &self.report)?);
+        let bins = reliability(&said, &truth);
+        let pairs = || said.iter().zip(&truth);
+        let all = Confusion::of(pairs().map(|(p, &c)| (c, argmax(p))));
+        let sure =
+            Confusion::of(pairs().filter(|(p, _)| p[argmax(p)] >= threshold).map(|(p, &c)| (c, argmax(p))));
+        let kept: u32 = sure.0.iter().flatten().sum();
+        let abstained = 1.0 - f64::from(kept) / truth.len() as f64;
+        let teacher = ensemble(teachers, &inputs)?;
+        let of_teacher = Confusion::of(teacher.iter().zip(&truth).map(|(p, &c)| (c, argmax(p))));
+        let float = log_odds(&mut float, &self.report)?;
+        let of_float = Confusion::of(float.iter().zip(&truth).map(|(p, &c)| (c, argmax(p))));
+        let agreement = |other: &[[f32; 3]]| {
+            other.iter().zip(&said).filter(|(a, b)| argmax(a) == argmax(b)).count() as f64 / truth.len() as f64
+        };
+        let ece = calibration_error(&bins);
+        let summary = json!({
+            "held_out_pairs": truth.len(), "int8_uf1": all.uf1(), "int8_uar": all.uar(), "ece": ece,
+            "temperature": temperature, "threshold": threshold, "abstained": abstained,
+            "uf1_not_abstained": sure.uf1(), "teacher_uf1": of_teacher.uf1(), "f32_uf1": of_float.uf1(),
+            "agreement_with_teacher": agreement(&teacher), "agreement_with_f32": agreement(&float),
+        });
+        run.log(&summary)?;
+        println!("{summary}");
+        let names = ["negative", "positive", "surprise"];
+        run.figure("confusion.png", "People who trained nothing", &plot::confusion(&all.0, names))?;
+        run.figure("calibration.png", "Confidence and accuracy", &plot::calibration(&bins))?;
+        let summary = summary.as_object().context("summary")?;
+        let rows: Vec<Vec<String>> = summary.iter().map(|(k, v)| vec![k.clone(), v.to_string()]).collect();
+        run.table("Rendered pairs of people who trained nothing", &["what", "value"], &rows);
+        Ok(Calibration { temperature, threshold })
+    }
+}
+
+/// The least confidence from which on answers are as accurate as wanted.
+fn threshold(said: &[[f32; 3]], classes: &[usize], wanted: &Abstention) -> f32 {
+    let mut answers: Vec<(f32, bool)> =
+        said.iter().zip(classes).map(|(p, &c)| (p[argmax(p)], argmax(p) == c)).collect();
+    answers.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut least = wanted.greatest;
+    let mut right = 0.0;
+    for (i, (confidence, correct)) in answers.iter().enumerate() {
+        right += f32::from(*correct);
+        if right / (i + 1) as f32 >= wanted.accuracy {
+            least = least.min(*confidence);
+        }
+    }
+    // A guess among three is right in a third of the cases.
+    (least.clamp(1.0 / 3.0, wanted.greatest) * 1000.0).floor() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_recipe_is_read() {
+        let recipe = Recipe::read(None).expect("recipe");
+        assert!(recipe.teachers >= 3);
+    }
+
+    #[test]
+    fn the_threshold_keeps_answers_accurate() {
+        // Sure answers are right, others in half of the cases.
+        let said: Vec<[f32; 3]> =
+            (0..200).map(|i| if i < 100 { [0.9, 0.05, 0.05] } else { [0.5, 0.3, 0.2] }).collect();
+        let classes: Vec<usize> = (0..200).map(|i| usize::from(i >= 100 && i % 2 == 0)).collect();
+        let wanted = |accuracy| Abstention { accuracy, greatest: 0.8 };
+        assert_eq!(threshold(&said, &classes, &wanted(0.95)), 0.8);
+        assert_eq!(threshold(&said, &classes, &wanted(0.7)), 0.5);
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! | module | meaning |
 //! |---|---|
+//! | [`fields`] | true displacement fields of a face in the student's frame |
 //! | [`fit`] | pose and identity of the ICT head from a portrait's landmarks |
 //! | [`portrait`] | a portrait that moves as its fitted head does |
 //! | [`head`], [`skin`] | rendered ICT heads with depth |
@@ -12,6 +13,7 @@
 //! | [`shard`], [`video`] | both on disk |
 //! | [`review`] | contact sheet and animated page |
 
+pub mod fields;
 pub mod fit;
 pub mod head;
 pub mod mix;

@@ -4,9 +4,11 @@ pub mod detector;
 pub mod landmarks;
 pub mod student;
 
+use std::sync::{Mutex, PoisonError};
+
 use anyhow::Result;
 use burn::backend::{Autodiff, Flex};
-use burn::module::AutodiffModule;
+use burn::module::{AutodiffModule, Module};
 use burn::optim::{AdamWConfig, GradientsParams, Optimizer};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
@@ -98,6 +100,17 @@ where
 /// Fixes what burn draws by itself: initial weights and dropout.
 pub fn seed(seed: u64) {
     Cpu::seed(&Default::default(), seed);
+}
+
+static INITIALISING: Mutex<()> = Mutex::new(());
+
+/// A network with the initial weights of `seed`, whatever other threads draw.
+pub fn initialised<M: Module<CpuTrain>>(weights: u64, make: impl FnOnce() -> M) -> M {
+    let _alone = INITIALISING.lock().unwrap_or_else(PoisonError::into_inner);
+    seed(weights);
+    let lazy = make();
+    // A parameter is drawn when it is first read, which a record does and a copy does not.
+    lazy.clone().load_record(lazy.into_record())
 }
 
 #[cfg(test)]

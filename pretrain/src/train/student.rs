@@ -1,25 +1,51 @@
-//! Training pairs of the student: rendered faces through the daemon's own road.
+//! Training pairs of the student: displacement fields with exact truth, and rendered faces through the daemon's own road;
+//! and how teachers and student are trained on them.
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use burn::module::AutodiffModule;
 use burn::tensor::activation::log_softmax;
 use glint::au::{AU_COUNT, AUS, Side, UNIT_COUNT, au_index, unit_indices};
 use glint::event::Class;
+use glint::flow::Flow;
 use glint::geometry::Similarity;
 use glint::pipeline::{pair_engine, sample};
-use glint::student::pool2;
-use glint::synth::{Pack, Subject, render_crop};
+use glint::student::{COLUMN_PX, ROW_PX, SIDE, pool2, prepare};
+use glint::synth::{Face, render_crop};
 use rand::Rng;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
-use super::{Cpu, CpuTrain, Schedule, fit};
+use super::{CpuTrain, Schedule, fit, initialised};
 use crate::augment::{generator, normal};
-use crate::net::{StudentNet, binary_cross_entropy, tensor};
-use crate::run::Run;
+use crate::corpus::fields::{Fields, Place};
+use crate::net::{binary_cross_entropy, tensor};
+use crate::perceptron::{INPUTS, Perceptron, PerceptronNet, mask};
+use crate::recognition::score::probabilities;
+use crate::run::{Run, bar};
 
-/// AU combinations of each class: expert rules (see the model card for sources).
-const NEGATIVE: [&[u8]; 12] =
-    [&[4], &[4, 7], &[7], &[9], &[10], &[14], &[15], &[17], &[4, 9], &[20], &[24], &[15, 17]];
+/// AU combinations of each class: expert rules. FACS investigator's guide (Ekman, Friesen, Hager 2002), table of
+/// emotions; contempt, repression and sadness as CASME II and SAMM annotate them.
+const NEGATIVE: [&[u8]; 19] = [
+    &[4],
+    &[4, 7],
+    &[7],
+    &[9],
+    &[10],
+    &[14],
+    &[15],
+    &[17],
+    &[4, 9],
+    &[20],
+    &[24],
+    &[15, 17],
+    &[1, 4],
+    &[1, 4, 15],
+    &[23],
+    &[4, 5, 7],
+    &[9, 10],
+    &[9, 17],
+    &[14, 17],
+];
 const POSITIVE: [&[u8]; 2] = [&[12], &[6, 12]];
 const SURPRISE: [&[u8]; 4] = [&[1, 2], &[5], &[1, 2, 5], &[1, 2, 26]];
 /// Share of each class: that of the databases.
@@ -40,10 +66,84 @@ pub fn random_class(rng: &mut impl Rng) -> usize {
     usize::from(draw >= PRIOR[0]) + usize::from(draw >= PRIOR[0] + PRIOR[1])
 }
 
+/// How large movements are, and what moves along.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Movements {
+    /// Median of the whole movement's strength, as a fraction of the full shape.
+    pub strength: f32,
+    /// Standard deviation of its logarithm.
+    pub spread: f32,
+    /// Standard deviation of the logarithm of each AU's own strength.
+    pub part_spread: f32,
+    /// Share of movements on one side alone.
+    pub one_sided: f32,
+    /// Share of movements with a stray AU.
+    pub stray: f32,
+    /// Greatest strength of the stray AU, as a share of the movement's.
+    pub stray_share: f32,
+    /// Standard deviation of yaw and pitch between onset and apex, in degrees.
+    pub turn_deg: f32,
+}
+
+/// How the frame sits on the face: standard deviations.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Frames {
+    /// Shift in cells of the student's grid.
+    pub shift: f32,
+    /// Logarithm of the zoom, rows and columns apart.
+    pub zoom: f32,
+}
+
+/// Errors of the measured flow on fields of exact truth.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Noise {
+    /// Median standard deviation at 1, 4 and 7 cells, in cells.
+    pub scales: [f32; 3],
+    /// Standard deviation of its logarithm between samples.
+    pub spread: f32,
+}
+
+/// How one network is trained.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Training {
+    /// Units of the hidden layers.
+    pub hidden: [usize; 2],
+    /// Dropout of the hidden layers.
+    pub dropout: f32,
+    /// Standard deviation of the noise on the input, which has RMS 1.
+    pub input_noise: f32,
+    /// Weight of the AU loss.
+    pub au_weight: f32,
+    /// Steps, batch, rates.
+    pub schedule: Schedule,
+}
+
+/// What is synthesised.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Material {
+    /// People, portraits and heads in turn.
+    pub people: usize,
+    /// Samples of exact fields.
+    pub fields: usize,
+    /// Samples of rendered faces through the daemon's road.
+    pub rendered: usize,
+    /// Movements.
+    pub movements: Movements,
+    /// Where the frame sits.
+    pub frames: Frames,
+    /// Noise on exact fields.
+    pub noise: Noise,
+}
+
 /// One training sample.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Pair {
-    /// The student's input after its 2x2 mean.
+    /// The student's input, 3 x 28 x 28.
     pub motion: Vec<f32>,
     /// Index of the class in [`Class::ALL`].
     pub class: usize,
@@ -51,90 +151,259 @@ pub struct Pair {
     pub aus: [f32; AU_COUNT],
 }
 
-/// Renders pair `index` of a run.
-pub fn pair(pack: &Pack, seed: u64, index: u64) -> Pair {
-    let mut rng = generator(seed, index);
-    let subject = Subject::random(pack.clone(), rng.random());
-    let class = random_class(&mut rng);
-    let rules = combinations(Class::ALL[class]);
-    let combination = rules[rng.random_range(0..rules.len())];
-    let mut fractions = [0.0f32; UNIT_COUNT];
-    let mut aus = [0.0; AU_COUNT];
-    let strength = 0.22 * (0.6 * normal(&mut rng)).exp();
-    let side = match rng.random_range(0..10) {
-        0 => Side::Left,
-        1 => Side::Right,
-        _ => Side::Both,
-    };
-    let mut add = |au: u8, value: f32, side: Side| {
-        unit_indices(au, side).for_each(|k| fractions[k] = (fractions[k] + value).clamp(0.02, 1.0));
-        if let Some(i) = au_index(au) {
-            aus[i] = 1.0;
-        }
-    };
-    for &au in combination {
-        add(au, strength * (0.35 * normal(&mut rng)).exp(), side);
-    }
-    if rng.random_bool(0.4) {
-        let stray = AUS[rng.random_range(0..AU_COUNT)];
-        add(stray, 0.35 * strength * rng.random::<f32>(), Side::Both);
-    }
-    // What the stabiliser leaves, and a crop that sits a little differently on every face.
-    let place = Similarity {
-        a: 1.0 + 0.04 * normal(&mut rng),
-        b: 0.02 * normal(&mut rng),
-        tx: 2.5 * normal(&mut rng),
-        ty: 3.0 * normal(&mut rng),
-    };
-    let residue = Similarity {
-        a: 1.0 + 0.0006 * normal(&mut rng),
-        b: 0.0006 * normal(&mut rng),
-        tx: 0.05 * normal(&mut rng),
-        ty: 0.05 * normal(&mut rng),
-    };
-    let noise = rng.random_range(0.2..1.6);
-    let (mut onset, mut apex) = (Vec::new(), Vec::new());
-    render_crop(&subject, &[0.0; UNIT_COUNT], &place, (noise, rng.random()), &mut onset);
-    render_crop(&subject, &fractions, &residue.compose(&place), (noise, rng.random()), &mut apex);
-    let motion = pool2(&sample(&mut pair_engine(), &onset, &apex));
-    Pair { motion, class, aus }
+struct Movement {
+    class: usize,
+    fractions: [f32; UNIT_COUNT],
+    aus: [f32; AU_COUNT],
 }
 
-/// Trains the student on `pairs`.
-pub fn train(pairs: &[Pair], schedule: &Schedule, seed: u64, run: &Run) -> Result<StudentNet<Cpu>> {
-    super::seed(seed);
-    let device = Default::default();
-    let n = schedule.batch;
-    let inputs = pairs[0].motion.len();
-    let model = fit(StudentNet::<CpuTrain>::new(0.5, &device), "student", schedule, run, |model, step| {
-        let mut rng = generator(seed, step as u64);
-        let (mut motion, mut classes, mut aus) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..n {
-            let p = &pairs[rng.random_range(0..pairs.len())];
-            motion.extend(p.motion.iter().map(|v| v + 0.6 * normal(&mut rng)));
-            classes.extend((0..3).map(|c| if c == p.class { 1.0 } else { 0.0 }));
-            aus.extend(p.aus);
+impl Movements {
+    fn draw(&self, rng: &mut impl Rng) -> Movement {
+        let class = random_class(rng);
+        let rules = combinations(Class::ALL[class]);
+        let combination = rules[rng.random_range(0..rules.len())];
+        let mut out = Movement { class, fractions: [0.0; UNIT_COUNT], aus: [0.0; AU_COUNT] };
+        let strength = self.strength * (self.spread * normal(rng)).exp();
+        let side = match rng.random::<f32>() / self.one_sided.max(1e-6) {
+            ..0.5 => Side::Left,
+            0.5..1.0 => Side::Right,
+            _ => Side::Both,
+        };
+        let mut add = |au: u8, value: f32, side: Side| {
+            unit_indices(au, side)
+                .for_each(|k| out.fractions[k] = (out.fractions[k] + value).clamp(0.02, 1.0));
+            if let Some(i) = au_index(au) {
+                out.aus[i] = 1.0;
+            }
+        };
+        for &au in combination {
+            add(au, strength * (self.part_spread * normal(rng)).exp(), side);
         }
-        let (class, au) = model.forward(tensor(motion, [n, inputs], &device));
-        let target = tensor::<CpuTrain, 2>(classes, [n, 3], &device);
-        let class_loss = (log_softmax(class, 1) * target).sum().neg() / n as f32;
+        if rng.random::<f32>() < self.stray {
+            let stray = AUS[rng.random_range(0..AU_COUNT)];
+            add(stray, self.stray_share * strength * rng.random::<f32>(), Side::Both);
+        }
+        out
+    }
+
+    fn turn(&self, rng: &mut impl Rng) -> [f32; 2] {
+        [(); 2].map(|()| self.turn_deg.to_radians() * normal(rng))
+    }
+}
+
+impl Material {
+    /// A sample of an exact field.
+    fn field(&self, fields: &Fields, rng: &mut impl Rng) -> Pair {
+        let Movement { class, fractions, aus } = self.movements.draw(rng);
+        let turn = self.movements.turn(rng);
+        let place = Place {
+            shift: [(); 2].map(|()| self.frames.shift * normal(rng)),
+            zoom: [(); 2].map(|()| (self.frames.zoom * normal(rng)).exp()),
+        };
+        let mut flow = fields.movement(&fractions, turn, &place);
+        self.noise.add(&mut flow, rng);
+        Pair { motion: prepare(&flow), class, aus }
+    }
+
+    /// A sample of rendered faces: flow between two crops, as the daemon measures it.
+    fn rendered<F: Face>(&self, face: &F, rng: &mut impl Rng) -> Pair {
+        let Movement { class, fractions, aus } = self.movements.draw(rng);
+        // The frame is moved by moving the face; what the stabiliser leaves moves the apex alone.
+        let zoom = (self.frames.zoom * normal(rng)).exp();
+        let about = |a: f32, b: f32, shift: [f32; 2]| {
+            let center =
+                [glint::face::RIGHT_EYE.x + 0.5 * glint::face::EYE_DISTANCE, glint::face::RIGHT_EYE.y + 35.0];
+            Similarity {
+                a,
+                b,
+                tx: center[0] + shift[0] - a * center[0] + b * center[1],
+                ty: center[1] + shift[1] - b * center[0] - a * center[1],
+            }
+        };
+        let place = about(
+            zoom,
+            0.02 * normal(rng),
+            [COLUMN_PX * self.frames.shift * normal(rng), ROW_PX * self.frames.shift * normal(rng)],
+        );
+        let residue =
+            about(1.0 + 0.0006 * normal(rng), 0.0006 * normal(rng), [(); 2].map(|()| 0.05 * normal(rng)));
+        let noise = rng.random_range(0.2..1.6);
+        let (mut onset, mut apex) = (Vec::new(), Vec::new());
+        render_crop(face, &[0.0; UNIT_COUNT], &place, (noise, rng.random()), &mut onset);
+        render_crop(face, &fractions, &residue.compose(&place), (noise, rng.random()), &mut apex);
+        Pair { motion: sample(&mut pair_engine(), &onset, &apex), class, aus }
+    }
+
+    /// All samples on `people`: exact fields first, rendered ones after them. The same on any number of threads.
+    pub fn pairs<F: Face + Sync>(&self, people: &[F], seed: u64) -> Result<Vec<Pair>> {
+        ensure!(!people.is_empty() && self.fields + self.rendered > 0, "no people or no samples");
+        let mut out = Vec::with_capacity(self.fields + self.rendered);
+        if self.fields > 0 {
+            let measured = bar("fields", people.len() as u64);
+            let fields: Vec<Fields> =
+                people.par_iter().map(|p| Fields::of(p)).inspect(|_| measured.inc(1)).collect();
+            measured.finish_and_clear();
+            out.par_extend((0..self.fields).into_par_iter().map(|i| {
+                let mut rng = generator(seed, i as u64);
+                self.field(&fields[rng.random_range(0..fields.len())], &mut rng)
+            }));
+        }
+        let drawn = bar("rendered pairs", self.rendered as u64);
+        out.par_extend((0..self.rendered).into_par_iter().map(|i| {
+            let mut rng = generator(seed ^ 0x7265_6e64, i as u64);
+            let pair = self.rendered(&people[rng.random_range(0..people.len())], &mut rng);
+            drawn.inc(1);
+            pair
+        }));
+        drawn.finish_and_clear();
+        Ok(out)
+    }
+}
+
+impl Noise {
+    fn add(&self, flow: &mut Flow, rng: &mut impl Rng) {
+        for (cells, median) in [1, 4, 7].into_iter().zip(self.scales).filter(|(_, m)| *m > 0.0) {
+            let deviation = median * (self.spread * normal(rng)).exp();
+            for plane in [&mut flow.u, &mut flow.v] {
+                let patches = patches(cells, rng);
+                let square = patches.iter().map(|v| v * v).sum::<f32>() / patches.len() as f32;
+                let scale = deviation / square.sqrt().max(1e-6);
+                plane.iter_mut().zip(&patches).for_each(|(p, n)| *p += scale * n);
+            }
+        }
+    }
+}
+
+/// Noise of [`SIDE`] x [`SIDE`] whose values change smoothly over `cells`.
+fn patches(cells: usize, rng: &mut impl Rng) -> Vec<f32> {
+    let side = SIDE / cells + 2;
+    let grid: Vec<f32> = (0..side * side).map(|_| normal(rng)).collect();
+    let split = |k: usize| (k / cells, (k % cells) as f32 / cells as f32);
+    (0..SIDE * SIDE)
+        .map(|i| {
+            let ((x, fx), (y, fy)) = (split(i % SIDE), split(i / SIDE));
+            let row = |y: usize| grid[y * side + x] + fx * (grid[y * side + x + 1] - grid[y * side + x]);
+            row(y) + fy * (row(y + 1) - row(y))
+        })
+        .collect()
+}
+
+/// What a network learns of each sample beside its AUs.
+pub enum Target<'a> {
+    /// The class.
+    Class,
+    /// Probabilities of the classes that its teachers give.
+    Teacher(&'a [[f32; 3]]),
+}
+
+/// Rows after the 2x2 mean.
+pub fn rows(pairs: &[Pair]) -> Vec<f32> {
+    pairs.iter().flat_map(|p| pool2(&p.motion)).collect()
+}
+
+/// Trains one network as `stage` of a run; `inputs` are [`rows`] of `pairs`.
+pub fn train(
+    pairs: &[Pair],
+    inputs: &[f32],
+    target: &Target<'_>,
+    training: &Training,
+    stage: &str,
+    seed: u64,
+    run: &Run,
+) -> Result<Perceptron> {
+    let device = Default::default();
+    let n = training.schedule.batch;
+    let net = initialised(seed, || PerceptronNet::<CpuTrain>::new(training.hidden, &device));
+    let net = fit(net, stage, &training.schedule, run, |net, step| {
+        let mut rng = generator(seed, step as u64);
+        let (mut motion, mut classes, mut aus) = (Vec::with_capacity(n * INPUTS), Vec::new(), Vec::new());
+        for _ in 0..n {
+            let k = rng.random_range(0..pairs.len());
+            motion.extend(
+                inputs[k * INPUTS..(k + 1) * INPUTS]
+                    .iter()
+                    .map(|v| v + training.input_noise * normal(&mut rng)),
+            );
+            match target {
+                Target::Class => classes.extend((0..3).map(|c| f32::from(c == pairs[k].class))),
+                Target::Teacher(p) => classes.extend(p[k]),
+            }
+            aus.extend(pairs[k].aus);
+        }
+        let masks = training.hidden.map(|h| mask(n, h, training.dropout, &mut rng, &device));
+        let (class, au) = net.forward(tensor(motion, [n, INPUTS], &device), masks);
+        let wanted = tensor::<CpuTrain, 2>(classes, [n, 3], &device);
+        let class_loss = (log_softmax(class, 1) * wanted).sum().neg() / n as f32;
         let ones = tensor(vec![1.0; n * AU_COUNT], [n, AU_COUNT], &device);
         let au_loss = binary_cross_entropy(au, tensor(aus, [n, AU_COUNT], &device), ones);
-        class_loss + au_loss * 3.0
+        class_loss + au_loss * training.au_weight
     })?;
-    Ok(model.valid())
+    Ok(net.valid().fold(inputs))
 }
 
-/// Class logits of `pairs`.
-pub fn logits(model: &StudentNet<Cpu>, pairs: &[Pair]) -> Vec<[f32; 3]> {
-    let device = Default::default();
-    let motion: Vec<f32> = pairs.iter().flat_map(|p| p.motion.iter().copied()).collect();
-    let (class, _) = model.forward(tensor(motion, [pairs.len(), pairs[0].motion.len()], &device));
-    let flat = class.into_data().to_vec::<f32>().unwrap_or_default();
-    flat.chunks_exact(3).map(|c| [c[0], c[1], c[2]]).collect()
+/// Mean probabilities of several networks.
+pub fn ensemble(teachers: &[Perceptron], inputs: &[f32]) -> Result<Vec<[f32; 3]>> {
+    let first = teachers.first().context("no teachers")?;
+    let mut sum = vec![[0.0; 3]; inputs.len() / first.layers[0].inputs];
+    for teacher in teachers {
+        for (s, z) in sum.iter_mut().zip(teacher.logits(inputs)) {
+            s.iter_mut().zip(probabilities(&z, 1.0)).for_each(|(s, p)| *s += p / teachers.len() as f32);
+        }
+    }
+    Ok(sum)
 }
 
-/// Renders `count` pairs of a run, in parallel, always the same.
-pub fn pairs(pack: &Pack, seed: u64, count: usize) -> Vec<Pair> {
-    (0..count as u64).into_par_iter().map(|i| pair(pack, seed, i)).collect()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use glint::synth::{Pack, Subject};
+
+    fn material() -> Material {
+        Material {
+            people: 2,
+            fields: 40,
+            rendered: 4,
+            movements: Movements {
+                strength: 0.22,
+                spread: 0.6,
+                part_spread: 0.35,
+                one_sided: 0.2,
+                stray: 0.4,
+                stray_share: 0.35,
+                turn_deg: 0.5,
+            },
+            frames: Frames { shift: 1.0, zoom: 0.1 },
+            noise: Noise { scales: [0.1; 3], spread: 0.5 },
+        }
+    }
+
+    #[test]
+    fn pairs_do_not_depend_on_threads_and_hold_what_was_asked() {
+        let pack = Pack::embedded().expect("pack");
+        let people: Vec<Subject> = (0..2).map(|k| Subject::random(pack.clone(), k)).collect();
+        let material = material();
+        let pairs = material.pairs(&people, 5).expect("pairs");
+        let single = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("pool");
+        assert_eq!(single.install(|| material.pairs(&people, 5)).expect("pairs"), pairs);
+        assert_eq!(pairs.len(), 44);
+        for p in &pairs {
+            assert!(p.motion.iter().all(|v| v.is_finite()) && p.aus.iter().sum::<f32>() >= 1.0);
+        }
+    }
+
+    #[test]
+    fn sides_come_as_often_as_asked() {
+        let mut rng = generator(1, 1);
+        let movements = Movements { stray: 0.0, one_sided: 0.3, ..material().movements };
+        let mut one_sided = 0;
+        for _ in 0..2000 {
+            let m = movements.draw(&mut rng);
+            let [left, right] = [Side::Left, Side::Right].map(|s| {
+                AUS.iter().flat_map(|&au| unit_indices(au, s)).filter(|&k| m.fractions[k] > 0.0).count()
+            });
+            one_sided += usize::from(left != right);
+        }
+        // Central AUs have no side: a little less than asked.
+        assert!((400..640).contains(&one_sided), "{one_sided}");
+    }
 }

@@ -1,5 +1,7 @@
 //! `glint-pretrain evaluate`: how well it all works. One module a question.
 
+pub mod few;
+pub mod megc2019;
 pub mod spotting;
 
 use anyhow::Result;
@@ -7,6 +9,10 @@ use anyhow::Result;
 /// Measures the shipped models and the daemon's own chain.
 #[derive(clap::Subcommand)]
 pub enum Command {
+    /// How much real labels help, from few subjects on.
+    Few(few::Args),
+    /// Recognition on published real flow images.
+    Megc2019(megc2019::Args),
     /// How well movements are found.
     Spotting(spotting::Args),
 }
@@ -14,6 +20,8 @@ pub enum Command {
 /// Runs the command.
 pub fn run(command: &Command) -> Result<()> {
     match command {
+        Command::Few(args) => few::run(args),
+        Command::Megc2019(args) => megc2019::run(args),
         Command::Spotting(args) => spotting::run(args),
     }
 }

@@ -1,0 +1,97 @@
+//! `glint-pretrain evaluate few`: how much real labels help, from few subjects on.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use rayon::prelude::*;
+use serde_json::{Map, Value, json};
+
+use super::megc2019::{SETTINGS_SCORED, student};
+use crate::recognition::megc;
+use crate::recognition::protocol::{Material, Method, few};
+use crate::recognition::score::{Confusion, mean_sd};
+use crate::run::{Run, bar, plot};
+
+/// Learning curve over 3, 6, 12 and 24 labelled subjects, tested on all others: from scratch, from the pretrained
+/// student, and the untouched student.
+#[derive(clap::Args)]
+#[command(after_help = "Example: glint-pretrain evaluate few --data ../data/megc2019")]
+pub struct Args {
+    /// Folder with `index.csv` (file, database, subject, class) and `flow/`.
+    #[arg(long)]
+    data: PathBuf,
+    /// Draws of subjects at each point.
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u64).range(2..=200))]
+    draws: u64,
+    /// Folder with student.onnx and student.toml; without it those that are compiled in.
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+    /// One JSON object on stdout instead of the table.
+    #[arg(long)]
+    json: bool,
+}
+
+const COUNTS: [usize; 4] = [3, 6, 12, 24];
+const NAMES: [&str; 3] = ["scratch", "pretrained", "zero_shot"];
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<()> {
+    let samples = megc::load(&args.data)?;
+    let mut student = student(args.models.as_deref())?;
+    let sha256 = student.sha256().to_owned();
+    let material = Material::new(&samples, &mut student)?;
+    let settings = std::collections::BTreeMap::from([("draws", args.draws.to_string()), ("student", sha256)]);
+    let run = Run::start("few", 0, &settings, false)?;
+    let people = megc::subjects(&samples).len();
+    let counts: Vec<usize> = COUNTS.into_iter().filter(|c| *c < people).collect();
+    let progress = bar("draws", args.draws * counts.len() as u64);
+    let mut points: Vec<(usize, [(f64, f64); 3])> = Vec::new();
+    for count in counts {
+        let scores: Vec<[f64; 3]> = (0..args.draws)
+            .into_par_iter()
+            .map(|draw| {
+                let (train, test) = few(&samples, count, draw)?;
+                let uf1 = |said: Vec<usize>| {
+                    Confusion::of(test.iter().zip(said).map(|(&i, c)| (samples[i].class, c))).uf1()
+                };
+                let of = |method| uf1(material.predict(method, &train, count, &test, draw));
+                progress.inc(1);
+                Ok([of(Method::Logreg), of(Method::Glint), uf1(material.zero_shot(&test))])
+            })
+            .collect::<Result<_>>()?;
+        points.push((count, [0, 1, 2].map(|k| mean_sd(&scores.iter().map(|s| s[k]).collect::<Vec<_>>()))));
+    }
+    progress.finish_and_clear();
+    let table: Map<String, Value> = points
+        .iter()
+        .map(|(count, p)| {
+            let cells = NAMES.iter().zip(p).map(|(name, (mean, _))| ((*name).to_owned(), json!(mean)));
+            (count.to_string(), Value::Object(cells.collect()))
+        })
+        .collect();
+    run.log(&table)?;
+    let curves: Vec<(String, Vec<(f32, f32)>)> = NAMES
+        .iter()
+        .enumerate()
+        .map(|(k, name)| {
+            ((*name).to_owned(), points.iter().map(|(c, p)| (*c as f32, p[k].0 as f32)).collect())
+        })
+        .collect();
+    run.figure("few.png", "UF1 by labelled subjects", &plot::lines(&curves, "labelled subjects", "UF1"))?;
+    run.finish()?;
+    if args.json {
+        println!("{}", Value::Object(table));
+        return Ok(());
+    }
+    println!("subjects  {:<16}{:<16}{:<16}", NAMES[0], NAMES[1], NAMES[2]);
+    for (count, p) in &points {
+        print!("{count:<10}");
+        p.iter().for_each(|(mean, sd)| print!("{:<16}", format!("{mean:.3} +- {sd:.3}")));
+        println!();
+    }
+    println!(
+        "UF1, mean and deviation over {} draws; {SETTINGS_SCORED} settings of glint scored on such images in all",
+        args.draws
+    );
+    Ok(())
+}

@@ -1,0 +1,15 @@
+//! How well classes are recognised: real samples, the leave-one-subject-out protocol, scores, methods.
+//!
+//! | module | meaning |
+//! |---|---|
+//! | [`megc`] | a folder of published flow images: samples with database, subject, class |
+//! | [`score`] | confusion, UF1, UAR, subject bootstrap, paired test, calibration |
+//! | [`logistic`] | multinomial logistic regression with a prior |
+//! | [`nets`] | the small networks that are trained from scratch on real samples |
+//! | [`protocol`] | methods, and the folds they are scored in |
+
+pub mod logistic;
+pub mod megc;
+pub mod nets;
+pub mod protocol;
+pub mod score;

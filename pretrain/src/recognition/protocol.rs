@@ -1,0 +1,270 @@
+//! The protocol: one subject left out at a time, or few subjects kept in; one fixed schedule, the last step counts, and
+//! nothing is chosen by the subjects that are tested.
+
+use anyhow::{Context, Result, ensure};
+use glint::student::{SIDE, Student, pool2};
+use indicatif::ProgressBar;
+use rand::Rng;
+use rayon::prelude::*;
+
+use super::logistic::{Logistic, Rows, balance};
+use super::megc::{Sample, mirrored, subjects};
+use super::nets::{Regularisation, SmallCnn, StstNet, train_and_predict};
+use super::score::{BySubject, Confusion, argmax};
+use crate::augment::generator;
+use crate::run::{Interrupted, interrupted};
+use crate::train::{CpuTrain, Schedule};
+
+/// A row of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Method {
+    /// glint's pretrained student, adapted to the training subjects.
+    Glint,
+    /// Balanced logistic regression on 2x2 means of the flow, each channel by its own RMS, with mirrored copies.
+    Logreg,
+    /// A small CNN with mixup, from scratch.
+    Cnn,
+    /// STSTNet's architecture, from scratch.
+    Ststnet,
+}
+
+impl Method {
+    /// Its name in tables and files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Glint => "glint",
+            Self::Logreg => "logreg",
+            Self::Cnn => "cnn",
+            Self::Ststnet => "ststnet",
+        }
+    }
+
+    /// Whether its result depends on a seed.
+    fn is_random(self) -> bool {
+        matches!(self, Self::Cnn | Self::Ststnet)
+    }
+}
+
+/// Precision of the weights' prior in the logistic regression on real samples.
+const STRENGTH: f32 = 60.0;
+/// That of the intercepts.
+const INTERCEPT_STRENGTH: f32 = 1.0;
+const ITERATIONS: usize = 100;
+/// Subjects from which on what is learned from them counts as much as what the network brings. Below, its share falls
+/// with the third power: with few subjects nothing that was tried was better than the untouched network.
+const FULL_TRUST: f32 = 40.0;
+
+fn cnn_schedule() -> (Schedule, Regularisation) {
+    (
+        Schedule { steps: 240, batch: 64, learning_rate: 2e-3, weight_decay: 2e-2 },
+        Regularisation { mixup: 0.4, balance: 0.5, dropout: 0.5, noise: 0.3 },
+    )
+}
+
+fn ststnet_schedule() -> (Schedule, Regularisation) {
+    (
+        Schedule { steps: 300, batch: 64, learning_rate: 3e-3, weight_decay: 1e-2 },
+        Regularisation { mixup: 0.0, balance: 0.5, dropout: 0.5, noise: 0.0 },
+    )
+}
+
+/// Samples with what does not depend on the fold.
+pub struct Material<'a> {
+    samples: &'a [Sample],
+    /// 2x2 means of each sample, then of each mirror image.
+    rows: [Vec<Vec<f32>>; 2],
+    /// Log odds that the pretrained student gives each sample, over both mirror images.
+    prior: Vec<[f32; 3]>,
+}
+
+impl<'a> Material<'a> {
+    /// Runs the student over all samples, once each; no label is seen.
+    pub fn new(samples: &'a [Sample], student: &mut Student) -> Result<Self> {
+        let mirror: Vec<Vec<f32>> = samples.iter().map(|s| mirrored(&s.motion, SIDE)).collect();
+        let mut prior = Vec::with_capacity(samples.len());
+        for (s, m) in samples.iter().zip(&mirror) {
+            let mut z = [0.0; 3];
+            for motion in [&s.motion, m] {
+                let p = student
+                    .probabilities(motion)
+                    .map_err(anyhow::Error::msg)
+                    .with_context(|| s.file.clone())?;
+                z.iter_mut().zip(p).for_each(|(z, p)| *z += 0.5 * p.max(1e-6).ln());
+            }
+            prior.push(z);
+        }
+        let rows =
+            [samples.iter().map(|s| pool2(&s.motion)).collect(), mirror.iter().map(|m| pool2(m)).collect()];
+        Ok(Self { samples, rows, prior })
+    }
+
+    fn classes(&self, of: &[usize]) -> Vec<usize> {
+        of.iter().map(|&i| self.samples[i].class).collect()
+    }
+
+    /// Predictions of `method`, trained on the samples `train` of `people` subjects, for the samples `test`.
+    pub fn predict(
+        &self,
+        method: Method,
+        train: &[usize],
+        people: usize,
+        test: &[usize],
+        seed: u64,
+    ) -> Vec<usize> {
+        let logits = match method {
+            Method::Glint => self.adapted(train, people, test),
+            Method::Logreg => {
+                let model = self.logistic(train);
+                test.iter().map(|&i| model.logits(&self.rows[0][i])).collect()
+            }
+            Method::Cnn | Method::Ststnet => {
+                let motion =
+                    |of: &[usize]| of.iter().map(|&i| self.samples[i].motion.as_slice()).collect::<Vec<_>>();
+                let (train_motion, classes, test) = (motion(train), self.classes(train), motion(test));
+                let set = (train_motion.as_slice(), classes.as_slice());
+                if method == Method::Cnn {
+                    let (schedule, with) = cnn_schedule();
+                    train_and_predict::<SmallCnn<CpuTrain>>(set, &test, &schedule, with, seed)
+                } else {
+                    let (schedule, with) = ststnet_schedule();
+                    train_and_predict::<StstNet<CpuTrain>>(set, &test, &schedule, with, seed)
+                }
+            }
+        };
+        logits.iter().map(argmax).collect()
+    }
+
+    /// The untouched student.
+    pub fn zero_shot(&self, test: &[usize]) -> Vec<usize> {
+        test.iter().map(|&i| argmax(&self.prior[i])).collect()
+    }
+
+    fn logistic(&self, train: &[usize]) -> Logistic {
+        let mut x = Vec::new();
+        self.rows.iter().for_each(|rows| train.iter().for_each(|&i| x.extend_from_slice(&rows[i])));
+        let once = self.classes(train);
+        let class: Vec<usize> = once.iter().chain(&once).copied().collect();
+        // Each face counts once, half as it is and half mirrored.
+        let weight: Vec<f32> = balance(&class, 1.0).iter().map(|w| 0.5 * w).collect();
+        let rows = Rows { x: &x, class: &class, weight: &weight, offset: None };
+        Logistic::fit(&rows, STRENGTH, INTERCEPT_STRENGTH, ITERATIONS)
+    }
+
+    /// Product of two experts: what the student says, and what a regression on the training subjects says, the more of
+    /// the second the more subjects there are.
+    fn adapted(&self, train: &[usize], people: usize, test: &[usize]) -> Vec<[f32; 3]> {
+        let share = (people as f32 / FULL_TRUST).min(1.0).powi(3);
+        let model = self.logistic(train);
+        test.iter()
+            .map(|&i| {
+                let [a, b] = [0, 1].map(|k| model.logits(&self.rows[k][i]));
+                [0, 1, 2].map(|c| self.prior[i][c] + share * 0.5 * (a[c] + b[c]))
+            })
+            .collect()
+    }
+}
+
+/// Predictions of a method: for each seed, the class of each sample.
+pub type Predictions = Vec<Vec<usize>>;
+
+/// Leaves out one subject at a time. A method without a seed runs once. `done` counts folds.
+pub fn leave_one_out(
+    material: &Material<'_>,
+    method: Method,
+    seeds: u64,
+    done: &ProgressBar,
+) -> Result<Predictions> {
+    let people = subjects(material.samples);
+    ensure!(people.len() > 1, "one subject alone: nobody to train on");
+    let runs = if method.is_random() { seeds } else { 1 };
+    let jobs: Vec<(u64, usize)> = (0..runs).flat_map(|s| (0..people.len()).map(move |p| (s, p))).collect();
+    let found: Vec<Vec<usize>> = jobs
+        .par_iter()
+        .map(|&(seed, left_out)| {
+            if interrupted() {
+                return Err(Interrupted.into());
+            }
+            let train: Vec<usize> = people
+                .iter()
+                .enumerate()
+                .filter(|(k, _)| *k != left_out)
+                .flat_map(|(_, p)| p.iter().copied())
+                .collect();
+            let fold = seed.wrapping_mul(1000).wrapping_add(left_out as u64);
+            let said = material.predict(method, &train, people.len() - 1, &people[left_out], fold);
+            done.inc(1);
+            Ok(said)
+        })
+        .collect::<Result<_>>()?;
+    let mut out = vec![vec![0; material.samples.len()]; runs as usize];
+    for ((seed, left_out), said) in jobs.iter().zip(found) {
+        people[*left_out].iter().zip(said).for_each(|(&i, c)| out[*seed as usize][i] = c);
+    }
+    Ok(out)
+}
+
+/// Confusions by subject and seed of the samples that `takes` accepts; subjects without one are left out.
+pub fn by_subject(
+    samples: &[Sample],
+    predictions: &Predictions,
+    takes: impl Fn(&Sample) -> bool,
+) -> BySubject {
+    let people = subjects(samples);
+    let people: Vec<Vec<usize>> = people
+        .into_iter()
+        .map(|p| p.into_iter().filter(|&i| takes(&samples[i])).collect::<Vec<_>>())
+        .filter(|p| !p.is_empty())
+        .collect();
+    let of = |said: &Vec<usize>| -> Vec<Confusion> {
+        people.iter().map(|p| Confusion::of(p.iter().map(|&i| (samples[i].class, said[i])))).collect()
+    };
+    BySubject(predictions.iter().map(of).collect())
+}
+
+/// Draw `draw` of `count` subjects: samples of those that train, and of all others.
+pub fn few(samples: &[Sample], count: usize, draw: u64) -> Result<(Vec<usize>, Vec<usize>)> {
+    let mut people = subjects(samples);
+    ensure!(
+        people.len() > count,
+        "{} subjects: too few to train on {count} and test on others",
+        people.len()
+    );
+    let mut rng = generator(count as u64, draw);
+    for k in 0..count {
+        let other = rng.random_range(k..people.len());
+        people.swap(k, other);
+    }
+    let flat = |p: &[Vec<usize>]| p.iter().flatten().copied().collect();
+    Ok((flat(&people[..count]), flat(&people[count..])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::megc;
+    use super::*;
+    use glint::pipeline::Models;
+
+    #[test]
+    fn whoever_is_left_out_trains_nothing_and_threads_change_nothing() {
+        let dir = megc::tests::folder(6);
+        let samples = megc::load(dir.path()).expect("samples");
+        let mut student = Student::new(&Models::embedded().expect("models").student).expect("student");
+        let material = Material::new(&samples, &mut student).expect("material");
+        let bar = ProgressBar::hidden();
+        let run = |method| leave_one_out(&material, method, 2, &bar).expect("runs");
+        let single = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("pool");
+        for method in [Method::Logreg, Method::Ststnet] {
+            let said = run(method);
+            assert_eq!(single.install(|| run(method)), said);
+            let totals = by_subject(&samples, &said, |_| true).totals();
+            assert!(totals[0].uf1() > 0.9, "{method:?}: {totals:?}");
+        }
+        assert_eq!(run(Method::Logreg).len(), 1);
+        assert_eq!(run(Method::Ststnet).len(), 2);
+        let (train, test) = few(&samples, 2, 0).expect("draws");
+        assert_eq!((train.len(), test.len()), (12, 24));
+        let subject = |i: &usize| (&samples[*i].database, &samples[*i].subject);
+        assert!(train.iter().all(|a| test.iter().all(|b| subject(a) != subject(b))));
+        few(&samples, 6, 0).expect_err("nobody to test");
+    }
+}
