@@ -18,13 +18,16 @@ enum Command {
     Au(commands::au::Args),
     Corpus(commands::corpus::Args),
     Detector(commands::detector::Args),
+    Distill(commands::distill::Args),
     #[command(subcommand)]
     Evaluate(commands::evaluate::Command),
     Landmarks(commands::landmarks::Args),
     Preview(commands::preview::Args),
     Quantize(commands::quantize::Args),
+    Ship(commands::ship::Args),
     Student(commands::student::Args),
     Subject(commands::subject::Args),
+    Train(commands::train::Args),
 }
 
 fn main() -> ExitCode {
@@ -32,12 +35,15 @@ fn main() -> ExitCode {
         Command::Au(args) => commands::au::run(&args),
         Command::Corpus(args) => commands::corpus::run(&args),
         Command::Detector(args) => commands::detector::run(&args),
+        Command::Distill(args) => commands::distill::run(&args),
         Command::Evaluate(command) => commands::evaluate::run(&command),
         Command::Landmarks(args) => commands::landmarks::run(&args),
         Command::Preview(args) => commands::preview::run(&args),
         Command::Quantize(args) => commands::quantize::run(&args),
+        Command::Ship(args) => commands::ship::run(&args),
         Command::Student(args) => commands::student::run(&args),
         Command::Subject(args) => commands::subject::run(&args),
+        Command::Train(args) => commands::train::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -137,6 +137,21 @@ pub struct Perceptron {
 }
 
 impl Perceptron {
+    /// Whether the layers fit one another and are numbers: for networks read from a file.
+    pub fn is_sound(&self) -> bool {
+        let whole = |l: &Layer| {
+            l.weight.len() == l.inputs * l.outputs
+                && l.bias.len() == l.outputs
+                && l.weight.iter().chain(&l.bias).all(|v| v.is_finite())
+        };
+        let [first, second] = &self.layers[..] else { return false };
+        [first, second, &self.class, &self.aus].into_iter().all(whole)
+            && first.inputs == INPUTS
+            && first.outputs == second.inputs
+            && [&self.class, &self.aus].iter().all(|l| l.inputs == second.outputs)
+            && self.class.outputs == 3
+    }
+
     /// Activations of the last hidden layer.
     pub fn hidden(&self, rows: &[f32]) -> Vec<f32> {
         self.layers.iter().fold(rows.to_vec(), |x, layer| {

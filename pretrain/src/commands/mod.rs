@@ -3,9 +3,12 @@
 pub mod au;
 pub mod corpus;
 pub mod detector;
+pub mod distill;
 pub mod evaluate;
 pub mod landmarks;
 pub mod preview;
 pub mod quantize;
+pub mod ship;
 pub mod student;
 pub mod subject;
+pub mod train;

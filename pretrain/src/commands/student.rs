@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, ensure};
 use glint::event::Class;
 use glint::model::{Checked, FileSpec, parse_onnx, sha256_hex};
-use glint::student::{SIDE, Student, StudentSpec};
+use glint::student::{SIDE, Student, StudentSpec, pool2};
 use prost::Message;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -13,6 +13,8 @@ use serde_json::json;
 use crate::corpus::person::{self, Person, Split};
 use crate::perceptron::Perceptron;
 use crate::quantize::quantise;
+use crate::recognition::logistic::{Logistic, Rows, balance};
+use crate::recognition::megc::{self, Sample, mirrored};
 use crate::recognition::score::{
     Confusion, argmax, calibration_error, probabilities, reliability, temperature,
 };
@@ -36,10 +38,19 @@ pub struct Args {
     /// TOML recipe; without it the built-in `recipes/student.toml`.
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
+    /// Folder of labelled samples (`index.csv`, `flow/`): the student's last layer is tuned on them.
+    #[arg(long, value_name = "DIR")]
+    labelled: Option<PathBuf>,
+    /// A run of seconds: shows that it works, not what it can.
+    #[arg(long)]
+    quick: bool,
     /// Continues an interrupted run.
     #[arg(long)]
     resume: bool,
 }
+
+/// Precision of the prior of what labelled samples change in the last layer.
+const TUNING_STRENGTH: f32 = 20.0;
 
 /// Training samples on which activations are watched for their scales.
 const QUANTISATION_SAMPLES: usize = 400;
@@ -76,9 +87,17 @@ pub struct Abstention {
 
 impl Recipe {
     /// Reads a recipe, or the built-in one.
-    pub fn read(path: Option<&Path>) -> Result<Self> {
-        let recipe: Self =
+    pub fn read(path: Option<&Path>, quick: bool) -> Result<Self> {
+        let mut recipe: Self =
             recipe::read(path, "recipes/student.toml", include_str!("../../recipes/student.toml"))?;
+        if quick {
+            (recipe.teachers, recipe.held_out_people, recipe.held_out_pairs) = (2, 4, 120);
+            let material = &mut recipe.material;
+            (material.people, material.fields, material.rendered) = (6, 600, 60);
+            for training in [&mut recipe.teacher, &mut recipe.student] {
+                (training.schedule.steps, training.schedule.batch) = (40, 64);
+            }
+        }
         ensure!(
             recipe.teachers > 0 && recipe.held_out_people >= 2,
             "recipe: teachers or held_out_people is too small"
@@ -89,25 +108,64 @@ impl Recipe {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
-    let recipe = Recipe::read(args.recipe.as_deref())?;
+    let recipe = Recipe::read(args.recipe.as_deref(), args.quick)?;
     let run = Run::start("student", args.seed, &recipe, args.resume)?;
-    let run_dir = run.dir().to_owned();
     let training = material(&recipe, &args.assets, args.seed)?;
     let inputs = rows(&training);
-    let held = Held::render(&recipe, &args.assets, args.seed)?;
     let teachers = teachers(&recipe, &training, &inputs, args.seed, &run)?;
-    let student = distil(&recipe, &training, &inputs, &teachers, args.seed, &run)?;
-    let float = student.export();
-    let int8 = quantised(&float, &training)?;
-    let calibration = held.calibrate(&recipe, &teachers, [&float, &int8], &run)?;
-    run.finish()?;
+    let mut student = distil(&recipe, &training, &inputs, &teachers, args.seed, &run)?;
     let mut made_by = format!("glint-pretrain student --assets DIR --seed {}", args.seed);
     if let Some(path) = &args.recipe {
         made_by += &format!(" --recipe {}", path.display());
     }
-    // The f32 form beside the run, so that both can be measured on the same samples.
-    calibration.write(&run_dir.join("f32"), &float, &made_by)?;
-    calibration.write(&args.out, &int8, &made_by)
+    if let Some(dir) = &args.labelled {
+        tune(&mut student, &megc::load(dir)?);
+        made_by += " --labelled DIR";
+    }
+    if args.quick {
+        made_by += " --quick";
+    }
+    finish(&recipe, &args.assets, args.seed, (&teachers, &student, &training), (&args.out, &made_by), run)
+}
+
+/// Quantises, calibrates and writes a student: the int8 form to `out`, the f32 form beside the run.
+pub fn finish(
+    recipe: &Recipe,
+    assets: &Path,
+    seed: u64,
+    (teachers, student, training): (&[Perceptron], &Perceptron, &[Pair]),
+    (out, made_by): (&Path, &str),
+    run: Run,
+) -> Result<()> {
+    let float = student.export();
+    let int8 = quantised(&float, training)?;
+    let held = Held::render(recipe, assets, seed)?;
+    let calibration = held.calibrate(recipe, teachers, [&float, &int8], &run)?;
+    // Both forms can be measured on the same samples: `evaluate megc2019 --zero-shot --models`.
+    calibration.write(&run.dir().join("f32"), &float, made_by)?;
+    calibration.write(out, &int8, made_by)?;
+    run.finish()
+}
+
+/// Fits the last layer to labelled samples, with a prior that is centred at the synthetic one.
+fn tune(student: &mut Perceptron, samples: &[Sample]) {
+    let rows: Vec<f32> =
+        samples.iter().flat_map(|s| [pool2(&s.motion), pool2(&mirrored(&s.motion, SIDE))].concat()).collect();
+    let class: Vec<usize> = samples.iter().flat_map(|s| [s.class; 2]).collect();
+    let weight: Vec<f32> = balance(&class, 1.0).iter().map(|w| 0.5 * w).collect();
+    let (x, offset) = (student.hidden(&rows), student.logits(&rows));
+    let found = Logistic::fit(
+        &Rows { x: &x, class: &class, weight: &weight, offset: Some(&offset) },
+        TUNING_STRENGTH,
+        TUNING_STRENGTH,
+        200,
+    );
+    let layer = &mut student.class;
+    for c in 0..3 {
+        let (weights, intercept) = found.class(c);
+        layer.bias[c] += intercept;
+        layer.weight.iter_mut().skip(c).step_by(3).zip(weights).for_each(|(w, d)| *w += d);
+    }
 }
 
 /// The int8 form of the student, calibrated on training samples.
@@ -134,7 +192,8 @@ fn deployed(bytes: &[u8]) -> Result<Student> {
 
 /// Log odds of samples, through the daemon's own model.
 fn log_odds(student: &mut Student, pairs: &[Pair]) -> Result<Vec<[f32; 3]>> {
-    let of = |p: &Pair| Ok(student.probabilities(&p.motion).map_err(|e| anyhow!(e))?.map(|p| p.max(1e-9).ln()));
+    let of =
+        |p: &Pair| Ok(student.probabilities(&p.motion).map_err(|e| anyhow!(e))?.map(|p| p.max(1e-9).ln()));
     pairs.iter().map(of).collect()
 }
 
@@ -225,6 +284,16 @@ impl Held {
         })
     }
 
+    /// Logs how well the teachers' mean does.
+    pub fn report_teachers(&self, teachers: &[Perceptron], run: &Run) -> Result<()> {
+        let said = ensemble(teachers, &rows(&self.report))?;
+        let all = Confusion::of(said.iter().zip(&self.report).map(|(p, pair)| (pair.class, argmax(p))));
+        let summary =
+            json!({"held_out_pairs": self.report.len(), "teacher_uf1": all.uf1(), "teacher_uar": all.uar()});
+        println!("{summary}");
+        run.log(&summary)
+    }
+
     /// Chooses temperature and threshold on one half of the people and reports on the other: stdout, run folder.
     pub fn calibrate(
         &self,
@@ -255,7 +324,8 @@ impl Held {
         let float = log_odds(&mut float, &self.report)?;
         let of_float = Confusion::of(float.iter().zip(&truth).map(|(p, &c)| (c, argmax(p))));
         let agreement = |other: &[[f32; 3]]| {
-            other.iter().zip(&said).filter(|(a, b)| argmax(a) == argmax(b)).count() as f64 / truth.len() as f64
+            other.iter().zip(&said).filter(|(a, b)| argmax(a) == argmax(b)).count() as f64
+                / truth.len() as f64
         };
         let ece = calibration_error(&bins);
         let summary = json!({
@@ -299,8 +369,25 @@ mod tests {
 
     #[test]
     fn the_built_in_recipe_is_read() {
-        let recipe = Recipe::read(None).expect("recipe");
+        let recipe = Recipe::read(None, false).expect("recipe");
         assert!(recipe.teachers >= 3);
+    }
+
+    #[test]
+    fn labelled_samples_move_the_last_layer_alone() {
+        let dir = megc::tests::folder(4);
+        let samples = megc::load(dir.path()).expect("samples");
+        let device = Default::default();
+        let net = crate::perceptron::PerceptronNet::<crate::train::Cpu>::new([32, 16], &device);
+        let rows: Vec<f32> = samples.iter().flat_map(|s| pool2(&s.motion)).collect();
+        let before = net.fold(&rows);
+        let mut after = before.clone();
+        tune(&mut after, &samples);
+        let right = |net: &Perceptron| {
+            net.logits(&rows).iter().zip(&samples).filter(|(z, s)| argmax(z) == s.class).count()
+        };
+        assert!(right(&after) > right(&before) && right(&after) > 18, "{} {}", right(&before), right(&after));
+        assert_eq!((&after.layers, &after.aus), (&before.layers, &before.aus));
     }
 
     #[test]

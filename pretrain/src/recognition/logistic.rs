@@ -40,6 +40,11 @@ impl Logistic {
         }
     }
 
+    /// Weights and intercept of a class.
+    pub fn class(&self, c: usize) -> (&[f32], f32) {
+        (&self.weights[c], self.intercepts[c])
+    }
+
     /// Logits of one row.
     pub fn logits(&self, x: &[f32]) -> [f32; 3] {
         [0, 1, 2].map(|c| self.intercepts[c] + dot(&self.weights[c], x))

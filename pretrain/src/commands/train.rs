@@ -1,0 +1,44 @@
+//! `glint-pretrain train`: the teachers.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use super::student::{Held, Recipe, material, teachers};
+use crate::run::Run;
+use crate::train::student::rows;
+
+/// Trains the teachers on synthetic motion: classes and AUs, exact fields and rendered faces through the daemon's own road.
+/// Writes teachers.json into the run's folder.
+#[derive(clap::Args)]
+#[command(after_help = "Example: glint-pretrain train --assets ../data --seed 1")]
+pub struct Args {
+    /// Folder with `portraits/` and `ict/`.
+    #[arg(long)]
+    assets: PathBuf,
+    /// Seed of people, movements and weights.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// TOML recipe; without it the built-in `recipes/student.toml`.
+    #[arg(long, value_name = "FILE")]
+    recipe: Option<PathBuf>,
+    /// A run of seconds: shows that it works, not what it can.
+    #[arg(long)]
+    quick: bool,
+    /// Continues an interrupted run.
+    #[arg(long)]
+    resume: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<()> {
+    let recipe = Recipe::read(args.recipe.as_deref(), args.quick)?;
+    let run = Run::start("train", args.seed, &recipe, args.resume)?;
+    let training = material(&recipe, &args.assets, args.seed)?;
+    let teachers = teachers(&recipe, &training, &rows(&training), args.seed, &run)?;
+    Held::render(&recipe, &args.assets, args.seed)?.report_teachers(&teachers, &run)?;
+    let path = run.dir().join("teachers.json");
+    std::fs::write(&path, serde_json::to_vec(&teachers)?).with_context(|| path.display().to_string())?;
+    eprintln!("{}", path.display());
+    run.finish()
+}
