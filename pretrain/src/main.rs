@@ -28,6 +28,8 @@ enum Command {
     Student(commands::student::Args),
     Subject(commands::subject::Args),
     Train(commands::train::Args),
+    #[command(subcommand)]
+    Validate(commands::validate::Command),
 }
 
 fn main() -> ExitCode {
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Command::Student(args) => commands::student::run(&args),
         Command::Subject(args) => commands::subject::run(&args),
         Command::Train(args) => commands::train::run(&args),
+        Command::Validate(command) => commands::validate::run(&command),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -201,9 +201,16 @@ impl Head {
                 }
             }
         }
+        if matches!(unit.au, 1 | 2) {
+            out.iter_mut().for_each(|d| d[0] *= BROWS_TOGETHER);
+        }
         Ok(out)
     }
 }
+
+/// Multiplies the sideways part of raised brows. The ICT shapes move them outwards; real ones come together (mean flow of
+/// surprise in CASME II and SMIC, `validate corpus`), as skin does that slides up a dome.
+const BROWS_TOGETHER: f32 = -0.5;
 
 /// ARKit shapes of a unit, with weights. AU 23 (lips tightened) and AU 25 (lips parted) have no shape
 /// of their own and are composed.

@@ -41,11 +41,24 @@ pub struct Args {
     #[arg(long)]
     video: bool,
     /// Frame rate of the sequences.
-    #[arg(long, requires = "video", default_value_t = 100.0)]
+    #[arg(long, requires = "video", default_value_t = 100.0, value_parser = rate)]
     fps: f64,
     /// Length of a sequence.
-    #[arg(long, requires = "video", default_value_t = 8.0)]
+    #[arg(long, requires = "video", default_value_t = 8.0, value_parser = length)]
     seconds: f64,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    within(text, 1.0, 1000.0)
+}
+
+fn length(text: &str) -> Result<f64, String> {
+    within(text, 6.0, 3600.0)
+}
+
+fn within(text: &str, low: f64, high: f64) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok().filter(|v| (low..=high).contains(v));
+    number.ok_or_else(|| format!("allowed: {low} to {high}"))
 }
 
 /// Samples that are made before they are written: enough to keep all threads busy.
@@ -53,11 +66,11 @@ const BATCH: u64 = 512;
 /// Samples in the contact sheet, and animated ones in the page.
 const SHEET: usize = 24;
 const ANIMATED: usize = 8;
+/// People in the sheet of AUs.
+const PEOPLE_SHOWN: usize = 6;
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
-    ensure!((6.0..=3600.0).contains(&args.seconds), "--seconds: {}; allowed: 6 to 3600", args.seconds);
-    ensure!((1.0..=1000.0).contains(&args.fps), "--fps: {}; allowed: 1 to 1000", args.fps);
     make_empty(&args.out)?;
     let start = Instant::now();
     let cast = Cast::load(&args.assets, args.split, args.people as usize, args.seed)?;
@@ -111,6 +124,7 @@ fn pairs(args: &Args, cast: &Cast, bar: &ProgressBar) -> Result<u64> {
     }
     writer.finish()?;
     review::contact_sheet(&shown, &args.out.join("contact.png"))?;
+    review::au_sheet(&cast.people[..cast.people.len().min(PEOPLE_SHOWN)], &args.out.join("aus.png"))?;
     let animated: Vec<Pair> = shown.into_iter().take(ANIMATED).collect();
     review::page(cast, &animated, &args.out.join("samples.html"))?;
     Ok(args.samples)

@@ -12,3 +12,4 @@ pub mod ship;
 pub mod student;
 pub mod subject;
 pub mod train;
+pub mod validate;

@@ -215,21 +215,24 @@ impl HeadFace {
             let (cx, cy) = ((p.y - q.y) * unit, (q.x - p.x) * unit);
             let (b0, c0) = ((x0 - p.x) * bx + (y0 - p.y) * by, (x0 - p.x) * cx + (y0 - p.y) * cy);
             let (z0, zb, zc) = (depth[t[0]], depth[t[1]] - depth[t[0]], depth[t[2]] - depth[t[0]]);
-            let (columns, rows) = ((x1 - x0) as usize + 1, (y1 - y0) as usize + 1);
-            let first = (y0 - top) as usize * width + (x0 - left) as usize;
-            for j in 0..rows {
-                let (b_row, c_row) = (b0 + j as f32 * by, c0 + j as f32 * cy);
-                for i in 0..columns {
-                    let (b, c) = (b_row + i as f32 * bx, c_row + i as f32 * cx);
-                    let a = 1.0 - b - c;
-                    if a >= -1e-5 && b >= -1e-5 && c >= -1e-5 {
-                        let (at, z) = (first + j * width + i, z0 + b * zb + c * zc);
-                        if z > nearest[at] {
-                            nearest[at] = z;
-                            pixel(at, t, [a, b, c], z);
+            // Indices of 32 bits and floating counters: conversions from `usize` would be half of the work.
+            let columns = (x1 - x0) as u32 as usize + 1;
+            let mut row = (y0 - top) as u32 as usize * width + (x0 - left) as u32 as usize;
+            let (mut y, rows) = (0.0, y1 - y0);
+            while y <= rows {
+                let (mut b, mut c) = (b0 + y * by, c0 + y * cy);
+                for (i, nearest) in nearest[row..row + columns].iter_mut().enumerate() {
+                    if b >= -1e-5 && c >= -1e-5 && b + c <= 1.0 + 1e-5 {
+                        let z = z0 + b * zb + c * zc;
+                        if z > *nearest {
+                            *nearest = z;
+                            pixel(row + i, t, [1.0 - b - c, b, c], z);
                         }
                     }
+                    (b, c) = (b + bx, c + cx);
                 }
+                row += width;
+                y += 1.0;
             }
         }
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use base64::Engine;
-use glint::au::intensity_of_fraction;
+use glint::au::{AUS, Side, UNIT_COUNT, intensity_of_fraction};
 use glint::face::{CROP_HEIGHT, CROP_WIDTH};
 use glint::flow::Flow;
 use glint::geometry::Similarity;
@@ -61,6 +61,24 @@ fn hue(flow: &Flow, at: usize) -> Rgb<u8> {
         let wave = 0.5 + 0.5 * (std::f32::consts::TAU * (turn - shift)).cos();
         (255.0 * (1.0 - saturation * (1.0 - wave))) as u8
     }))
+}
+
+/// People, one a row, at rest and with every AU at full extent (both sides), twice enlarged.
+pub fn au_sheet(people: &[Person], path: &Path) -> Result<()> {
+    let (w, h) = (ZOOM * CROP_WIDTH, ZOOM * CROP_HEIGHT);
+    let mut sheet = Canvas::new(((AUS.len() + 1) * w) as u32, (WORDS + people.len() * h) as u32);
+    for column in 0..=AUS.len() {
+        let au = column.checked_sub(1).map(|k| AUS[k]);
+        let pose =
+            Pose::of_fractions(&au.map_or([0.0; UNIT_COUNT], |au| fractions(&[(au, Side::Both, 1.0)])));
+        let word = au.map_or_else(|| "at rest".to_owned(), |au| format!("AU {au}"));
+        sheet.text((column * w) as u32 + 4, 3, &word);
+        for (row, person) in people.iter().enumerate() {
+            let luma = portrait(person, &pose, ZOOM);
+            sheet.blit((column * w, WORDS + row * h), w, h, 1, |at| Rgb([luma[at]; 3]));
+        }
+    }
+    sheet.save(path)
 }
 
 /// Frames of an animation, there and back.
