@@ -330,7 +330,8 @@ unsafe fn neon_tile(
                 _ => {}
             }
             for pixel in &mut pixels {
-                *pixel = pixel.add(p.row_bytes - p.run);
+                // Backwards where patches have one row; beyond the buffer after the last.
+                *pixel = pixel.wrapping_add(p.row_bytes).wrapping_sub(p.run);
             }
         }
         let bias = vld1q_s32(p.bias.as_ptr().add(first));
@@ -444,7 +445,7 @@ unsafe fn dot_tile(
                 }
             }
             for pixel in &mut pixels {
-                *pixel = pixel.add(p.row_bytes);
+                *pixel = pixel.wrapping_add(p.row_bytes);
             }
         }
         let scale = [vld1q_f32(p.scale.as_ptr().add(first)), vld1q_f32(p.scale.as_ptr().add(first + 4))];

@@ -52,7 +52,7 @@ macro_rules! interleaved {
                             }
                         }
                         for pixel in &mut pixels {
-                            *pixel = pixel.add(p.row_bytes);
+                            *pixel = pixel.wrapping_add(p.row_bytes);
                         }
                     }
                     for k in 0..PIXELS {
