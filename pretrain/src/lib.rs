@@ -16,6 +16,7 @@
 //! | [`recognition`] | how well classes are recognised: real samples, protocol, methods |
 //! | [`run`] | recipes, run folders, checkpoints, pictures, reports |
 //! | [`spotting`] | how well movements are found: generated sequences, scores, curves |
+//! | [`threshold`] | the minimum recognisable intensity of each AU |
 //! | [`ship`] | model files with specification and digest |
 #![allow(clippy::disallowed_methods)] // Progress and run folders carry the time; the core does not.
 
@@ -35,4 +36,5 @@ pub mod run;
 pub mod ship;
 pub mod spotting;
 pub mod subject;
+pub mod threshold;
 pub mod train;

@@ -27,6 +27,8 @@ enum Command {
     Ship(commands::ship::Args),
     Student(commands::student::Args),
     Subject(commands::subject::Args),
+    #[command(subcommand)]
+    Threshold(commands::threshold::Command),
     Train(commands::train::Args),
     #[command(subcommand)]
     Validate(commands::validate::Command),
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Command::Ship(args) => commands::ship::run(&args),
         Command::Student(args) => commands::student::run(&args),
         Command::Subject(args) => commands::subject::run(&args),
+        Command::Threshold(command) => commands::threshold::run(&command),
         Command::Train(args) => commands::train::run(&args),
         Command::Validate(command) => commands::validate::run(&command),
     };

@@ -11,5 +11,6 @@ pub mod quantize;
 pub mod ship;
 pub mod student;
 pub mod subject;
+pub mod threshold;
 pub mod train;
 pub mod validate;

@@ -214,7 +214,7 @@ pub fn interrupted() -> bool {
 }
 
 /// The first signal is noted, the second ends the process at once.
-fn watch_interrupt() -> Result<()> {
+pub fn watch_interrupt() -> Result<()> {
     if INTERRUPTED.get().is_some() {
         return Ok(());
     }

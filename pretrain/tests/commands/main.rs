@@ -1,0 +1,16 @@
+//! The trainer's commands as processes.
+//!
+//! | module | purpose |
+//! |---|---|
+//! | `browser` | a real Chromium, driven as a person would |
+//! | `page` | the threshold experiment in it |
+
+mod browser;
+mod page;
+
+use std::process::Command;
+
+/// The program under test.
+fn pretrain() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_glint-pretrain"))
+}
