@@ -36,7 +36,7 @@ use crate::face::{CROP_HEIGHT, CROP_WIDTH, FaceStage};
 use crate::flow::{FlowEngine, Settings};
 use crate::frame::Frame;
 use crate::gate::{AuTable, FEATURES, Gate, Solution, Thresholds, by_au, features};
-use crate::geometry::Rect;
+use crate::geometry::{Rect, Similarity};
 use crate::model::ModelError;
 use crate::spot::{self, Candidate, Rejection, Spotter, Verdict};
 use crate::student::{self, Student};
@@ -331,6 +331,13 @@ impl Pipeline {
     /// What was measured in the last frame.
     pub fn observation(&self) -> &Observation {
         &self.observation
+    }
+
+    /// The stabilised crop of the face that [`Pipeline::observation`] speaks of, and crop to frame coordinates; `None` without a face.
+    pub fn stabilised(&self) -> Option<(&[f32], Similarity)> {
+        self.observation.bounds?;
+        let follower = self.faces.seen().iter().find(|f| f.track.id == self.observation.track)?;
+        Some((&follower.track.crop, follower.track.crop_to_frame))
     }
 
     /// Running counts.

@@ -16,6 +16,8 @@
 //! | [`recognition`] | how well classes are recognised: real samples, protocol, methods |
 //! | [`run`] | recipes, run folders, checkpoints, pictures, reports |
 //! | [`spotting`] | how well movements are found: generated sequences, scores, curves |
+//! | [`pairs`] | pairs of crops on disk |
+//! | [`filter`] | recognisable pairs out of unlabelled video |
 //! | [`threshold`] | the minimum recognisable intensity of each AU |
 //! | [`ship`] | model files with specification and digest |
 #![allow(clippy::disallowed_methods)] // Progress and run folders carry the time; the core does not.
@@ -25,10 +27,12 @@ pub mod augment;
 pub mod commands;
 pub mod corpus;
 pub mod databases;
+pub mod filter;
 pub mod image;
 pub mod net;
 pub mod npy;
 pub mod onnx;
+pub mod pairs;
 pub mod perceptron;
 pub mod quantize;
 pub mod recognition;

@@ -21,6 +21,7 @@ enum Command {
     Distill(commands::distill::Args),
     #[command(subcommand)]
     Evaluate(commands::evaluate::Command),
+    Filter(commands::filter::Args),
     Landmarks(commands::landmarks::Args),
     Preview(commands::preview::Args),
     Quantize(commands::quantize::Args),
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Command::Detector(args) => commands::detector::run(&args),
         Command::Distill(args) => commands::distill::run(&args),
         Command::Evaluate(command) => commands::evaluate::run(&command),
+        Command::Filter(args) => commands::filter::run(&args),
         Command::Landmarks(args) => commands::landmarks::run(&args),
         Command::Preview(args) => commands::preview::run(&args),
         Command::Quantize(args) => commands::quantize::run(&args),

@@ -82,6 +82,11 @@ impl FaceStage {
         &mut self.followers
     }
 
+    /// The faces that are followed, to look at.
+    pub fn seen(&self) -> &[Follower] {
+        &self.followers
+    }
+
     /// Ends every track: the stream is interrupted.
     pub fn reset(&mut self) {
         self.followers.clear();

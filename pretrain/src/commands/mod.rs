@@ -5,6 +5,7 @@ pub mod corpus;
 pub mod detector;
 pub mod distill;
 pub mod evaluate;
+pub mod filter;
 pub mod landmarks;
 pub mod preview;
 pub mod quantize;

@@ -4,9 +4,11 @@
 //! |---|---|
 //! | `browser` | a real Chromium, driven as a person would |
 //! | `page` | the threshold experiment in it |
+//! | `shards` | the filter spread over processes |
 
 mod browser;
 mod page;
+mod shards;
 
 use std::process::Command;
 

@@ -1,5 +1,6 @@
 //! `glint-pretrain evaluate`: how well it all works. One module a question.
 
+pub mod filter;
 pub mod few;
 pub mod megc2019;
 pub mod spotting;
@@ -9,6 +10,8 @@ use anyhow::Result;
 /// Measures the shipped models and the daemon's own chain.
 #[derive(clap::Subcommand)]
 pub enum Command {
+    /// What the filter keeps of generated video.
+    Filter(filter::Args),
     /// How much real labels help, from few subjects on.
     Few(few::Args),
     /// Recognition on published real flow images.
@@ -20,6 +23,7 @@ pub enum Command {
 /// Runs the command.
 pub fn run(command: &Command) -> Result<()> {
     match command {
+        Command::Filter(args) => filter::run(args),
         Command::Few(args) => few::run(args),
         Command::Megc2019(args) => megc2019::run(args),
         Command::Spotting(args) => spotting::run(args),

@@ -1,0 +1,185 @@
+//! `glint-pretrain evaluate filter`: what the filter keeps of generated video, against its truth.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use glint::frame::Frame;
+use glint::gate::by_au;
+use glint::pipeline::Models;
+use glint::synth::Scene;
+use rayon::prelude::*;
+use serde_json::json;
+
+use crate::corpus::person::Split;
+use crate::corpus::plan::{self, Cast, Content, Sequence};
+use crate::filter::judge::{Range, Reason};
+use crate::filter::report::word;
+use crate::filter::scan::{Excursion, Rules, Scanner};
+use crate::run;
+use crate::spotting::score::binomial_interval;
+
+/// Films people who do micro-expressions, macro-expressions, talk, blink, turn and rest, filters the films as `filter`
+/// does and compares what is kept with the truth.
+#[derive(clap::Args)]
+#[command(after_help = "Example: glint-pretrain evaluate filter --assets ../data --videos 60")]
+pub struct Args {
+    /// Folder with `portraits/`, `ict/` and `priors/`.
+    #[arg(long, value_name = "DIR")]
+    assets: PathBuf,
+    /// Sequences of 8 s.
+    #[arg(long, default_value_t = 60)]
+    videos: u64,
+    /// People.
+    #[arg(long, default_value_t = 40)]
+    people: usize,
+    /// Frames per second.
+    #[arg(long, default_value_t = 60.0)]
+    fps: f64,
+    /// Which people.
+    #[arg(long, value_enum, default_value = "held-out")]
+    split: Split,
+    /// Intensity from which a movement is a macro-expression.
+    #[arg(long, default_value_t = 2.5)]
+    macro_from: f32,
+    /// Longest time above the minimum in ms.
+    #[arg(long, default_value_t = 500.0)]
+    max_ms: f32,
+    /// Seed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Folder of model files; without it those that are compiled in.
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+    /// One JSON object on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A target this near to a movement is a frame of it.
+const REACH_NS: i64 = 50_000_000;
+
+/// Counts of one kind of happening.
+#[derive(Default, Clone)]
+struct Tally {
+    kept: usize,
+    of: usize,
+    /// What became of the others: the reason of an excursion in it, or `unseen`.
+    lost: BTreeMap<String, usize>,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<()> {
+    ensure!((1..=10_000).contains(&args.videos), "--videos: 1 to 10000");
+    ensure!((20.0..=500.0).contains(&args.fps), "--fps: 20 to 500");
+    let models = match &args.models {
+        Some(dir) => Models::load(dir)?,
+        None => Models::embedded()?,
+    };
+    let thresholds = models.au.spec.thresholds.by_unit().map_err(|e| anyhow::anyhow!("thresholds: {e}"))?;
+    let range = Range { least: by_au(&thresholds), macro_from: args.macro_from };
+    let rules = Rules { range, max_ms: args.max_ms, unfiltered: false };
+    let cast = Cast::load(&args.assets, args.split, args.people, args.seed)?;
+    let bar = run::bar("videos", args.videos);
+    let begun = Instant::now();
+    let seen: Vec<(BTreeMap<String, Tally>, u64)> = (0..args.videos)
+        .into_par_iter()
+        .map(|i| {
+            let s = plan::sequence(&cast, Content::Mixed, Content::Mixed.seconds(), args.seed, i);
+            let out = watch(s, args.fps, &models, rules);
+            bar.inc(1);
+            out
+        })
+        .collect::<Result<_>>()?;
+    bar.finish_and_clear();
+    let seconds = begun.elapsed().as_secs_f64();
+    let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
+    let mut frames = 0;
+    for (one, n) in seen {
+        frames += n;
+        for (name, t) in one {
+            let sum = tallies.entry(name).or_default();
+            (sum.kept, sum.of) = (sum.kept + t.kept, sum.of + t.of);
+            t.lost.into_iter().for_each(|(why, n)| *sum.lost.entry(why).or_default() += n);
+        }
+    }
+    let sum = |test: &dyn Fn(&str) -> bool| {
+        tallies.iter().filter(|(n, _)| test(n.as_str())).fold((0, 0), |(k, n), (_, t)| (k + t.kept, n + t.of))
+    };
+    let micro = sum(&|n| n == "micro");
+    let others = sum(&|n| n != "micro" && n != "micro_weak");
+    let share = |(kept, of): (usize, usize)| kept as f64 / of.max(1) as f64;
+    if args.json {
+        let rows: BTreeMap<_, _> =
+            tallies.iter().map(|(n, t)| (n, json!({"kept": t.kept, "of": t.of, "lost": t.lost}))).collect();
+        let result = json!({"videos": args.videos, "fps": args.fps, "kept_micro": share(micro), "kept_others": share(others), "rows": rows});
+        println!("{result}");
+        return Ok(());
+    }
+    println!("{:<12} {:>6} {:>6} {:>7}  what became of the rest", "happening", "kept", "of", "share");
+    for (name, t) in &tallies {
+        let lost: Vec<String> = t.lost.iter().map(|(why, n)| format!("{why} {n}")).collect();
+        println!("{name:<12} {:>6} {:>6} {:>7.3}  {}", t.kept, t.of, share((t.kept, t.of)), lost.join(", "));
+    }
+    for (name, pair) in [("micro-range", micro), ("others", others)] {
+        let (low, high) = binomial_interval(pair.0, pair.1);
+        println!("{name}: {:.3} kept ({low:.3} to {high:.3})", share(pair));
+    }
+    eprintln!(
+        "{frames} frames in {seconds:.0} s, rendering included: {:.0} frames/s",
+        frames as f64 / seconds
+    );
+    Ok(())
+}
+
+/// One sequence through the scanner, by what happened in it. Micro-expressions whose strongest AU stays below its minimum
+/// are counted apart: nobody recognises them.
+fn watch(s: Sequence<'_>, fps: f64, models: &Models, rules: Rules) -> Result<(BTreeMap<String, Tally>, u64)> {
+    let mut happenings: Vec<(String, i64, i64)> = Vec::new();
+    for m in &s.micros {
+        let recognisable = m.parts.iter().any(|&(au, _, fraction)| {
+            glint::au::au_index(au).is_some_and(|k| 5.0 * fraction >= rules.range.least[k])
+        });
+        let name = if recognisable { "micro" } else { "micro_weak" };
+        happenings.push((name.into(), m.onset_ns, m.offset_ns));
+    }
+    for d in &s.distractors {
+        let name = serde_json::to_value(d.what)?.as_str().unwrap_or_default().to_owned();
+        happenings.push((name, d.from_ns, d.to_ns));
+    }
+    happenings.sort_by_key(|h| h.1);
+    // Quiet stretches of a micro-expression's length, in the middle of every gap of twice that length.
+    const QUIET_NS: i64 = 300_000_000;
+    let ends: Vec<i64> = std::iter::once(1_200_000_000).chain(happenings.iter().map(|h| h.2)).collect();
+    let last = (s.seconds * 1e9) as i64;
+    let starts: Vec<i64> = happenings.iter().map(|h| h.1).chain([last]).collect();
+    for (end, start) in ends.iter().zip(&starts) {
+        if start - end >= 2 * QUIET_NS {
+            let middle = (end + start) / 2;
+            happenings.push(("quiet".into(), middle - QUIET_NS / 2, middle + QUIET_NS / 2));
+        }
+    }
+    let mut found: Vec<Excursion> = Vec::new();
+    let mut scanner = Scanner::new(models, rules)?;
+    let mut scene = Scene::new(s.person, s.script, s.camera);
+    let mut frame = Frame::default();
+    for seq in 0..(s.seconds * fps) as u64 {
+        scene.render(seq, (seq as f64 * 1e9 / fps).round() as i64, &mut frame);
+        scanner.push(&frame, &mut |e| found.push(e));
+    }
+    scanner.finish(&mut |e| found.push(e));
+    let mut out: BTreeMap<String, Tally> = BTreeMap::new();
+    for (name, from_ns, to_ns) in happenings {
+        let inside = |e: &&Excursion| (from_ns - REACH_NS..=to_ns + REACH_NS).contains(&e.target.at_ns);
+        let tally = out.entry(name).or_default();
+        tally.of += 1;
+        if found.iter().filter(inside).any(|e| e.reason == Reason::Kept) {
+            tally.kept += 1;
+        } else {
+            let why = found.iter().find(inside).map_or("unseen".into(), |e| word(e.reason));
+            *tally.lost.entry(why).or_default() += 1;
+        }
+    }
+    Ok((out, scanner.frames[0]))
+}

@@ -1,0 +1,16 @@
+//! The filter: out of much unlabelled video, the pairs of frames between which a face moved recognisably and not much.
+//!
+//! | module | meaning |
+//! |---|---|
+//! | [`judge`] | intensities between two crops, and whether they lie in the range |
+//! | [`scan`] | one recording through the daemon's pipeline: excursions, their reference and target |
+//! | [`units`] | what is to be scanned, and which part of it is a shard's |
+//! | [`report`] | what was kept and why; merging |
+//!
+//! After Li et al. 2025, whose text gives the idea (a threshold on AU intensity chooses unlabelled samples) and neither
+//! the threshold nor the rule; the rules here are ours.
+
+pub mod judge;
+pub mod report;
+pub mod scan;
+pub mod units;
