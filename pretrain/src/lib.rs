@@ -18,6 +18,8 @@
 //! | [`spotting`] | how well movements are found: generated sequences, scores, curves |
 //! | [`pairs`] | pairs of crops on disk |
 //! | [`filter`] | recognisable pairs out of unlabelled video |
+//! | [`contrast`] | dual-view contrastive training, probe, fine-tuning |
+//! | [`device`] | CPU, CUDA or Vulkan, chosen at run time |
 //! | [`threshold`] | the minimum recognisable intensity of each AU |
 //! | [`ship`] | model files with specification and digest |
 #![allow(clippy::disallowed_methods)] // Progress and run folders carry the time; the core does not.
@@ -25,8 +27,10 @@
 pub mod assets;
 pub mod augment;
 pub mod commands;
+pub mod contrast;
 pub mod corpus;
 pub mod databases;
+pub mod device;
 pub mod filter;
 pub mod image;
 pub mod net;

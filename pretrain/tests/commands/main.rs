@@ -3,10 +3,12 @@
 //! | module | purpose |
 //! |---|---|
 //! | `browser` | a real Chromium, driven as a person would |
+//! | `chain` | databases of every layout, from sheet to score |
 //! | `page` | the threshold experiment in it |
 //! | `shards` | the filter spread over processes |
 
 mod browser;
+mod chain;
 mod page;
 mod shards;
 

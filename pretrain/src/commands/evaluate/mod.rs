@@ -1,8 +1,10 @@
 //! `glint-pretrain evaluate`: how well it all works. One module a question.
 
-pub mod filter;
 pub mod few;
+pub mod filter;
 pub mod megc2019;
+pub mod pretraining;
+pub mod speed;
 pub mod spotting;
 
 use anyhow::Result;
@@ -12,6 +14,10 @@ use anyhow::Result;
 pub enum Command {
     /// What the filter keeps of generated video.
     Filter(filter::Args),
+    /// What contrastive pretraining is worth.
+    Pretraining(pretraining::Args),
+    /// Training steps on random views.
+    Speed(speed::Args),
     /// How much real labels help, from few subjects on.
     Few(few::Args),
     /// Recognition on published real flow images.
@@ -24,6 +30,8 @@ pub enum Command {
 pub fn run(command: &Command) -> Result<()> {
     match command {
         Command::Filter(args) => filter::run(args),
+        Command::Pretraining(args) => pretraining::run(args),
+        Command::Speed(args) => speed::run(args),
         Command::Few(args) => few::run(args),
         Command::Megc2019(args) => megc2019::run(args),
         Command::Spotting(args) => spotting::run(args),

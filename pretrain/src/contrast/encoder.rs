@@ -1,0 +1,285 @@
+//! The networks of the views: features that are used later, and the projection that the contrast is made on.
+
+use burn::module::Module;
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{
+    GroupNorm, GroupNormConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig, PaddingConfig2d,
+};
+use burn::tensor::Tensor;
+use burn::tensor::activation::relu;
+use burn::tensor::backend::Backend;
+use serde::{Deserialize, Serialize};
+
+/// Numbers of an embedding, as in the paper's code.
+pub const EMBEDDING: usize = 128;
+/// Groups of channels that are normalised together: no batch statistics, so training and use are one network.
+const GROUPS: usize = 8;
+
+/// Shape of an encoder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, tag = "kind", rename_all = "lowercase")]
+pub enum Shape {
+    /// A 2 x 2 mean, then layers with layer norm and ReLU: the body of the daemon's student has `[128, 96]`.
+    Perceptron {
+        /// Outputs of each layer.
+        layers: Vec<usize>,
+    },
+    /// Residual convolutions (He et al. 2016): a 3 x 3 stem of stride 2, then stages of blocks, each stage after the first
+    /// halving the resolution. `[32, 64, 128, 256]` with 2 blocks is the paper's half-width ResNet-18.
+    Residual {
+        /// Channels of each stage, multiples of 8.
+        channels: Vec<usize>,
+        /// Blocks of two convolutions a stage.
+        blocks: usize,
+    },
+}
+
+impl Shape {
+    /// Numbers of a feature vector.
+    pub fn features(&self) -> usize {
+        match self {
+            Self::Perceptron { layers } => layers.last().copied().unwrap_or(0),
+            Self::Residual { channels, .. } => channels.last().copied().unwrap_or(0),
+        }
+    }
+
+    /// What is wrong with it.
+    pub fn check(&self) -> Result<(), String> {
+        let range = |sizes: &[usize]| {
+            !sizes.is_empty() && sizes.len() <= 8 && sizes.iter().all(|n| (1..=4096).contains(n))
+        };
+        match self {
+            Self::Perceptron { layers } if !range(layers) => Err("layers: 1 to 8 of 1 to 4096".into()),
+            Self::Residual { channels, .. }
+                if !range(channels) || channels.iter().any(|c| c % GROUPS != 0) =>
+            {
+                Err("channels: 1 to 8 multiples of 8".into())
+            }
+            Self::Residual { blocks, .. } if !(1..=8).contains(blocks) => Err("blocks: 1 to 8".into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Multiply-adds of one forward pass on `[channels, rows, columns]`, the projection left out.
+    pub fn macs(&self, [inputs, rows, columns]: [usize; 3]) -> u64 {
+        match self {
+            Self::Perceptron { layers } => {
+                let mut last = inputs * (rows / 2) * (columns / 2);
+                let products = layers.iter().map(|&n| (std::mem::replace(&mut last, n) * n) as u64);
+                products.sum()
+            }
+            Self::Residual { channels, blocks } => {
+                let half = |n: usize| n.div_ceil(2);
+                let (mut h, mut w) = (half(rows), half(columns));
+                let mut last = channels.first().copied().unwrap_or(0);
+                let mut sum = (9 * inputs * last * h * w) as u64;
+                for (stage, &n) in channels.iter().enumerate() {
+                    for block in 0..*blocks {
+                        let first = stage > 0 && block == 0;
+                        if first {
+                            (h, w) = (half(h), half(w));
+                            sum += (last * n * h * w) as u64;
+                        }
+                        sum += (9 * (last * n + n * n) * h * w) as u64;
+                        last = n;
+                    }
+                }
+                sum
+            }
+        }
+    }
+}
+
+/// Two convolutions and a way around them.
+#[derive(Module, Debug)]
+struct Block<B: Backend> {
+    first: Conv2d<B>,
+    first_norm: GroupNorm<B>,
+    second: Conv2d<B>,
+    second_norm: GroupNorm<B>,
+    around: Option<Conv2d<B>>,
+}
+
+fn conv<B: Backend>(
+    inputs: usize,
+    outputs: usize,
+    side: usize,
+    stride: usize,
+    device: &B::Device,
+) -> Conv2d<B> {
+    let pad = side / 2;
+    Conv2dConfig::new([inputs, outputs], [side, side])
+        .with_stride([stride, stride])
+        .with_padding(PaddingConfig2d::Explicit(pad, pad, pad, pad))
+        .with_bias(false)
+        .init(device)
+}
+
+fn norm<B: Backend>(channels: usize, device: &B::Device) -> GroupNorm<B> {
+    GroupNormConfig::new(GROUPS, channels).init(device)
+}
+
+impl<B: Backend> Block<B> {
+    fn new(inputs: usize, outputs: usize, stride: usize, device: &B::Device) -> Self {
+        Self {
+            first: conv(inputs, outputs, 3, stride, device),
+            first_norm: norm(outputs, device),
+            second: conv(outputs, outputs, 3, 1, device),
+            second_norm: norm(outputs, device),
+            around: (stride != 1 || inputs != outputs).then(|| conv(inputs, outputs, 1, stride, device)),
+        }
+    }
+
+    fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
+        let y = relu(self.first_norm.forward(self.first.forward(x.clone())));
+        let y = self.second_norm.forward(self.second.forward(y));
+        relu(y + self.around.as_ref().map_or(x.clone(), |c| c.forward(x)))
+    }
+}
+
+/// An encoder: a view to features.
+#[derive(Module, Debug)]
+pub struct Encoder<B: Backend> {
+    stem: Option<Conv2d<B>>,
+    stem_norm: Option<GroupNorm<B>>,
+    blocks: Vec<Block<B>>,
+    layers: Vec<Linear<B>>,
+    norms: Vec<LayerNorm<B>>,
+}
+
+impl<B: Backend> Encoder<B> {
+    /// An encoder of `shape` for views of `[channels, rows, columns]`.
+    pub fn new(shape: &Shape, [inputs, rows, columns]: [usize; 3], device: &B::Device) -> Self {
+        match shape {
+            Shape::Perceptron { layers } => {
+                let mut last = inputs * (rows / 2) * (columns / 2);
+                let layers: Vec<_> = layers
+                    .iter()
+                    .map(|&n| LinearConfig::new(std::mem::replace(&mut last, n), n).init(device))
+                    .collect();
+                let norms =
+                    layers.iter().map(|l: &Linear<B>| LayerNormConfig::new(l.weight.dims()[1]).init(device));
+                Self { stem: None, stem_norm: None, blocks: Vec::new(), norms: norms.collect(), layers }
+            }
+            Shape::Residual { channels, blocks } => {
+                let first = channels[0];
+                let mut last = first;
+                let mut all = Vec::new();
+                for (stage, &n) in channels.iter().enumerate() {
+                    for block in 0..*blocks {
+                        let stride = if stage > 0 && block == 0 { 2 } else { 1 };
+                        all.push(Block::new(std::mem::replace(&mut last, n), n, stride, device));
+                    }
+                }
+                let (stem, stem_norm) = (conv(inputs, first, 3, 2, device), norm(first, device));
+                Self {
+                    stem: Some(stem),
+                    stem_norm: Some(stem_norm),
+                    blocks: all,
+                    layers: Vec::new(),
+                    norms: Vec::new(),
+                }
+            }
+        }
+    }
+
+    /// `[n, channels, rows, columns]` to `[n, features]`.
+    pub fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 2> {
+        if let (Some(stem), Some(stem_norm)) = (&self.stem, &self.stem_norm) {
+            let x = relu(stem_norm.forward(stem.forward(x)));
+            let x = self.blocks.iter().fold(x, |x, block| block.forward(x));
+            // Mean over the places.
+            return x.flatten::<3>(2, 3).mean_dim(2).flatten(1, 2);
+        }
+        let [n, c, h, w] = x.dims();
+        // The 2 x 2 mean, by reshaping: its gradient is a plain copy.
+        let (h2, w2) = (h / 2, w / 2);
+        let x = x.slice([0..n, 0..c, 0..2 * h2, 0..2 * w2]).reshape([n * c * h2, 2, w2, 2]);
+        let x = x.mean_dim(3).mean_dim(1).reshape([n, c * h2 * w2]);
+        self.layers.iter().zip(&self.norms).fold(x, |x, (layer, norm)| relu(norm.forward(layer.forward(x))))
+    }
+}
+
+/// An encoder with its projection head.
+#[derive(Module, Debug)]
+pub struct Tower<B: Backend> {
+    /// What is kept.
+    pub encoder: Encoder<B>,
+    hidden: Linear<B>,
+    projection: Linear<B>,
+}
+
+impl<B: Backend> Tower<B> {
+    /// A tower for a view.
+    pub fn new(shape: &Shape, view: [usize; 3], device: &B::Device) -> Self {
+        let n = shape.features();
+        Self {
+            encoder: Encoder::new(shape, view, device),
+            hidden: LinearConfig::new(n, n).init(device),
+            projection: LinearConfig::new(n, EMBEDDING).init(device),
+        }
+    }
+
+    /// Views to embeddings of length 1, `[n, 128]`.
+    pub fn embed(&self, x: Tensor<B, 4>) -> Tensor<B, 2> {
+        unit(self.projection.forward(relu(self.hidden.forward(self.encoder.forward(x)))))
+    }
+}
+
+/// Both towers.
+#[derive(Module, Debug)]
+pub struct Pairs<B: Backend> {
+    /// Of the first view.
+    pub first: Tower<B>,
+    /// Of the second view.
+    pub second: Tower<B>,
+}
+
+/// Rows scaled to length 1.
+pub fn unit<B: Backend>(x: Tensor<B, 2>) -> Tensor<B, 2> {
+    let length = (x.clone().powi_scalar(2).sum_dim(1) + 1e-12).sqrt();
+    x / length
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::tensor;
+    use burn::backend::Flex;
+
+    #[test]
+    fn shapes_fit_and_embeddings_have_length_one() {
+        let device = Default::default();
+        let shapes = [
+            Shape::Perceptron { layers: vec![24, 16] },
+            Shape::Residual { channels: vec![8, 16], blocks: 2 },
+        ];
+        for shape in shapes {
+            shape.check().expect("valid");
+            let view = [3, 28, 28];
+            let tower = Tower::<Flex>::new(&shape, view, &device);
+            let x: Vec<f32> = (0..2 * 3 * 28 * 28).map(|i| ((i * 37 % 101) as f32 - 50.0) / 25.0).collect();
+            let x = tensor::<Flex, 4>(x, [2, 3, 28, 28], &device);
+            assert_eq!(tower.encoder.forward(x.clone()).dims(), [2, 16]);
+            let z = tower.embed(x).into_data().to_vec::<f32>().expect("f32");
+            for row in z.chunks_exact(EMBEDDING) {
+                assert!((row.iter().map(|v| v * v).sum::<f32>() - 1.0).abs() < 1e-4);
+            }
+        }
+        assert!(Shape::Residual { channels: vec![12], blocks: 1 }.check().is_err());
+    }
+
+    #[test]
+    fn multiply_adds_are_counted() {
+        assert_eq!(Shape::Perceptron { layers: vec![128, 96] }.macs([3, 28, 28]), 588 * 128 + 128 * 96);
+        let one = Shape::Residual { channels: vec![8], blocks: 1 };
+        assert_eq!(one.macs([1, 8, 8]), (9 * 8 * 16 + 2 * 9 * 64 * 16) as u64);
+        // The paper's encoder on its input: about half of a half of ResNet-18's 1.8 G.
+        let paper = Shape::Residual { channels: vec![32, 64, 128, 256], blocks: 2 };
+        assert!(
+            (300_000_000..1_800_000_000).contains(&paper.macs([3, 112, 112])),
+            "{}",
+            paper.macs([3, 112, 112])
+        );
+    }
+}

@@ -1,0 +1,26 @@
+//! Dual-view contrastive pretraining, and what is done with its encoders.
+//!
+//! | module | meaning |
+//! |---|---|
+//! | [`views`] | appearance difference, depth difference, motion; flipped together |
+//! | [`encoder`] | the networks: perceptron, residual convolutions |
+//! | [`loss`] | symmetric InfoNCE, in the batch or against a memory bank |
+//! | [`recipe`] | what a training fixes beforehand |
+//! | [`train`] | the loop, on any device |
+//! | [`probe`] | linear models on frozen features |
+//! | [`finetune`] | the whole network on labels |
+//! | [`unlabelled`] | generated pairs whose truth only the evaluation sees |
+//! | [`labelled`] | labelled pairs: databases, pair sets; folds by subject |
+//!
+//! After Li et al. 2025 (Neurocomputing 619, 129142) and contrastive multiview coding (Tian et al. 2020), without the
+//! defects of the public code; [`recipe::Defects`] switches three of them on for comparison.
+
+pub mod encoder;
+pub mod finetune;
+pub mod labelled;
+pub mod loss;
+pub mod probe;
+pub mod recipe;
+pub mod train;
+pub mod unlabelled;
+pub mod views;
