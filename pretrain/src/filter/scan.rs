@@ -232,7 +232,7 @@ mod tests {
         };
         let rules = Rules { range, max_ms: 500.0, unfiltered };
         let mut scanner = Scanner::new(&models, rules).expect("scanner");
-        let subject = Subject::random(&Pack::embedded().expect("pack"), 3);
+        let subject = Subject::random(Pack::embedded().expect("pack"), 3);
         let mut scene = Scene::new(subject, script, Camera::default());
         let mut out = Vec::new();
         for seq in 0..50 * seconds {

@@ -7,6 +7,8 @@
 //! | `page` | the threshold experiment in it |
 //! | `shards` | the filter spread over processes |
 
+#![allow(clippy::disallowed_methods)] // Tests wait for browsers and servers.
+
 mod browser;
 mod chain;
 mod page;
