@@ -5,6 +5,18 @@
 //! reorders a sum, so both compilations give the same bits. NEON is part of every aarch64 target.
 #![allow(unsafe_code)]
 
+/// Whether a test wants the path that every CPU has.
+#[cfg(all(test, target_arch = "x86_64"))]
+pub(crate) static SCALAR: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn scalar_wanted() -> bool {
+    #[cfg(test)]
+    return SCALAR.load(std::sync::atomic::Ordering::Relaxed);
+    #[cfg(not(test))]
+    return false;
+}
+
 macro_rules! multiversion {
     ($(#[$doc:meta])* pub(crate) fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $body:block) => {
         $(#[$doc])*
@@ -16,7 +28,7 @@ macro_rules! multiversion {
             {
                 #[target_feature(enable = "avx2")]
                 fn avx2($($arg: $ty),*) { body($($arg),*) }
-                if std::arch::is_x86_feature_detected!("avx2") {
+                if std::arch::is_x86_feature_detected!("avx2") && !$crate::kernels::scalar_wanted() {
                     // SAFETY: the CPU has AVX2, which was asked for on the line above.
                     return unsafe { avx2($($arg),*) };
                 }
@@ -63,90 +75,33 @@ multiversion! {
     }
 }
 
-/// Taps on each side of the centre in [`blur`].
-pub(crate) const BLUR_RADIUS: usize = 5;
-
-/// A sampled, normalised Gaussian.
-pub(crate) fn gaussian(sigma: f32) -> [f32; BLUR_RADIUS + 1] {
-    let mut taps = [0.0; BLUR_RADIUS + 1];
-    for (i, t) in taps.iter_mut().enumerate() {
-        *t = (-((i * i) as f32) / (2.0 * sigma * sigma)).exp();
-    }
-    let sum = taps[0] + 2.0 * taps[1..].iter().sum::<f32>();
-    taps.map(|t| t / sum)
-}
+/// Planes of the linearised data term, in this order: the three distinct elements of `g g'`, then `g r`, each times the
+/// pixel's weight, and the residual `r` itself.
+pub(crate) type Linearised<'a> = [&'a mut [f32]; 6];
 
 multiversion! {
-    /// Separable symmetric filter in place; the border is repeated. `tmp` has the size of `plane`,
-    /// `line` at least `w + 2 * BLUR_RADIUS`.
-    pub(crate) fn blur(plane: &mut [f32], w: usize, taps: &[f32; BLUR_RADIUS + 1], tmp: &mut [f32], line: &mut [f32]) {
-        let h = plane.len() / w;
-        for y in 0..h {
-            let row = |d: isize| {
-                let y = (y as isize + d).clamp(0, h as isize - 1) as usize;
-                &plane[y * w..(y + 1) * w]
-            };
-            let rows: [(&[f32], &[f32]); BLUR_RADIUS] =
-                std::array::from_fn(|k| (row(-(k as isize) - 1), row(k as isize + 1)));
-            let center = row(0);
-            let out = &mut tmp[y * w..(y + 1) * w];
-            for x in 0..w {
-                let mut sum = taps[0] * center[x];
-                for k in 0..BLUR_RADIUS {
-                    sum += taps[k + 1] * (rows[k].0[x] + rows[k].1[x]);
-                }
-                out[x] = sum;
-            }
-        }
-        let line = &mut line[..w + 2 * BLUR_RADIUS];
-        for (row, out) in tmp.chunks_exact(w).zip(plane.chunks_exact_mut(w)) {
-            line[..BLUR_RADIUS].fill(row[0]);
-            line[BLUR_RADIUS..BLUR_RADIUS + w].copy_from_slice(row);
-            line[BLUR_RADIUS + w..].fill(row[w - 1]);
-            for (o, n) in out.iter_mut().zip(line.windows(2 * BLUR_RADIUS + 1)) {
-                let mut sum = taps[0] * n[BLUR_RADIUS];
-                for k in 1..=BLUR_RADIUS {
-                    sum += taps[k] * (n[BLUR_RADIUS - k] + n[BLUR_RADIUS + k]);
-                }
-                *o = sum;
-            }
-        }
-    }
-}
-
-multiversion! {
-    /// `out = a * b`, element by element.
-    pub(crate) fn multiply(a: &[f32], b: &[f32], out: &mut [f32]) {
-        for ((o, a), b) in out.iter_mut().zip(a).zip(b) {
-            *o = a * b;
-        }
-    }
-}
-
-multiversion! {
-    /// Residual of the target, warped by the flow, against the template, and its products with the
-    /// template's gradient: `r = target(x + u, y + v) - template`, `bx = gx r`, `by = gy r`.
-    /// Bilinear; positions outside are clamped to the border.
-    pub(crate) fn residual(
+    /// Residual of the target, warped by the flow, against the template, `r = target(x + u, y + v) - template`, and
+    /// what a Gauss-Newton step needs of it: see [`Linearised`]. A pixel's weight is `1 / (1 + (r / softness)^2)`
+    /// (Geman and McClure's estimator), and 0 where the flow leads out of the image. Bilinear.
+    pub(crate) fn linearise(
         target: &[f32], template: &[f32], w: usize, flow: (&[f32], &[f32]), gradient: (&[f32], &[f32]),
-        products: [&mut [f32]; 3],
+        softness: f32, out: Linearised<'_>,
     ) {
-        let [r, bx, by] = products;
+        let [xx, xy, yy, bx, by, r] = out;
         let h = template.len() / w;
         let target = &target[..w * h];
-        let (right, bottom) = ((w - 1) as f32 - 1e-3, (h - 1) as f32 - 1e-3);
+        let (right, bottom) = ((w - 1) as f32, (h - 1) as f32);
+        let (last_x, last_y) = (right - 1e-3, bottom - 1e-3);
+        let scale = 1.0 / (softness * softness);
         for y in 0..h {
-            let span = y * w..(y + 1) * w;
-            let (u, v) = (&flow.0[span.clone()], &flow.1[span.clone()]);
-            let (gx, gy) = (&gradient.0[span.clone()], &gradient.1[span.clone()]);
-            let (reference, r) = (&template[span.clone()], &mut r[span.clone()]);
-            let (bx, by) = (&mut bx[span.clone()], &mut by[span]);
+            let (u, v) = (&flow.0[y * w..][..w], &flow.1[y * w..][..w]);
+            let reference = &template[y * w..][..w];
+            let difference = &mut r[y * w..][..w];
             for x in 0..w {
-                let px = (x as f32 + u[x]).max(0.0).min(right);
-                let py = (y as f32 + v[x]).max(0.0).min(bottom);
-                // SAFETY: px lies in 0..w-1 and py in 0..h-1, both below the last column and row, so
-                // the conversion is exact and the four samples lie inside `target`. NaN becomes 0 by
-                // the order of max and min.
+                let px = (x as f32 + u[x]).max(0.0).min(last_x);
+                let py = (y as f32 + v[x]).max(0.0).min(last_y);
+                // SAFETY: px lies in 0..w-1 and py in 0..h-1, both below the last column and row, so the conversion is
+                // exact and the four samples lie inside `target`. NaN becomes 0 by the order of max and min.
                 let value = unsafe {
                     let (ix, iy) = (px.to_int_unchecked::<i32>(), py.to_int_unchecked::<i32>());
                     let (fx, fy) = (px - ix as f32, py - iy as f32);
@@ -156,52 +111,138 @@ multiversion! {
                     let (top, low) = (a + fx * (b - a), c + fx * (d - c));
                     top + fy * (low - top)
                 };
-                let difference = value - reference[x];
-                r[x] = difference;
-                bx[x] = gx[x] * difference;
-                by[x] = gy[x] * difference;
+                difference[x] = value - reference[x];
+            }
+            let (gx, gy) = (&gradient.0[y * w..][..w], &gradient.1[y * w..][..w]);
+            let (xx, xy, yy) = (&mut xx[y * w..][..w], &mut xy[y * w..][..w], &mut yy[y * w..][..w]);
+            let (bx, by) = (&mut bx[y * w..][..w], &mut by[y * w..][..w]);
+            for x in 0..w {
+                let (px, py) = (x as f32 + u[x], y as f32 + v[x]);
+                let inside = (px >= 0.0) & (px <= right) & (py >= 0.0) & (py <= bottom);
+                let d = difference[x];
+                let weight = if inside { 1.0 / (1.0 + scale * d * d) } else { 0.0 };
+                let (wx, wy) = (weight * gx[x], weight * gy[x]);
+                xx[x] = wx * gx[x];
+                xy[x] = wx * gy[x];
+                yy[x] = wy * gy[x];
+                bx[x] = wx * d;
+                by[x] = wy * d;
             }
         }
     }
 }
 
-/// Largest step of one iteration, in pixels of its level.
-const MAX_STEP: f32 = 1.0;
+multiversion! {
+    /// Strength of the tie between each pixel and its left (`west`) and upper (`north`) neighbour:
+    /// `smoothness / sqrt(1 + |difference of the flow|^2 / contrast^2)`, 0 across the border. `u` and `v` have a margin
+    /// of one row above and below; `west` has one element, `north` one row more than the image.
+    pub(crate) fn ties(
+        u: &[f32], v: &[f32], w: usize, smoothness: f32, contrast: f32, west: &mut [f32], north: &mut [f32],
+    ) {
+        let n = u.len() - 2 * w;
+        let scale = 1.0 / (contrast * contrast);
+        let (uc, vc) = (&u[w..][..n], &v[w..][..n]);
+        for (tie, back) in [(&mut *west, 1), (&mut *north, w)] {
+            let (ub, vb) = (&u[w - back..][..n], &v[w - back..][..n]);
+            let tie = &mut tie[..n];
+            for i in 0..n {
+                let (du, dv) = (uc[i] - ub[i], vc[i] - vb[i]);
+                tie[i] = smoothness / (1.0 + scale * (du * du + dv * dv)).sqrt();
+            }
+        }
+        west.iter_mut().step_by(w).for_each(|t| *t = 0.0);
+        north[..w].fill(0.0);
+        north[n..].fill(0.0);
+    }
+}
 
 multiversion! {
-    /// One Gauss-Newton step of every pixel, clamped to [`MAX_STEP`]: `(u, v) -= inverse * b` with
-    /// `b = <g r> - <g><r>`, where `< >` is the window mean: a brightness that differs by a constant
-    /// within the window moves nothing. `inverse` holds the three distinct elements of each 2x2
-    /// inverse, `mean_gradient` is `<g>`, `means` is `<r>, <gx r>, <gy r>`.
-    pub(crate) fn step(
-        inverse: [&[f32]; 3], mean_gradient: (&[f32], &[f32]), means: [&[f32]; 3], u: &mut [f32], v: &mut [f32],
+    /// What stays the same during relaxation: the inverse of each pixel's 2x2 matrix `J + (sum of its ties)` into
+    /// `inverse`, and `J (u, v) - b` into `known`. `data` is `Jxx, Jxy, Jyy, bx, by`; `u`, `v`, `ties` as in [`ties`].
+    pub(crate) fn system(
+        data: [&[f32]; 5], ties: (&[f32], &[f32]), u: &[f32], v: &[f32], w: usize,
+        inverse: [&mut [f32]; 3], known: [&mut [f32]; 2],
     ) {
-        let n = u.len();
-        let (ixx, ixy, iyy) = (&inverse[0][..n], &inverse[1][..n], &inverse[2][..n]);
-        let (mx, my) = (&mean_gradient.0[..n], &mean_gradient.1[..n]);
-        let (r, bx, by, v) = (&means[0][..n], &means[1][..n], &means[2][..n], &mut v[..n]);
+        let n = u.len() - 2 * w;
+        let (u, v) = (&u[w..][..n], &v[w..][..n]);
+        let (xx, xy, yy, bx, by) = (&data[0][..n], &data[1][..n], &data[2][..n], &data[3][..n], &data[4][..n]);
+        let (west, east, north, south) = (&ties.0[..n], &ties.0[1..][..n], &ties.1[..n], &ties.1[w..][..n]);
+        let [ixx, ixy, iyy] = inverse;
+        let (ixx, ixy, iyy) = (&mut ixx[..n], &mut ixy[..n], &mut iyy[..n]);
+        let [ku, kv] = known;
+        let (ku, kv) = (&mut ku[..n], &mut kv[..n]);
         for i in 0..n {
-            let (x, y) = (bx[i] - mx[i] * r[i], by[i] - my[i] * r[i]);
-            let du = ixx[i] * x + ixy[i] * y;
-            let dv = ixy[i] * x + iyy[i] * y;
-            u[i] -= du.clamp(-MAX_STEP, MAX_STEP);
-            v[i] -= dv.clamp(-MAX_STEP, MAX_STEP);
+            let sum = (west[i] + east[i]) + (north[i] + south[i]);
+            let (a, b, d) = (xx[i] + sum, xy[i], yy[i] + sum);
+            // Positive: a Gram matrix plus a multiple of the identity.
+            let k = 1.0 / (a * d - b * b);
+            (ixx[i], ixy[i], iyy[i]) = (d * k, -b * k, a * k);
+            // The constant keeps what decays away from becoming denormal, which is slow.
+            ku[i] = xx[i] * u[i] + b * v[i] - bx[i] + 1e-12;
+            kv[i] = b * u[i] + yy[i] * v[i] - by[i] + 1e-12;
         }
     }
 }
 
 multiversion! {
-    /// Twice the size and twice the values: a coarse flow as the start of the next finer level.
+    /// One step of Jacobi's relaxation with Chebyshev's weight `omega` (Golub and Varga 1961): `next` holds the field
+    /// before `u`, `v` and becomes the one after it. All four have a margin of one row above and below, which is read
+    /// with ties of 0 and never written.
+    pub(crate) fn relax(
+        inverse: [&[f32]; 3], known: [&[f32]; 2], ties: (&[f32], &[f32]), omega: f32,
+        field: [&[f32]; 2], nu: &mut [f32], nv: &mut [f32],
+    ) {
+        // `west` has one element more than the image, `north` one row.
+        let n = ties.0.len() - 1;
+        let w = ties.1.len() - n;
+        let around = |p| -> [&[f32]; 4] {
+            let p: &[f32] = p;
+            [&p[w - 1..][..n], &p[w + 1..][..n], &p[..n], &p[2 * w..][..n]]
+        };
+        let ([uw, ue, un, us], [vw, ve, vn, vs]) = (around(field[0]), around(field[1]));
+        let (west, east, north, south) = (&ties.0[..n], &ties.0[1..][..n], &ties.1[..n], &ties.1[w..][..n]);
+        let (ixx, ixy, iyy) = (&inverse[0][..n], &inverse[1][..n], &inverse[2][..n]);
+        let (ku, kv) = (&known[0][..n], &known[1][..n]);
+        let (nu, nv) = (&mut nu[w..][..n], &mut nv[w..][..n]);
+        for i in 0..n {
+            let a = ku[i] + ((west[i] * uw[i] + east[i] * ue[i]) + (north[i] * un[i] + south[i] * us[i]));
+            let b = kv[i] + ((west[i] * vw[i] + east[i] * ve[i]) + (north[i] * vn[i] + south[i] * vs[i]));
+            nu[i] += omega * (ixx[i] * a + ixy[i] * b - nu[i]);
+            nv[i] += omega * (ixy[i] * a + iyy[i] * b - nv[i]);
+        }
+    }
+}
+
+multiversion! {
+    /// `plane = plane - other`.
+    pub(crate) fn subtract(plane: &mut [f32], other: &[f32]) {
+        for (p, o) in plane.iter_mut().zip(other) {
+            *p -= o;
+        }
+    }
+}
+
+multiversion! {
+    /// `row[x] = factor * (row[x] - start - slope * x)`.
+    pub(crate) fn relight(row: &mut [f32], start: f32, slope: f32, factor: f32) {
+        for (x, p) in row.iter_mut().enumerate() {
+            *p = factor * (*p - (start + slope * x as f32));
+        }
+    }
+}
+
+multiversion! {
+    /// Twice the size and `gain` times the values: with 2, a coarse flow as the start of the next finer level.
     /// `w` is the fine width. Bilinear between the centres of the 2x2 blocks.
-    pub(crate) fn double_flow(coarse: &[f32], w: usize, fine: &mut [f32]) {
+    pub(crate) fn double(coarse: &[f32], w: usize, gain: f32, fine: &mut [f32]) {
         let cw = w / 2;
         let ch = coarse.len() / cw;
         for (y, out) in fine.chunks_exact_mut(w).enumerate() {
             let near = y / 2;
             let far = if y % 2 == 0 { near.saturating_sub(1) } else { (near + 1).min(ch - 1) };
             let (near, far) = (&coarse[near * cw..][..cw], &coarse[far * cw..][..cw]);
-            // Quarter weights of bilinear interpolation, times two for the values.
-            let mix = |x: usize| 1.5 * near[x] + 0.5 * far[x];
+            let (much, little) = (0.75 * gain, 0.25 * gain);
+            let mix = |x: usize| much * near[x] + little * far[x];
             for (x, o) in out.chunks_exact_mut(2).enumerate() {
                 let (here, left, right) = (mix(x), mix(x.saturating_sub(1)), mix((x + 1).min(cw - 1)));
                 o[0] = 0.75 * here + 0.25 * left;

@@ -6,6 +6,7 @@ pub mod detector;
 pub mod distill;
 pub mod evaluate;
 pub mod filter;
+pub mod flow;
 pub mod landmarks;
 pub mod pretrain;
 pub mod preview;
