@@ -20,8 +20,10 @@
 //! ```
 
 mod models;
+mod subject;
 
 pub use models::Models;
+use subject::{Subject, context};
 
 use std::collections::VecDeque;
 
@@ -31,14 +33,14 @@ use crate::au::{AU_COUNT, AUS, Side, UNIT_COUNT, UNITS};
 use crate::event::{AuReading, Kind, Movement, TimingQuality};
 use crate::face::detector::Detector;
 use crate::face::landmarks::Landmarker;
-use crate::face::track::{Sight, Track};
+use crate::face::track::Sight;
 use crate::face::{CROP_HEIGHT, CROP_WIDTH, FaceStage};
 use crate::flow::{FlowEngine, Settings};
 use crate::frame::Frame;
-use crate::gate::{AuTable, FEATURES, Gate, Solution, Thresholds, by_au, features};
+use crate::gate::{AuNet, Thresholds, by_au, features, presentable};
 use crate::geometry::{Rect, Similarity};
 use crate::model::ModelError;
-use crate::spot::{self, Candidate, Rejection, Spotter, Verdict};
+use crate::spot::{Candidate, Rejection, Verdict};
 use crate::student::{self, Student};
 
 /// Why class words may be published.
@@ -65,11 +67,6 @@ pub const MIN_FPS: f32 = 20.0;
 pub const GOOD_FPS: f32 = 45.0;
 /// Mean deviation from the mean frame interval, as its share, from which times are degraded.
 const MAX_JITTER: f32 = 0.25;
-/// Crops are kept this long, for the pair that the student sees.
-const CROPS_NS: i64 = 2_000_000_000;
-/// And at most so many of them.
-const MAX_CROPS: usize = 512;
-
 /// What a site may choose.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
@@ -177,6 +174,12 @@ pub struct Counters {
     pub rejected_blink: u64,
     /// Candidates rejected: head motion or a lost face.
     pub rejected_head_motion: u64,
+    /// Candidates rejected: one movement after the other, as in speech.
+    pub rejected_speech: u64,
+    /// Candidates rejected: the light changed.
+    pub rejected_light: u64,
+    /// Candidates rejected: no rise and fall of a movement.
+    pub rejected_shape: u64,
     /// Candidates rejected: lost frames, or too low a rate.
     pub rejected_timing: u64,
 }
@@ -198,78 +201,12 @@ pub enum Stage {
     Student,
 }
 
-struct Crop {
-    at_ns: i64,
-    luma: Vec<u8>,
-}
-
-/// What is kept of one face.
-struct Subject {
-    track: u32,
-    version: u64,
-    flow: FlowEngine,
-    solution: Solution,
-    gate: Gate,
-    spotter: Spotter,
-    crops: VecDeque<Crop>,
-    spare: Vec<Vec<u8>>,
-    last_ns: i64,
-    intensities: [f32; UNIT_COUNT],
-    features: Vec<f32>,
-}
-
-impl Subject {
-    fn new(track: &Track, thresholds: [f32; UNIT_COUNT]) -> Self {
-        Self {
-            track: track.id,
-            version: 0,
-            flow: FlowEngine::new(CROP_WIDTH, CROP_HEIGHT, Settings::QUICK),
-            solution: Solution::default(),
-            gate: Gate::new(thresholds),
-            spotter: Spotter::new(spot::Settings::default()),
-            crops: VecDeque::with_capacity(MAX_CROPS),
-            spare: Vec::new(),
-            last_ns: track.born_ns,
-            intensities: [0.0; UNIT_COUNT],
-            features: vec![0.0; FEATURES],
-        }
-    }
-
-    fn keep_crop(&mut self, at_ns: i64, crop: &[f32]) {
-        while self.crops.len() >= MAX_CROPS || self.crops.front().is_some_and(|c| at_ns - c.at_ns > CROPS_NS)
-        {
-            let Some(old) = self.crops.pop_front() else { break };
-            self.spare.push(old.luma);
-        }
-        let mut luma = self.spare.pop().unwrap_or_else(|| vec![0; crop.len()]);
-        for (o, v) in luma.iter_mut().zip(crop) {
-            *o = (v + 0.5) as u8;
-        }
-        self.crops.push_back(Crop { at_ns, luma });
-    }
-
-    /// Mean of the crops within 12 ms of a time, at least the nearest one.
-    fn crop_at(&self, at_ns: i64, out: &mut [f32]) -> bool {
-        let nearest = self.crops.iter().map(|c| (c.at_ns - at_ns).abs()).min();
-        let Some(nearest) = nearest else { return false };
-        let reach = nearest.max(12_000_000);
-        let mut n = 0.0;
-        out.fill(0.0);
-        for crop in self.crops.iter().filter(|c| (c.at_ns - at_ns).abs() <= reach) {
-            out.iter_mut().zip(&crop.luma).for_each(|(o, v)| *o += f32::from(*v));
-            n += 1.0;
-        }
-        out.iter_mut().for_each(|o| *o /= n);
-        true
-    }
-}
-
 /// The chain with all its state.
 pub struct Pipeline {
     options: Options,
     thresholds: [f32; UNIT_COUNT],
     faces: FaceStage,
-    table: AuTable,
+    net: AuNet,
     student: Student,
     pair: FlowEngine,
     onset: Vec<f32>,
@@ -310,7 +247,7 @@ impl Pipeline {
                 Landmarker::new(&models.landmarks)?,
                 options.max_tracks,
             ),
-            table: AuTable::from_file(&models.au)?,
+            net: AuNet::from_file(&models.au)?,
             model: format!("sha256:{}", student.sha256()),
             student,
             pair: pair_engine(),
@@ -503,23 +440,36 @@ impl Pipeline {
         let flow = subject.flow.run(&track.crop);
         done(Stage::Flow);
         features(flow, &mut subject.features);
-        self.table.solve(&subject.features, &mut subject.solution);
-        let measured = subject.solution.intensities();
-        let intensities = subject.gate.relative(&measured);
-        subject.intensities = intensities;
-        let open = subject.gate.update(&intensities);
+        let measured = self.net.run(&subject.features);
+        let relative = subject.gate.update(&measured, dt_s);
+        subject.intensities = presentable(&relative);
+        let open = subject.gate.is_open();
         self.counters.gate_open += u64::from(open);
         done(Stage::Gate);
+        let context = context(track, subject.flow.outliers());
+        if subject.is_relit(at_ns, context.light) && subject.spotter.is_active() {
+            // Lit otherwise, the face reads otherwise: what it is now is neutral.
+            count(&mut self.counters, Rejection::Light);
+            subject.spotter.disturb(Rejection::Light);
+            subject.gate.reset_baseline();
+            (subject.light, subject.relit_ns) = (None, None);
+            track.calibrate(at_ns);
+            return (true, Step::Quiet);
+        }
         let gate = &subject.gate;
-        let verdict = subject.spotter.push(at_ns, &intensities, open, |k| intensities[k] >= gate.floor(k));
+        let verdict = subject.spotter.push(at_ns, &relative, context, open, |k| gate.above(k));
         done(Stage::Spot);
         match verdict {
             Verdict::Quiet => {
                 subject.gate.learn(&measured, dt_s);
                 track.absorb(at_ns, dt_s);
+                subject.learn_light(at_ns, dt_s, context.light);
                 return (true, Step::Quiet);
             }
-            Verdict::Active => return (true, Step::Active),
+            Verdict::Active => {
+                subject.gate.follow_drift(&measured, dt_s, subject.spotter.open_s(at_ns));
+                return (true, Step::Active);
+            }
             Verdict::Rejected(cause, candidate) => {
                 count(&mut self.counters, cause);
                 match candidate {
@@ -630,6 +580,9 @@ fn count(counters: &mut Counters, cause: Rejection) {
         Rejection::Macro => &mut counters.rejected_macro,
         Rejection::Blink => &mut counters.rejected_blink,
         Rejection::HeadMotion => &mut counters.rejected_head_motion,
+        Rejection::Speech => &mut counters.rejected_speech,
+        Rejection::Light => &mut counters.rejected_light,
+        Rejection::Shape => &mut counters.rejected_shape,
         Rejection::Timing => &mut counters.rejected_timing,
     } += 1;
 }

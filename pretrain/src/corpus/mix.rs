@@ -77,7 +77,7 @@ impl Priors {
         Self::parse(&text).with_context(|| path.display().to_string())
     }
 
-    pub(super) fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let all: BTreeMap<String, serde_json::Value> = serde_json::from_str(text)?;
         let mut combinations: [Vec<(Vec<Part>, u32)>; 3] = Default::default();
         let (mut rise_ms, mut fall_ms, mut one_sided) = (Vec::new(), Vec::new(), Vec::new());
@@ -169,7 +169,7 @@ pub fn micro_strength(rng: &mut impl Rng) -> f32 {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::augment::generator;
 

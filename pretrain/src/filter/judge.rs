@@ -1,15 +1,12 @@
-//! Intensities between two crops, by the daemon's own flow and AU table, and the range that is kept.
+//! Intensities between two crops, by the daemon's own flow and AU network, and the range that is kept.
 
 use anyhow::Result;
 use glint::au::{AU_COUNT, UNIT_COUNT, UNITS, au_index};
 use glint::face::{CROP_HEIGHT, CROP_WIDTH};
 use glint::flow::{FlowEngine, Settings};
-use glint::gate::{AuTable, FEATURES, Solution, by_au, features};
+use glint::gate::{AuNet, FEATURES, by_au, features, presentable};
 use glint::pipeline::Models;
 use serde::{Deserialize, Serialize};
-
-/// Frames from which the solution is settled: it is found by descent from the last one.
-const SETTLE: usize = 4;
 
 /// What is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -44,7 +41,7 @@ pub enum Reason {
 
 /// Measures pairs of crops.
 pub struct Judge {
-    table: AuTable,
+    net: AuNet,
     engine: FlowEngine,
     features: Vec<f32>,
     planes: [Vec<f32>; 2],
@@ -52,10 +49,10 @@ pub struct Judge {
 }
 
 impl Judge {
-    /// A judge with the daemon's AU table.
+    /// A judge with the daemon's AU network.
     pub fn new(models: &Models, range: Range) -> Result<Self> {
         Ok(Self {
-            table: AuTable::from_file(&models.au)?,
+            net: AuNet::from_file(&models.au)?,
             engine: FlowEngine::new(CROP_WIDTH, CROP_HEIGHT, Settings::QUICK),
             features: vec![0.0; FEATURES],
             planes: [(); 2].map(|()| vec![0.0; CROP_WIDTH * CROP_HEIGHT]),
@@ -70,9 +67,7 @@ impl Judge {
         }
         self.engine.set_reference(&self.planes[0]);
         features(self.engine.run(&self.planes[1]), &mut self.features);
-        let mut solution = Solution::default();
-        (0..SETTLE).for_each(|_| self.table.solve(&self.features, &mut solution));
-        solution.intensities()
+        presentable(&self.net.run(&self.features))
     }
 
     /// Whether a pair is kept, and its intensities by AU.

@@ -1,5 +1,6 @@
 //! The training loop, and what each network is trained on.
 
+pub mod au;
 pub mod detector;
 pub mod landmarks;
 pub mod student;

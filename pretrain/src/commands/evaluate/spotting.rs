@@ -307,16 +307,22 @@ fn add(sum: &mut Counters, more: &Counters) {
     sum.rejected_macro += more.rejected_macro;
     sum.rejected_blink += more.rejected_blink;
     sum.rejected_head_motion += more.rejected_head_motion;
+    sum.rejected_speech += more.rejected_speech;
+    sum.rejected_light += more.rejected_light;
+    sum.rejected_shape += more.rejected_shape;
     sum.rejected_timing += more.rejected_timing;
 }
 
 /// Rejected candidates by cause.
-fn rejections(c: &Counters) -> [(&'static str, u64); 5] {
+fn rejections(c: &Counters) -> [(&'static str, u64); 8] {
     [
         ("too_short", c.rejected_too_short),
         ("macro", c.rejected_macro),
         ("blink", c.rejected_blink),
         ("head_motion", c.rejected_head_motion),
+        ("speech", c.rejected_speech),
+        ("light", c.rejected_light),
+        ("shape", c.rejected_shape),
         ("timing", c.rejected_timing),
     ]
 }

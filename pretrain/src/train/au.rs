@@ -1,0 +1,326 @@
+//! The AU network: its samples (rendered people before a camera, through the daemon's own stabiliser and flow) and its
+//! training.
+
+use anyhow::{Result, ensure};
+use burn::module::{AutodiffModule, Module};
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::Tensor;
+use burn::tensor::activation::relu;
+use burn::tensor::backend::Backend;
+use glint::au::{AU_COUNT, AUS, Side, UNIT_COUNT, UNITS};
+use glint::face::patch::Patch;
+use glint::face::track::{Sight, Track};
+use glint::face::{CROP_HEIGHT, CROP_WIDTH, LEFT_EYE, RIGHT_EYE};
+use glint::flow::{FlowEngine, Settings};
+use glint::frame::Frame;
+use glint::gate::{CLIP, FEATURES, GRID_WIDTH, features};
+use glint::geometry::{Point, Similarity};
+use glint::synth::{
+    Action, Camera, Face, Gaze, HeadMotion, Lighting, Profile, Scene, Script, Speech, Turn, face_to_crop,
+};
+use rand::Rng;
+use rand::rngs::SmallRng;
+
+use super::{Cpu, CpuTrain, Schedule, fit};
+use crate::augment::{generator, normal};
+use crate::corpus::mix::Priors;
+use crate::corpus::plan;
+use crate::net::tensor;
+use crate::run::Run;
+
+/// One face with known intensities.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// What the flow saw (`glint::gate::features`).
+    pub features: Vec<f32>,
+    /// Intensity of every unit, 0 to 5.
+    pub intensities: [f32; UNIT_COUNT],
+}
+
+/// Poses that one person takes.
+pub const POSES: usize = 24;
+/// Quiet frames from which the neutral face is learned.
+const QUIET: usize = 8;
+/// Time from one pose to the next.
+const STEP_NS: i64 = 700_000_000;
+/// Least quality of a registration whose skin the pipeline measures.
+const MIN_QUALITY: f32 = 0.72;
+
+/// Films `face` at rest and in [`POSES`] random poses, follows it as the daemon does, and measures its flow.
+pub fn samples<F: Face>(face: F, priors: &Priors, rng: &mut SmallRng) -> Vec<Sample> {
+    let to_crop = face_to_crop(&face);
+    let eye_distance_px = rng.random_range(56.0..120.0f32);
+    let camera = Camera {
+        width: (3.4 * eye_distance_px) as usize / 2 * 2,
+        height: (4.2 * eye_distance_px) as usize / 2 * 2,
+        eye_distance_px,
+        blur: true,
+        read_noise: rng.random_range(0.4..1.8),
+        shot_noise: rng.random_range(0.003..0.018),
+        exposure: rng.random_range(0.65..1.1),
+        jpeg_quality: rng.random_bool(0.2).then(|| rng.random_range(75..96)),
+        seed: rng.random(),
+    };
+    let restless = rng.random_range(0.3..2.0);
+    let sway = HeadMotion::SWAY;
+    let script = Script {
+        actions: Vec::new(),
+        head: HeadMotion {
+            shift: restless * sway.shift,
+            roll_degrees: restless * sway.roll_degrees,
+            yaw_degrees: restless * sway.yaw_degrees,
+            pitch_degrees: restless * sway.pitch_degrees,
+            zoom: restless * sway.zoom,
+            speed: 1.0,
+            seed: rng.random(),
+        },
+        lighting: Lighting::default(),
+        gaze: Gaze { extent: rng.random_range(0.0..0.8), rate_hz: 1.0, seed: rng.random() },
+        speech: Vec::new(),
+        turns: Vec::new(),
+        light_changes: Vec::new(),
+        hands: Vec::new(),
+        glasses: rng.random_bool(0.2).then(|| plan::glasses(rng)),
+        glares: Vec::new(),
+    };
+    let mut scene = Scene::new(face, script, camera);
+    let (mut frame, mut patch) = (Frame::default(), Patch::default());
+    scene.render(0, 0, &mut frame);
+    // Where the landmarks would put the crop: near the truth.
+    let truth = |scene: &Scene<F>, at_ns: i64| scene.truth(at_ns).head.compose(&to_crop.inverse());
+    let start = truth(&scene, 0).compose(&misplaced(rng));
+    let Some(mut track) = Track::start(1, &frame, start, &mut patch) else { return Vec::new() };
+    let placed = truth(&scene, 0).inverse().compose(&start);
+    let mut at_ns = 0;
+    for k in 1..=QUIET {
+        at_ns += 60_000_000;
+        scene.render(k as u64, at_ns, &mut frame);
+        if track.follow(&frame, &mut patch) == Sight::Missed {
+            return Vec::new();
+        }
+        track.absorb(at_ns, 0.06);
+    }
+    let mut engine = FlowEngine::new(CROP_WIDTH, CROP_HEIGHT, Settings::QUICK);
+    engine.set_reference(&track.neutral);
+    let mut out = Vec::new();
+    for k in 0..POSES {
+        at_ns += STEP_NS;
+        pose(scene.script_mut(), priors, at_ns, rng);
+        scene.render((QUIET + 1 + k) as u64, at_ns, &mut frame);
+        let expected = truth(&scene, at_ns).compose(&placed);
+        let sight = track.follow_from(&frame, expected, &mut patch);
+        if sight == Sight::Missed || track.quality < MIN_QUALITY {
+            continue;
+        }
+        let mut row = vec![0.0; FEATURES];
+        features(engine.run(&track.crop), &mut row);
+        out.push(Sample { features: row, intensities: scene.truth(at_ns).intensities });
+    }
+    out
+}
+
+/// A crop as landmarks misplace it, mostly a little, sometimes much: crop to crop.
+fn misplaced(rng: &mut SmallRng) -> Similarity {
+    let much = rng.random_range(0.4f32.ln()..2.5f32.ln()).exp();
+    let (turn, zoom) = (0.02 * much * normal(rng), 1.0 + 0.025 * much * normal(rng));
+    let (a, b) = (zoom * turn.cos(), zoom * turn.sin());
+    let c = Point::new(0.5 * (RIGHT_EYE.x + LEFT_EYE.x), RIGHT_EYE.y + 30.0);
+    Similarity {
+        a,
+        b,
+        tx: c.x - a * c.x + b * c.y + 1.5 * much * normal(rng),
+        ty: c.y - b * c.x - a * c.y + 2.5 * much * normal(rng),
+    }
+}
+
+/// What the face does at `at_ns`.
+fn pose(script: &mut Script, priors: &Priors, at_ns: i64, rng: &mut SmallRng) {
+    script.actions.clear();
+    script.speech.clear();
+    script.turns.clear();
+    // The apex lies at the instant that is seen.
+    let mut act = |au: u8, side: Side, intensity: f32| {
+        script.actions.push(Action {
+            au,
+            side,
+            intensity: intensity.clamp(0.0, 1.0),
+            onset_ns: at_ns - 100_000_000,
+            apex_ns: at_ns,
+            offset_ns: at_ns + 100_000_000,
+            profile: Profile::Cosine,
+        });
+    };
+    let side = |rng: &mut SmallRng| match rng.random_range(0..5) {
+        0 => Side::Left,
+        1 => Side::Right,
+        _ => Side::Both,
+    };
+    match rng.random_range(0..20) {
+        // Nothing.
+        0..=2 => {}
+        // What micro-expressions do, weakly.
+        3..=9 => {
+            let strength = rng.random_range(0.03f32.ln()..0.5f32.ln()).exp();
+            for (au, side) in priors.movement(rng).1 {
+                act(au, side, strength * (0.3 * normal(rng)).exp());
+            }
+        }
+        // Anything, weak or strong.
+        10..=17 => {
+            for _ in 0..rng.random_range(1..=3) {
+                let strength = if rng.random_bool(0.7) {
+                    rng.random_range(0.0..1.0)
+                } else {
+                    rng.random_range(0.02f32.ln()..0.5f32.ln()).exp()
+                };
+                act(AUS[rng.random_range(0..AU_COUNT)], side(rng), strength);
+            }
+        }
+        // Speech.
+        _ => {
+            let rate_hz = rng.random_range(3.0..6.0);
+            let phase = rng.random_range(0.1..0.9);
+            let from_ns = at_ns - (1e9 * (2.0 + phase) / f64::from(rate_hz)) as i64;
+            script.speech.push(Speech {
+                from_ns,
+                to_ns: at_ns + 1_000_000_000,
+                strength: rng.random_range(0.2..0.6),
+                rate_hz,
+                seed: rng.random(),
+            });
+        }
+    }
+    if rng.random_bool(0.15) {
+        act(45, Side::Both, rng.random_range(0.2..1.0));
+    }
+    if rng.random_bool(0.6) {
+        let degrees = if rng.random_bool(0.3) { 5.0 } else { 1.5 };
+        script.turns.push(Turn {
+            from_ns: at_ns - 500_000_000,
+            to_ns: at_ns + 500_000_000,
+            yaw_degrees: degrees * normal(rng),
+            pitch_degrees: 0.6 * degrees * normal(rng),
+        });
+    }
+    script.lighting.drift = 0.0;
+    script.light_changes.clear();
+    if rng.random_bool(0.3) {
+        script.light_changes.push(glint::synth::LightChange {
+            from_ns: at_ns - 200_000_000,
+            to_ns: at_ns - 100_000_000,
+            gain: rng.random_range(0.75..1.3),
+        });
+    }
+}
+
+/// Units of the hidden layer.
+pub const HIDDEN: usize = 96;
+/// Error, in intensities, from which the loss grows linearly.
+const HUBER: f32 = 3.0;
+/// Share of its error that an idle unit pays for being negative: that is shown as zero.
+const BELOW_ZERO: f32 = 0.2;
+
+/// The network in burn.
+#[derive(Module, Debug)]
+pub struct Net<B: Backend> {
+    first: Linear<B>,
+    second: Linear<B>,
+}
+
+impl<B: Backend> Net<B> {
+    fn new(device: &B::Device) -> Self {
+        Self {
+            first: LinearConfig::new(FEATURES, HIDDEN).init(device),
+            second: LinearConfig::new(HIDDEN, UNIT_COUNT).init(device),
+        }
+    }
+
+    fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
+        self.second.forward(relu(self.first.forward(x)))
+    }
+}
+
+/// The sample of the mirrored face.
+fn mirrored(sample: &Sample) -> Sample {
+    let mut features = sample.features.clone();
+    features.chunks_exact_mut(GRID_WIDTH).for_each(|row| row.reverse());
+    features[..FEATURES / 2].iter_mut().for_each(|u| *u = -*u);
+    let intensities = std::array::from_fn(|k| {
+        let other = match UNITS[k].side {
+            Side::Left => Side::Right,
+            Side::Right => Side::Left,
+            Side::Both => Side::Both,
+        };
+        let partner = UNITS.iter().position(|u| u.au == UNITS[k].au && u.side == other);
+        sample.intensities[partner.unwrap_or(k)]
+    });
+    Sample { features, intensities }
+}
+
+/// Trains on `samples` and their mirror images; the numbers of `glint::gate::AuNet` come back.
+pub fn train(samples: &[Sample], schedule: &Schedule, seed: u64, run: &Run) -> Result<Vec<f32>> {
+    ensure!(samples.len() >= schedule.batch, "{} samples; at least {}", samples.len(), schedule.batch);
+    let device = Default::default();
+    let mirrors: Vec<Sample> = samples.iter().map(mirrored).collect();
+    let mut scale = vec![0.0f64; FEATURES];
+    for s in samples.iter().chain(&mirrors) {
+        scale.iter_mut().zip(&s.features).for_each(|(m, f)| *m += f64::from(f * f));
+    }
+    // A floor: nothing is measured better than a fiftieth of a pixel.
+    let count = 2.0 * samples.len() as f64;
+    let scale: Vec<f32> = scale.iter().map(|m| (m / count).sqrt() as f32 + 0.02).collect();
+    super::seed(seed);
+    let net = Net::<CpuTrain>::new(&device);
+    let n = schedule.batch;
+    let net = fit(net, "au", schedule, run, |net, step| {
+        let mut rng = generator(seed ^ 0x6175, step as u64);
+        let (mut x, mut y) = (Vec::with_capacity(n * FEATURES), Vec::with_capacity(n * UNIT_COUNT));
+        for _ in 0..n {
+            let pool = if rng.random() { samples } else { &mirrors[..] };
+            let s = &pool[rng.random_range(0..pool.len())];
+            x.extend(s.features.iter().zip(&scale).map(|(f, s)| (f / s).clamp(-CLIP, CLIP)));
+            y.extend_from_slice(&s.intensities);
+        }
+        let idle: Vec<f32> = y.iter().map(|v| f32::from(*v == 0.0)).collect();
+        let found = net.forward(tensor(x, [n, FEATURES], &device));
+        let error = found.clone() - tensor(y, [n, UNIT_COUNT], &device);
+        let idle: Tensor<CpuTrain, 2> = tensor(idle, [n, UNIT_COUNT], &device);
+        let below = found.lower_elem(0.0).float() * idle;
+        let size = (error.clone() * (below * (BELOW_ZERO - 1.0) + 1.0)).abs();
+        let bounded = size.clone().clamp_max(HUBER);
+        let loss = bounded.clone().powi_scalar(2) * 0.5 + (size - bounded) * HUBER;
+        loss.sum() / (n as f32)
+    })?;
+    Ok(numbers(&net.valid(), scale))
+}
+
+fn numbers(net: &Net<Cpu>, mut out: Vec<f32>) -> Vec<f32> {
+    for layer in [&net.first, &net.second] {
+        // burn keeps `[inputs, outputs]`.
+        let weight = layer.weight.val().transpose().into_data().to_vec::<f32>();
+        out.extend(weight.unwrap_or_default());
+        let bias = layer.bias.as_ref().map(|b| b.val().into_data().to_vec::<f32>().unwrap_or_default());
+        out.extend(bias.unwrap_or_default());
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use glint::synth::{Pack, Subject};
+
+    #[test]
+    fn a_mirror_image_twice_is_the_sample() {
+        let mut rng = generator(3, 1);
+        let priors = Priors::parse(crate::corpus::mix::tests::SHEET).expect("a sheet");
+        let samples = samples(Subject::random(Pack::embedded().expect("pack"), 5), &priors, &mut rng);
+        assert!(samples.len() > POSES / 2, "{} samples", samples.len());
+        for s in &samples {
+            let twice = mirrored(&mirrored(s));
+            assert_eq!((&twice.features, twice.intensities), (&s.features, s.intensities));
+        }
+        assert!(samples.iter().any(|s| mirrored(s).intensities != s.intensities));
+        assert!(samples.iter().any(|s| s.intensities.iter().any(|i| *i > 0.5)));
+    }
+}
