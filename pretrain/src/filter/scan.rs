@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use anyhow::Result;
 use glint::au::{AU_COUNT, AUS};
 use glint::frame::Frame;
+use glint::gate::HYSTERESIS;
 use glint::geometry::Similarity;
 use glint::pipeline::{Models, Observation, Options, Pipeline, Step};
 use serde::{Deserialize, Serialize};
@@ -117,7 +118,8 @@ impl Scanner {
         if self.rules.unfiltered {
             return self.at_fixed_distance(still, found);
         }
-        self.follow(&observation, still, found);
+        let moved = self.moved(&observation, &intensities);
+        self.follow(moved, still, found);
     }
 
     /// A frame that could not be decoded.
@@ -134,9 +136,18 @@ impl Scanner {
         }
     }
 
-    fn follow(&mut self, observation: &Observation, still: Still, found: &mut dyn FnMut(Excursion)) {
+    /// Whether the face is away from its rest: the gate is open, or an AU (the lids left out) is above its minimum; once away,
+    /// above the gate's share of it. The gate alone would not do: it asks for more than the minimum where a camera is noisy,
+    /// since it must stay shut all day, while here the pair is measured again before it is kept.
+    fn moved(&self, observation: &Observation, intensities: &[f32; AU_COUNT]) -> bool {
+        let share = if self.active.is_some() { HYSTERESIS } else { 1.0 };
+        let least = &self.rules.range.least;
+        observation.gate_open || (0..AU_COUNT).any(|k| AUS[k] != 45 && intensities[k] >= share * least[k])
+    }
+
+    fn follow(&mut self, moved: bool, still: Still, found: &mut dyn FnMut(Excursion)) {
         let at_ns = still.at_ns;
-        if observation.gate_open {
+        if moved {
             let active = self.active.get_or_insert_with(|| Active {
                 begun_ns: at_ns,
                 last_ns: at_ns,

@@ -110,6 +110,8 @@ struct Bench<'a> {
     pool: Vec<Made>,
     pool_views: Stock,
     kept: Vec<Reason>,
+    /// Intensities as the daemon measures them between the two frames.
+    measured: Vec<[f32; AU_COUNT]>,
     labelled: Vec<Made>,
     labelled_views: Stock,
     real: Vec<megc::Sample>,
@@ -172,13 +174,14 @@ impl<'a> Bench<'a> {
                 || Judge::new(&models, range),
                 |judge, made| {
                     let judge = judge.as_mut().map_err(|e| anyhow::anyhow!("{e:#}"))?;
-                    Ok(judge.decide(&made.pair.crops.onset, &made.pair.crops.apex).0)
+                    Ok(judge.decide(&made.pair.crops.onset, &made.pair.crops.apex))
                 },
             )
             .collect::<Result<Vec<_>>>()?;
+        let (kept, measured) = kept.into_iter().unzip();
         let real = args.megc.as_deref().map_or(Ok(Vec::new()), megc::load)?;
         let (pool_views, labelled_views) = (stock(&pool, 4), stock(&labelled, 4));
-        Ok(Self { args, pool, pool_views, kept, labelled, labelled_views, real })
+        Ok(Self { args, pool, pool_views, kept, measured, labelled, labelled_views, real })
     }
 
     /// Indices of pool pairs that pass a test.
@@ -314,7 +317,7 @@ impl<'a> Bench<'a> {
             && alike > 0.0
         {
             let known: Vec<usize> = variant.pool.clone();
-            training.intensities = known.iter().map(|&i| self.pool[i].truth).collect();
+            training.intensities = known.iter().map(|&i| self.measured[i]).collect();
         }
         recipe.batch = recipe.batch.min(training.len / 2);
         // Every row has the same number of steps, whatever the number of its pairs.
