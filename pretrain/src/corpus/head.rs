@@ -221,6 +221,7 @@ impl HeadFace {
             let (mut y, rows) = (0.0, y1 - y0);
             while y <= rows {
                 let (mut b, mut c) = (b0 + y * by, c0 + y * cy);
+                let mut entered = false;
                 for (i, nearest) in nearest[row..row + columns].iter_mut().enumerate() {
                     if b >= -1e-5 && c >= -1e-5 && b + c <= 1.0 + 1e-5 {
                         let z = z0 + b * zb + c * zc;
@@ -228,6 +229,9 @@ impl HeadFace {
                             *nearest = z;
                             pixel(row + i, t, [1.0 - b - c, b, c], z);
                         }
+                        entered = true;
+                    } else if entered {
+                        break;
                     }
                     (b, c) = (b + bx, c + cx);
                 }
