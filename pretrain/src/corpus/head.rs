@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use anyhow::Result;
-use glint::au::UNITS;
+use glint::au::{Side, UNIT_COUNT, UNITS, unit_indices};
 use glint::face::landmarks::{LANDMARK_COUNT, eye_centers};
 use glint::flow::Flow;
 use glint::geometry::{Point, Similarity};
@@ -23,6 +23,13 @@ const AXIS: [f32; 3] = [FACE_EYES.x, FACE_EYES.y + 60.0, -80.0];
 const GAZE_ANGLE: f32 = 0.35;
 /// Standard deviations of the identity modes: variety without caricature.
 const IDENTITY_SPREAD: f32 = 0.8;
+/// Landmarks in the middle of upper and lower lid, of the subject's left eye and of the right one.
+const LIDS: [(Side, [usize; 2], [usize; 2]); 2] =
+    [(Side::Left, [43, 44], [47, 46]), (Side::Right, [37, 38], [41, 40])];
+/// Closed lids overlap by this share of what the eye was open.
+const LID_OVERLAP: f32 = 0.04;
+/// How far eyeballs are set back when surfaces are compared: the lids of some identities would cut into them.
+const EYES_BACK: f32 = 5.0;
 /// Samples per pixel and side: at the rims of lids and lips edges move by fractions of a pixel.
 const SUPERSAMPLING: usize = 2;
 
@@ -80,6 +87,8 @@ pub struct HeadFace {
     albedo: Vec<f32>,
     /// Centre of each eyeball.
     eyes: [[f32; 3]; 2],
+    /// Multiplies each unit: a wider eye has a longer way to close.
+    gains: [f32; UNIT_COUNT],
     light: Light,
 }
 
@@ -134,6 +143,19 @@ impl HeadFace {
             Point::new(v[0], v[1])
         });
         let albedo = skin::albedo(&vertices, &person.group, &seen, [&eyes[0], &eyes[1]], rng);
+        let mut gains = [1.0; UNIT_COUNT];
+        for (side, upper, lower) in LIDS {
+            let gap =
+                lower.iter().map(|&i| seen[i].y).sum::<f32>() - upper.iter().map(|&i| seen[i].y).sum::<f32>();
+            for unit in unit_indices(45, side) {
+                let down = |marks: [usize; 2]| -> f32 {
+                    let moves = model.units[unit].iter();
+                    let of = |(i, _): &&(u16, [f32; 3])| marks.iter().any(|&m| head.landmarks[m] == *i);
+                    moves.filter(of).map(|(_, d)| -scale * d[1]).sum()
+                };
+                gains[unit] = ((1.0 + LID_OVERLAP) * gap / (down(upper) - down(lower))).clamp(0.3, 3.0);
+            }
+        }
         let side = rng.random_range(-1.0f32..1.0);
         Self {
             model: Arc::clone(model),
@@ -148,14 +170,15 @@ impl HeadFace {
             scale,
             albedo,
             eyes,
+            gains,
         }
     }
 
     /// Turns eyes and head.
     fn posed(&self, pose: &Pose) -> Vec<[f32; 3]> {
         let mut out = self.vertices.clone();
-        for (moves, &f) in self.model.units.iter().zip(&pose.fractions).filter(|(_, f)| **f > 0.0) {
-            let f = f * self.scale;
+        for (k, moves) in self.model.units.iter().enumerate().filter(|(k, _)| pose.fractions[*k] > 0.0) {
+            let f = pose.fractions[k] * self.gains[k] * self.scale;
             for (i, d) in moves {
                 let v = &mut out[usize::from(*i)];
                 *v = [v[0] + f * d[0], v[1] - f * d[1], v[2] + f * d[2]];
@@ -253,7 +276,8 @@ impl HeadFace {
             flow.u[at] = b[0] * d[0].x + b[1] * d[1].x + b[2] * d[2].x;
             flow.v[at] = b[0] * d[0].y + b[1] * d[1].y + b[2] * d[2].y;
             if let Some(depth) = &mut depth {
-                depth[at] = z;
+                let eye = group::EYES.contains(&self.model.head.group[t[0]]);
+                depth[at] = if eye { z + EYES_BACK } else { z };
             }
         });
     }
@@ -308,6 +332,9 @@ impl Face for HeadFace {
         ));
         out.depth.clear();
         out.depth.extend(posed.iter().map(|v| v[2]));
+        for &i in self.model.eyes.iter().flatten() {
+            out.depth[usize::from(i)] -= EYES_BACK;
+        }
         out.points.clear();
         out.points.extend(posed.iter().map(|v| to_image.apply(projected(v))));
     }
