@@ -8,7 +8,7 @@
 #
 # The counts are of instructions, not of time: no ARM hardware takes part. A pass is (110 passes - 10 passes) / 100, so
 # that loading is not in it; the rest of tract's hashing makes it vary by about 0.1 %.
-# NETWORKS   what to count (default: student-like detector landmarks student)
+# NETWORKS   what to count (default: student-like detector landmarks student); files too: NETWORKS=out/int8/detector.onnx
 set -euo pipefail
 cd "$(dirname "$0")/.."
 case ${1:-} in test | count) ;; *) sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2 ;; esac
@@ -17,8 +17,12 @@ env_file=$(cross/toolchain.sh $target)
 # shellcheck source=/dev/null
 . "$env_file"
 echo "int8.sh: building the library's tests for $target" >&2
+# What is tested checks its arithmetic; what is counted is compiled as in a release.
+checks=()
+[ "$1" = count ] || checks=(--config profile.arm-count.package.glint.debug-assertions=true
+    --config profile.arm-count.package.glint.overflow-checks=true)
 program=$(cargo test -p glint --lib --no-default-features --locked --no-run --target $target --target-dir target/arm \
-    --profile arm-count --message-format=json-render-diagnostics | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -1)
+    --profile arm-count ${checks[@]+"${checks[@]}"} --message-format=json-render-diagnostics | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -1)
 [ -x "$program" ] || { echo "int8.sh: no test program was built" >&2; exit 1; }
 
 if [ "$1" = test ]; then
@@ -52,6 +56,6 @@ for network in ${NETWORKS:-student-like detector landmarks student}; do
             [ -n "$few" ] && [ -n "$many" ] || { row=""; break; }
             row="$row $(awk -v n=$((many - few)) 'BEGIN {printf "%.3f", n / 1e8}') |"
         done
-        [ -z "$row" ] || echo "| $network | $form |$row"
+        [ -z "$row" ] || echo "| $(basename "$network") | $form |$row"
     done
 done

@@ -323,7 +323,8 @@ fn onnxruntime_gives_the_same_bytes() {
     }
 }
 
-/// Runs one form of a network a number of times: `GLINT_PASSES="NETWORK f32|plain|int8 PASSES"`.
+/// Runs one form of a network a number of times: `GLINT_PASSES="NETWORK f32|plain|int8 PASSES"`;
+/// NETWORK is the fixture, one that ships, or a file.
 #[test]
 #[ignore = "its instructions are what cross/int8.sh counts"]
 fn passes_to_count() {
@@ -334,9 +335,10 @@ fn passes_to_count() {
         "detector" => crate::model::parse_onnx(&models.detector.bytes),
         "landmarks" => crate::model::parse_onnx(&models.landmarks.bytes),
         "student" => crate::model::parse_onnx(&models.student.bytes),
-        _ => Ok(fixture::student_like(1)),
+        fixture::STUDENT_LIKE => Ok(fixture::student_like(1)),
+        path => crate::model::parse_onnx(&std::fs::read(path).expect("a file")),
     }
-    .expect("own model");
+    .expect("a model");
     let shape = onnx::input_shape(&model).expect("own model");
     let plain = Network::from_model(&model, &shape, Engine::Plain).expect("own model");
     let mut network = match form {
