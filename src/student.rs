@@ -154,21 +154,20 @@ impl Student {
         &self.sha256
     }
 
-    /// Calibrated probabilities of [`Class::ALL`].
-    pub fn probabilities(&mut self, motion: &[f32]) -> Result<[f32; 3], String> {
+    /// What the network says of [`Class::ALL`], before calibration.
+    pub fn logits(&mut self, motion: &[f32]) -> Result<[f32; 3], String> {
         let mut logits = None;
         self.network.run(motion, |_, values| logits = <[f32; 3]>::try_from(values).ok())?;
-        let logits = logits.ok_or("output is not one number a class")?;
+        Ok(logits.ok_or("output is not one number a class")?)
+    }
+
+    /// Calibrated probabilities of [`Class::ALL`].
+    pub fn probabilities(&mut self, motion: &[f32]) -> Result<[f32; 3], String> {
+        let logits = self.logits(motion)?;
         let top = logits.iter().copied().fold(f32::MIN, f32::max);
         let odds = logits.map(|l| ((l - top) / self.spec.temperature).exp());
         let sum: f32 = odds.iter().sum();
         Ok(odds.map(|o| o / sum))
-    }
-
-    /// Index in [`Class::ALL`] of the likeliest class, without abstention: for scores.
-    pub fn classify_always(&mut self, motion: &[f32]) -> Result<usize, String> {
-        let p = self.probabilities(motion)?;
-        Ok((1..3).fold(0, |best, c| if p[c] > p[best] { c } else { best }))
     }
 
     /// The class with its confidence; `None` when the student abstains.

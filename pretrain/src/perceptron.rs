@@ -31,12 +31,12 @@ pub struct PerceptronNet<B: Backend> {
 }
 
 impl<B: Backend> PerceptronNet<B> {
-    /// Fresh weights.
-    pub fn new(hidden: [usize; 2], device: &B::Device) -> Self {
+    /// Fresh weights; the student has [`INPUTS`] inputs.
+    pub fn new(inputs: usize, hidden: [usize; 2], device: &B::Device) -> Self {
         let linear = |from: usize, to: usize| LinearConfig::new(from, to);
         Self {
             hidden: vec![
-                linear(INPUTS, hidden[0]).with_bias(false).init(device),
+                linear(inputs, hidden[0]).with_bias(false).init(device),
                 linear(hidden[0], hidden[1]).with_bias(false).init(device),
             ],
             gain: hidden.map(|n| Param::from_tensor(Tensor::ones([n], device))).into(),
@@ -51,7 +51,7 @@ impl<B: Backend> PerceptronNet<B> {
         [0, 1].map(|l| self.gain[l].val().dims()[0])
     }
 
-    /// Inputs `[n, 588]` to class logits `[n, 3]` and AU logits `[n, 20]`, normalised over the batch. `masks`: dropout of
+    /// Inputs `[n, inputs]` to class logits `[n, 3]` and AU logits `[n, 20]`, normalised over the batch. `masks`: dropout of
     /// each hidden layer, `[n, h]`.
     pub fn forward(&self, mut x: Tensor<B, 2>, masks: [Tensor<B, 2>; 2]) -> (Tensor<B, 2>, Tensor<B, 2>) {
         for (l, mask) in masks.into_iter().enumerate() {
@@ -65,7 +65,7 @@ impl<B: Backend> PerceptronNet<B> {
         (self.class.forward(x.clone()), self.aus.forward(x))
     }
 
-    /// The network with the normalisation of `inputs` (rows of [`INPUTS`]) folded into its weights.
+    /// The network with the normalisation of `inputs` (row by row) folded into its weights.
     pub fn fold(&self, inputs: &[f32]) -> Perceptron {
         let mut rows: Vec<f32> = inputs.to_vec();
         let mut layers = Vec::new();
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn the_folded_file_says_in_tract_what_was_trained() {
         let device = Default::default();
-        let net = PerceptronNet::<Flex>::new([16, 8], &device);
+        let net = PerceptronNet::<Flex>::new(INPUTS, [16, 8], &device);
         let mut rng = generator(2, 3);
         let motions: Vec<Vec<f32>> =
             (0..64).map(|_| (0..3 * SIDE * SIDE).map(|_| normal(&mut rng)).collect()).collect();

@@ -380,7 +380,11 @@ mod tests {
         let dir = megc::tests::folder(4);
         let samples = megc::load(dir.path()).expect("samples");
         let device = Default::default();
-        let net = crate::perceptron::PerceptronNet::<crate::train::Cpu>::new([32, 16], &device);
+        let net = crate::perceptron::PerceptronNet::<crate::train::Cpu>::new(
+            crate::perceptron::INPUTS,
+            [32, 16],
+            &device,
+        );
         let rows: Vec<f32> = samples.iter().flat_map(|s| pool2(&s.motion)).collect();
         let before = net.fold(&rows);
         let mut after = before.clone();

@@ -50,9 +50,8 @@ const STRENGTH: f32 = 60.0;
 /// That of the intercepts.
 const INTERCEPT_STRENGTH: f32 = 1.0;
 const ITERATIONS: usize = 100;
-/// Subjects from which on what is learned from them counts as much as what the network brings. Below, its share falls
-/// with the third power: with few subjects nothing that was tried was better than the untouched network.
-const FULL_TRUST: f32 = 40.0;
+/// Subjects whose regression weighs as much as the student: its share grows in proportion to their number.
+const EQUAL_SHARES: f32 = 10.0;
 
 /// How the networks from scratch are trained: fixed before any of them was scored.
 #[derive(Debug, Clone)]
@@ -82,7 +81,7 @@ pub struct Material<'a> {
     schedules: Schedules,
     /// 2x2 means of each sample, then of each mirror image.
     rows: [Vec<Vec<f32>>; 2],
-    /// Log odds that the pretrained student gives each sample, over both mirror images.
+    /// Logits that the pretrained student gives each sample, mean over both mirror images.
     prior: Vec<[f32; 3]>,
 }
 
@@ -94,11 +93,9 @@ impl<'a> Material<'a> {
         for (s, m) in samples.iter().zip(&mirror) {
             let mut z = [0.0; 3];
             for motion in [&s.motion, m] {
-                let p = student
-                    .probabilities(motion)
-                    .map_err(anyhow::Error::msg)
-                    .with_context(|| s.file.clone())?;
-                z.iter_mut().zip(p).for_each(|(z, p)| *z += 0.5 * p.max(1e-6).ln());
+                let one =
+                    student.logits(motion).map_err(anyhow::Error::msg).with_context(|| s.file.clone())?;
+                z.iter_mut().zip(one).for_each(|(z, v)| *z += 0.5 * v);
             }
             prior.push(z);
         }
@@ -162,7 +159,7 @@ impl<'a> Material<'a> {
     /// Product of two experts: what the student says, and what a regression on the training subjects says, the more of
     /// the second the more subjects there are.
     fn adapted(&self, train: &[usize], people: usize, test: &[usize]) -> Vec<[f32; 3]> {
-        let share = (people as f32 / FULL_TRUST).min(1.0).powi(3);
+        let share = people as f32 / EQUAL_SHARES;
         let model = self.logistic(train);
         test.iter()
             .map(|&i| {

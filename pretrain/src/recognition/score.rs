@@ -153,13 +153,17 @@ pub fn temperature(logits: &[[f32; 3]], classes: &[usize]) -> f32 {
 
 /// Reliability in ten bins of confidence.
 pub fn reliability(probabilities: &[[f32; 3]], classes: &[usize]) -> Vec<Bin> {
+    bins(probabilities.iter().zip(classes).map(|(p, &c)| (p[argmax(p)], argmax(p) == c)))
+}
+
+/// Ten bins of answers given as (confidence, right or not).
+pub fn bins(answers: impl IntoIterator<Item = (f32, bool)>) -> Vec<Bin> {
     let mut bins = vec![Bin::default(); 10];
-    for (p, &c) in probabilities.iter().zip(classes) {
-        let best = argmax(p);
-        let bin = &mut bins[((p[best] * 10.0) as usize).min(9)];
+    for (confidence, right) in answers {
+        let bin = &mut bins[((confidence * 10.0) as usize).min(9)];
         bin.count += 1;
-        bin.confidence += p[best];
-        bin.accuracy += f32::from(best == c);
+        bin.confidence += confidence;
+        bin.accuracy += f32::from(right);
     }
     for bin in bins.iter_mut().filter(|b| b.count > 0) {
         bin.confidence /= bin.count as f32;

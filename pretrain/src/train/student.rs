@@ -19,7 +19,7 @@ use super::{CpuTrain, Schedule, fit, initialised};
 use crate::augment::{generator, normal};
 use crate::corpus::fields::{Fields, Place};
 use crate::net::{binary_cross_entropy, tensor};
-use crate::perceptron::{INPUTS, Perceptron, PerceptronNet, mask};
+use crate::perceptron::{Perceptron, PerceptronNet, mask};
 use crate::recognition::score::probabilities;
 use crate::run::{Run, bar};
 
@@ -151,6 +151,18 @@ pub struct Pair {
     pub aus: [f32; AU_COUNT],
 }
 
+/// A movement as two stabilised crops.
+pub struct Crops {
+    /// The neutral face.
+    pub onset: Vec<f32>,
+    /// The face at its apex.
+    pub apex: Vec<f32>,
+    /// Index of the class in [`Class::ALL`].
+    pub class: usize,
+    /// 1 for each AU that moved.
+    pub aus: [f32; AU_COUNT],
+}
+
 struct Movement {
     class: usize,
     fractions: [f32; UNIT_COUNT],
@@ -207,6 +219,12 @@ impl Material {
 
     /// A sample of rendered faces: flow between two crops, as the daemon measures it.
     fn rendered<F: Face>(&self, face: &F, rng: &mut impl Rng) -> Pair {
+        let Crops { onset, apex, class, aus } = self.crops(face, rng);
+        Pair { motion: sample(&mut pair_engine(), &onset, &apex), class, aus }
+    }
+
+    /// A movement as two stabilised crops.
+    pub fn crops<F: Face>(&self, face: &F, rng: &mut impl Rng) -> Crops {
         let Movement { class, fractions, aus } = self.movements.draw(rng);
         // The frame is moved by moving the face; what the stabiliser leaves moves the apex alone.
         let zoom = (self.frames.zoom * normal(rng)).exp();
@@ -231,7 +249,7 @@ impl Material {
         let (mut onset, mut apex) = (Vec::new(), Vec::new());
         render_crop(face, &[0.0; UNIT_COUNT], &place, (noise, rng.random()), &mut onset);
         render_crop(face, &fractions, &residue.compose(&place), (noise, rng.random()), &mut apex);
-        Pair { motion: sample(&mut pair_engine(), &onset, &apex), class, aus }
+        Crops { onset, apex, class, aus }
     }
 
     /// All samples on `people`: exact fields first, rendered ones after them. The same on any number of threads.
@@ -301,7 +319,7 @@ pub fn rows(pairs: &[Pair]) -> Vec<f32> {
     pairs.iter().flat_map(|p| pool2(&p.motion)).collect()
 }
 
-/// Trains one network as `stage` of a run; `inputs` are [`rows`] of `pairs`.
+/// Trains one network as `stage` of a run; `inputs` are [`rows`] of `pairs`, or any other numbers, as many for each.
 pub fn train(
     pairs: &[Pair],
     inputs: &[f32],
@@ -313,16 +331,16 @@ pub fn train(
 ) -> Result<Perceptron> {
     let device = Default::default();
     let n = training.schedule.batch;
-    let net = initialised(seed, || PerceptronNet::<CpuTrain>::new(training.hidden, &device));
+    ensure!(!pairs.is_empty() && inputs.len().is_multiple_of(pairs.len()), "rows and samples do not match");
+    let size = inputs.len() / pairs.len();
+    let net = initialised(seed, || PerceptronNet::<CpuTrain>::new(size, training.hidden, &device));
     let net = fit(net, stage, &training.schedule, run, |net, step| {
         let mut rng = generator(seed, step as u64);
-        let (mut motion, mut classes, mut aus) = (Vec::with_capacity(n * INPUTS), Vec::new(), Vec::new());
+        let (mut motion, mut classes, mut aus) = (Vec::with_capacity(n * size), Vec::new(), Vec::new());
         for _ in 0..n {
             let k = rng.random_range(0..pairs.len());
             motion.extend(
-                inputs[k * INPUTS..(k + 1) * INPUTS]
-                    .iter()
-                    .map(|v| v + training.input_noise * normal(&mut rng)),
+                inputs[k * size..(k + 1) * size].iter().map(|v| v + training.input_noise * normal(&mut rng)),
             );
             match target {
                 Target::Class => classes.extend((0..3).map(|c| f32::from(c == pairs[k].class))),
@@ -331,7 +349,7 @@ pub fn train(
             aus.extend(pairs[k].aus);
         }
         let masks = training.hidden.map(|h| mask(n, h, training.dropout, &mut rng, &device));
-        let (class, au) = net.forward(tensor(motion, [n, INPUTS], &device), masks);
+        let (class, au) = net.forward(tensor(motion, [n, size], &device), masks);
         let wanted = tensor::<CpuTrain, 2>(classes, [n, 3], &device);
         let class_loss = (log_softmax(class, 1) * wanted).sum().neg() / n as f32;
         let ones = tensor(vec![1.0; n * AU_COUNT], [n, AU_COUNT], &device);

@@ -32,7 +32,8 @@ pub struct Args {
 }
 
 const COUNTS: [usize; 4] = [3, 6, 12, 24];
-const NAMES: [&str; 3] = ["scratch", "pretrained", "zero_shot"];
+/// `scratch`: the small CNN with mixup; `scratch_linear`: logistic regression.
+const NAMES: [&str; 4] = ["scratch", "pretrained", "zero_shot", "scratch_linear"];
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
@@ -45,9 +46,9 @@ pub fn run(args: &Args) -> Result<()> {
     let people = megc::subjects(&samples).len();
     let counts: Vec<usize> = COUNTS.into_iter().filter(|c| *c < people).collect();
     let progress = bar("draws", args.draws * counts.len() as u64);
-    let mut points: Vec<(usize, [(f64, f64); 3])> = Vec::new();
+    let mut points: Vec<(usize, [(f64, f64); 4])> = Vec::new();
     for count in counts {
-        let scores: Vec<[f64; 3]> = (0..args.draws)
+        let scores: Vec<[f64; 4]> = (0..args.draws)
             .into_par_iter()
             .map(|draw| {
                 let (train, test) = few(&samples, count, draw)?;
@@ -56,10 +57,10 @@ pub fn run(args: &Args) -> Result<()> {
                 };
                 let of = |method| uf1(material.predict(method, &train, count, &test, draw));
                 progress.inc(1);
-                Ok([of(Method::Logreg), of(Method::Glint), uf1(material.zero_shot(&test))])
+                Ok([of(Method::Cnn), of(Method::Glint), uf1(material.zero_shot(&test)), of(Method::Logreg)])
             })
             .collect::<Result<_>>()?;
-        points.push((count, [0, 1, 2].map(|k| mean_sd(&scores.iter().map(|s| s[k]).collect::<Vec<_>>()))));
+        points.push((count, [0, 1, 2, 3].map(|k| mean_sd(&scores.iter().map(|s| s[k]).collect::<Vec<_>>()))));
     }
     progress.finish_and_clear();
     let table: Map<String, Value> = points
@@ -83,7 +84,7 @@ pub fn run(args: &Args) -> Result<()> {
         println!("{}", Value::Object(table));
         return Ok(());
     }
-    println!("subjects  {:<16}{:<16}{:<16}", NAMES[0], NAMES[1], NAMES[2]);
+    println!("subjects  {}", NAMES.map(|n| format!("{n:<16}")).concat());
     for (count, p) in &points {
         print!("{count:<10}");
         p.iter().for_each(|(mean, sd)| print!("{:<16}", format!("{mean:.3} +- {sd:.3}")));

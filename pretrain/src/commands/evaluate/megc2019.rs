@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::recognition::megc::{self, Sample, word};
 use crate::recognition::protocol::{Material, Method, Predictions, by_subject, leave_one_out};
-use crate::recognition::score::{BySubject, mean_sd};
+use crate::recognition::score::{BySubject, argmax, calibration_error, mean_sd, reliability};
 use crate::run::{Run, bar, plot};
 
 /// Leaves one subject out at a time: glint and its baselines in the same folds, with fixed schedules. With --zero-shot the
@@ -48,7 +48,7 @@ pub struct Args {
 
 /// How often a setting of glint's has been scored on these samples, in all: recipes of the synthetic material and ways to
 /// adapt to real subjects. Beside every table, because whoever tries often enough finds something.
-pub const SETTINGS_SCORED: u32 = 86;
+pub const SETTINGS_SCORED: u32 = 116;
 
 /// Reads the student of a folder, or the one that is compiled in.
 pub fn student(models: Option<&Path>) -> Result<Student> {
@@ -71,10 +71,17 @@ pub fn run(args: &Args) -> Result<()> {
     ]);
     let run =
         Run::start(if args.zero_shot { "megc2019-zero-shot" } else { "megc2019" }, 0, &settings, false)?;
+    let mut ece = None;
     let found: Vec<(Method, Predictions)> = if args.zero_shot {
         // Straight through the daemon's model: no mirror image, no average.
-        let said = samples.iter().map(|s| student.classify_always(&s.motion).map_err(anyhow::Error::msg));
-        vec![(Method::Glint, vec![said.collect::<Result<_>>()?])]
+        let said: Vec<[f32; 3]> = samples
+            .iter()
+            .map(|s| student.probabilities(&s.motion).map_err(anyhow::Error::msg))
+            .collect::<Result<_>>()?;
+        let bins = reliability(&said, &samples.iter().map(|s| s.class).collect::<Vec<_>>());
+        run.figure("calibration.png", "Confidence and accuracy on real samples", &plot::calibration(&bins))?;
+        ece = Some(calibration_error(&bins));
+        vec![(Method::Glint, vec![said.iter().map(argmax).collect()])]
     } else {
         let material = Material::new(&samples, &mut student)?;
         let people = megc::subjects(&samples).len() as u64;
@@ -91,7 +98,7 @@ pub fn run(args: &Args) -> Result<()> {
     if let Some(path) = &args.predictions {
         write_csv(path, &samples, &found).with_context(|| path.display().to_string())?;
     }
-    let report = Report::new(&samples, &found)?;
+    let report = Report::new(&samples, &found, ece)?;
     report.keep(run)?;
     if args.json {
         println!("{}", report.json());
@@ -137,10 +144,12 @@ struct Report {
     rows: Vec<Row>,
     /// First method against each other one: difference of UF1 and p.
     paired: Vec<(Method, Method, f64, f64)>,
+    /// Calibration error of the untouched student.
+    ece: Option<f64>,
 }
 
 impl Report {
-    fn new(samples: &[Sample], found: &[(Method, Predictions)]) -> Result<Self> {
+    fn new(samples: &[Sample], found: &[(Method, Predictions)], ece: Option<f64>) -> Result<Self> {
         let mut databases: Vec<&str> = samples.iter().map(|s| s.database.as_str()).collect();
         databases.sort_unstable();
         databases.dedup();
@@ -172,7 +181,7 @@ impl Report {
                 (first.method, other.method, difference, p)
             })
             .collect();
-        Ok(Self { samples: samples.len(), rows, paired })
+        Ok(Self { samples: samples.len(), rows, paired, ece })
     }
 
     fn json(&self) -> Value {
@@ -191,7 +200,7 @@ impl Report {
             .iter()
             .map(|(a, b, d, p)| json!({"method": a.name(), "against": b.name(), "uf1_difference": d, "p": p}))
             .collect();
-        json!({"samples": self.samples, "settings_scored": SETTINGS_SCORED, "methods": methods, "paired": paired})
+        json!({"samples": self.samples, "settings_scored": SETTINGS_SCORED, "methods": methods, "paired": paired, "ece": self.ece})
     }
 
     fn print(&self) {
@@ -211,6 +220,9 @@ impl Report {
                 a.name(),
                 b.name()
             );
+        }
+        if let Some(ece) = self.ece {
+            println!("expected calibration error {ece:.3}");
         }
         println!(
             "{} samples; settings of glint scored on such images in all: {SETTINGS_SCORED}, and about 200 for method.md, \
@@ -251,5 +263,39 @@ impl Report {
             &rows,
         );
         run.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn report_and_predictions_have_the_keys_of_the_contract() {
+        let dir = megc::tests::folder(4);
+        let samples = megc::load(dir.path()).expect("samples");
+        let mut student = student(None).expect("student");
+        let material = Material::new(&samples, &mut student).expect("material");
+        let bar = indicatif::ProgressBar::hidden();
+        let found: Vec<(Method, Predictions)> = [Method::Glint, Method::Logreg]
+            .map(|m| (m, leave_one_out(&material, m, 1, &bar).expect("runs")))
+            .into();
+        let report = Report::new(&samples, &found, None).expect("report").json();
+        assert_eq!(report["samples"], 24);
+        for method in ["glint", "logreg"] {
+            for database in ["composite", "smic", "casme2"] {
+                let cell = &report["methods"][method][database];
+                assert!(cell["uf1"].as_f64().is_some_and(|v| (0.0..=1.0).contains(&v)), "{report}");
+                assert!(cell["uar"].is_number() && cell["uf1_sd"].is_number() && cell["ci95"][1].is_number());
+            }
+        }
+        assert_eq!(report["paired"][0]["against"], "logreg");
+        let csv = dir.path().join("predictions.csv");
+        write_csv(&csv, &samples, &found).expect("writes");
+        let text = std::fs::read_to_string(csv).expect("text");
+        assert!(text.starts_with(
+            "method,seed,database,subject,file,truth,prediction\nglint,0,smic,s00,0_0.png,negative,"
+        ));
+        assert_eq!(text.lines().count(), 1 + 2 * 24);
     }
 }

@@ -1,0 +1,100 @@
+//! `glint-pretrain evaluate classes`: the words that the daemon gives to the movements it finds.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use glint::pipeline::Models;
+use rayon::prelude::*;
+use serde_json::json;
+
+use crate::corpus::person::Split;
+use crate::corpus::plan::{self, Cast, Content};
+use crate::recognition::score::{Confusion, bins, calibration_error};
+use crate::run::plot;
+use crate::run::{Run, bar};
+use crate::spotting::score::matches;
+use crate::spotting::watch;
+
+/// Films people who train nothing, runs the daemon's own chain and compares the class of every movement it finds with what
+/// the person did.
+#[derive(clap::Args)]
+#[command(after_help = "Example: glint-pretrain evaluate classes --assets ../data")]
+pub struct Args {
+    /// Folder with `portraits/`, `ict/` and `priors/`.
+    #[arg(long)]
+    assets: PathBuf,
+    /// Folder of model files; without it those that are compiled in.
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+    /// Sequences of 8 s.
+    #[arg(long, default_value_t = 80, value_parser = clap::value_parser!(u64).range(1..))]
+    sequences: u64,
+    /// People in them.
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u64).range(1..))]
+    people: u64,
+    /// Frames a second.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(20..=500))]
+    fps: u32,
+    /// Seed of people and sequences.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// One JSON object on stdout instead of the table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A movement that was found: what it is, and what was said of it with which confidence.
+type Answer = (usize, Option<(usize, f32)>);
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<()> {
+    let models = match &args.models {
+        Some(dir) => Models::load(dir)?,
+        None => Models::embedded()?,
+    };
+    let settings = json!({"sequences": args.sequences, "people": args.people, "fps": args.fps});
+    let run = Run::start("classes", args.seed, &settings, false)?;
+    let cast = Cast::load(&args.assets, Split::HeldOut, args.people as usize, args.seed)?;
+    let progress = bar("sequences", args.sequences);
+    let answers: Vec<(usize, Vec<Answer>)> = (0..args.sequences)
+        .into_par_iter()
+        .map(|i| {
+            let s = plan::sequence(&cast, Content::Curve, Content::Curve.seconds(), args.seed, i);
+            let micros = s.micros.clone();
+            let seen = watch::sequence(s, f64::from(args.fps), &models)?;
+            let answer = |(micro, found): (&plan::Micro, Option<usize>)| {
+                let label = seen.found[found?].label.as_ref();
+                Some((micro.class as usize, label.map(|l| (l.class as usize, l.confidence))))
+            };
+            progress.inc(1);
+            Ok((micros.len(), micros.iter().zip(matches(&micros, &seen.found)).filter_map(answer).collect()))
+        })
+        .collect::<Result<_>>()?;
+    progress.finish_and_clear();
+    let movements: usize = answers.iter().map(|(n, _)| n).sum();
+    let answers: Vec<Answer> = answers.into_iter().flat_map(|(_, a)| a).collect();
+    let said: Vec<(usize, usize, f32)> = answers
+        .iter()
+        .filter_map(|(truth, said)| said.map(|(c, confidence)| (*truth, c, confidence)))
+        .collect();
+    let confusion = Confusion::of(said.iter().map(|(truth, c, _)| (*truth, *c)));
+    let bins = bins(said.iter().map(|(truth, c, confidence)| (*confidence, truth == c)));
+    let abstained = 1.0 - said.len() as f64 / answers.len().max(1) as f64;
+    let result = json!({
+        "movements": movements, "found": answers.len(), "abstained": abstained,
+        "uf1": confusion.uf1(), "uar": confusion.uar(), "ece": calibration_error(&bins),
+    });
+    run.log(&result)?;
+    let names = ["negative", "positive", "surprise"];
+    run.figure("confusion.png", "Classes of the movements found", &plot::confusion(&confusion.0, names))?;
+    run.figure("calibration.png", "Confidence and accuracy", &plot::calibration(&bins))?;
+    run.finish()?;
+    if args.json {
+        println!("{result}");
+    } else {
+        println!("{movements} movements of people who trained nothing, {} found", answers.len());
+        println!("UF1 {:.3}, UAR {:.3} of those with a word", confusion.uf1(), confusion.uar());
+        println!("abstained {abstained:.3}, expected calibration error {:.3}", calibration_error(&bins));
+    }
+    Ok(())
+}
