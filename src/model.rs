@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+mod interface;
 mod network;
 
+pub use interface::Interface;
 pub use network::{ENGINE_VARIABLE, Engine, Form, Network, inside_network, parse_onnx};
 
 /// What can be wrong with a model file.
@@ -128,6 +130,38 @@ impl<S: Spec> Checked<S> {
             return Err(ModelError::Digest { path, found, expected });
         }
         Ok(Self { path, spec, sha256: found, bytes })
+    }
+
+    /// Takes a weight file without a specification: one that somebody else made. Its size is checked, then its digest
+    /// if one is expected; `spec` gets the common part.
+    pub fn without_spec(
+        path: &Path,
+        sha256: Option<&str>,
+        spec: impl FnOnce(FileSpec) -> S,
+    ) -> Result<Self, ModelError> {
+        let bytes = read(path)?;
+        let found = sha256_hex(&bytes);
+        let common = FileSpec {
+            kind: S::KIND.into(),
+            file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            sha256: found.clone(),
+            made_by: "third party".into(),
+        };
+        let file = Self { path: path.to_owned(), spec: spec(common), sha256: found, bytes: bytes.into() };
+        file.expect_digest(sha256)?;
+        Ok(file)
+    }
+
+    /// Fails when the file's digest is not the one that somebody asked for.
+    pub fn expect_digest(&self, sha256: Option<&str>) -> Result<(), ModelError> {
+        match sha256 {
+            Some(expected) if !expected.eq_ignore_ascii_case(&self.sha256) => Err(ModelError::Digest {
+                path: self.path.clone(),
+                found: self.sha256.clone(),
+                expected: expected.to_owned(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// The error that this file's content deserves.

@@ -1,5 +1,6 @@
 //! Random light, blur, noise and backgrounds for training images.
 
+use font8x8::UnicodeFonts;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -35,8 +36,12 @@ pub fn background(rng: &mut impl Rng, width: usize, height: usize, out: &mut [f3
         let (kind, stripe) = (rng.random_range(0..4), rng.random_range(0.2..1.5f32));
         let turn: f32 = rng.random_range(0.0..3.2);
         let (s, c) = turn.sin_cos();
-        for (i, o) in out.iter_mut().enumerate() {
-            let (dx, dy) = ((i % width) as f32 - cx, (i / width) as f32 - cy);
+        let reach = 1.2 * rx.hypot(ry);
+        let span =
+            |at: f32, limit: usize| (at - reach).max(0.0) as usize..((at + reach) as usize + 1).min(limit);
+        for (px, py) in span(cy, height).flat_map(|y| span(cx, width).map(move |x| (x, y))) {
+            let o = &mut out[py * width + px];
+            let (dx, dy) = (px as f32 - cx, py as f32 - cy);
             let (x, y) = (c * dx + s * dy, c * dy - s * dx);
             let inside = match kind {
                 0 => x.abs() < rx && y.abs() < ry,
@@ -46,6 +51,41 @@ pub fn background(rng: &mut impl Rng, width: usize, height: usize, out: &mut [f3
             };
             if inside {
                 *o += alpha * (value - *o);
+            }
+        }
+    }
+}
+
+/// A [`background`] enlarged `zoom` times, or reduced where it is below 1 (not below 1/2).
+pub fn texture(rng: &mut impl Rng, width: usize, zoom: f32, out: &mut [f32]) {
+    let height = out.len() / width;
+    let drawn = |length: usize| ((length as f32 / zoom).ceil() as usize).max(1);
+    let (w, h) = (drawn(width), drawn(height));
+    let mut plane = vec![0.0; w * h];
+    background(rng, w, h, &mut plane);
+    let at = |v: usize, limit: usize| {
+        let p = ((v as f32 + 0.5) / zoom - 0.5).clamp(0.0, (limit - 1) as f32);
+        (p as usize, (p as usize + 1).min(limit - 1), p.fract())
+    };
+    for (i, o) in out.iter_mut().enumerate() {
+        let ((x0, x1, fx), (y0, y1, fy)) = (at(i % width, w), at(i / width, h));
+        let row = |y: usize| plane[y * w + x0] + fx * (plane[y * w + x1] - plane[y * w + x0]);
+        *o = row(y0) + fy * (row(y1) - row(y0));
+    }
+}
+
+/// A few letters or digits of one size: eyes and mouths they are not, though round and dark.
+pub fn letters(rng: &mut impl Rng, width: usize, out: &mut [f32]) {
+    let height = out.len() / width;
+    let (zoom, value) = (rng.random_range(1..6usize), rng.random_range(0.0..255.0f32));
+    let (left, top) = (rng.random_range(0..width), rng.random_range(0..height));
+    for k in 0..rng.random_range(1..9usize) {
+        let glyph = char::from(rng.random_range(b'!'..=b'z'));
+        let Some(rows) = font8x8::BASIC_FONTS.get(glyph) else { continue };
+        for (x, y) in (0..8 * zoom).flat_map(|y| (0..8 * zoom).map(move |x| (x, y))) {
+            let (px, py) = (left + 8 * zoom * k + x, top + y);
+            if px < width && py < height && rows[y / zoom] >> (x / zoom) & 1 == 1 {
+                out[py * width + px] = value;
             }
         }
     }
@@ -68,22 +108,28 @@ fn value_noise(rng: &mut impl Rng, width: usize, height: usize, out: &mut [f32])
     }
 }
 
+/// Separable filter of three taps: `side`, `1 - 2 side`, `side`; the border is repeated.
+pub fn blur(image: &mut [f32], width: usize, side: f32) {
+    let height = image.len() / width;
+    let mut tmp = image.to_vec();
+    for pass in 0..2 {
+        let step = if pass == 0 { 1 } else { width };
+        for (i, t) in tmp.iter_mut().enumerate() {
+            let at = if pass == 0 { i % width } else { i / width };
+            let last = if pass == 0 { width - 1 } else { height - 1 };
+            let (a, b) = (if at > 0 { i - step } else { i }, if at < last { i + step } else { i });
+            *t = side * (image[a] + image[b]) + (1.0 - 2.0 * side) * image[i];
+        }
+        image.copy_from_slice(&tmp);
+    }
+}
+
 /// Random contrast, gamma, light from a side, blur and noise; the result is clamped to 0..255.
 pub fn photometric(rng: &mut impl Rng, image: &mut [f32], width: usize) {
     let height = image.len() / width;
     if rng.random_bool(0.3) {
-        let mut tmp = image.to_vec();
         let side = rng.random_range(0.05..0.33f32);
-        for pass in 0..2 {
-            let step = if pass == 0 { 1 } else { width };
-            for (i, t) in tmp.iter_mut().enumerate() {
-                let at = if pass == 0 { i % width } else { i / width };
-                let last = if pass == 0 { width - 1 } else { height - 1 };
-                let (a, b) = (if at > 0 { i - step } else { i }, if at < last { i + step } else { i });
-                *t = side * (image[a] + image[b]) + (1.0 - 2.0 * side) * image[i];
-            }
-            image.copy_from_slice(&tmp);
-        }
+        blur(image, width, side);
     }
     let gamma = rng.random_range(-0.5f32..0.5).exp();
     let (gain, bias) = (rng.random_range(0.35f32..1.2), rng.random_range(-30.0f32..40.0));

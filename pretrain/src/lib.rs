@@ -8,6 +8,7 @@
 //! | [`databases`] | annotated micro-expressions as they are published: sheets, frames, classes |
 //! | [`npy`] | NumPy's array files |
 //! | [`net`] | the network shapes, in burn, and their export to ONNX |
+//! | [`faces`] | how well faces are found, followed and held still |
 //! | [`onnx`] | ONNX graphs written one layer a call |
 //! | [`quantize`] | convolutions of a trained network to int8 |
 //! | [`train`] | the training loop |
@@ -21,6 +22,7 @@
 //! | [`contrast`] | dual-view contrastive training, probe, fine-tuning |
 //! | [`device`] | CPU, CUDA or Vulkan, chosen at run time |
 //! | [`threshold`] | the minimum recognisable intensity of each AU |
+//! | [`video`] | clips, read by glint or through ffmpeg |
 //! | [`ship`] | model files with specification and digest |
 #![allow(clippy::disallowed_methods)] // Progress and run folders carry the time; the core does not.
 
@@ -31,6 +33,7 @@ pub mod contrast;
 pub mod corpus;
 pub mod databases;
 pub mod device;
+pub mod faces;
 pub mod filter;
 pub mod image;
 pub mod net;
@@ -46,3 +49,4 @@ pub mod spotting;
 pub mod subject;
 pub mod threshold;
 pub mod train;
+pub mod video;

@@ -65,15 +65,8 @@ pub fn models(config: &Config) -> Result<Models, ModelError> {
         Some(dir) => Models::load(dir)?,
         None => Models::embedded()?,
     };
-    if let (Some(path), Some(sha256)) = (&config.face.detector, &config.face.detector_sha256) {
-        let dir = path.parent().unwrap_or(Path::new(""));
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        let detector = Checked::load(dir, &name)?;
-        if !detector.sha256.eq_ignore_ascii_case(sha256) {
-            let (found, expected) = (detector.sha256, sha256.clone());
-            return Err(ModelError::Digest { path: path.clone(), found, expected });
-        }
-        models.detector = detector;
+    if let Some(path) = &config.face.detector {
+        models.detector = Checked::bring(path, config.face.detector_sha256.as_deref())?;
     }
     Ok(models)
 }

@@ -1,22 +1,17 @@
 //! Where faces are in a frame: a small single-shot network on a reduced gray image.
+//!
+//! Besides glint's own network others can be brought: see [`crate::face::layout`].
+
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::face::layout::Layout;
 use crate::geometry::Rect;
-use crate::model::{Checked, FileSpec, ModelError, Network, Spec};
+use crate::model::{Checked, FileSpec, Interface, ModelError, Network, Spec};
 
-/// Columns of the network's input.
-pub const INPUT_WIDTH: usize = 160;
-/// Rows of the network's input.
-pub const INPUT_HEIGHT: usize = 120;
-/// Input pixels per cell of the output grid.
-pub const STRIDE: usize = 8;
-/// Columns of the output grid.
-pub const GRID_WIDTH: usize = INPUT_WIDTH / STRIDE;
-/// Rows of the output grid.
-pub const GRID_HEIGHT: usize = INPUT_HEIGHT / STRIDE;
-/// Side of a face whose logarithmic size is 0, in input pixels.
-pub const UNIT_SIDE: f32 = 24.0;
+/// Most faces that are told apart in a frame, before overlapping ones are joined.
+const MAX_FOUND: usize = 4096;
 
 /// Luma 0..255 as the face networks see it.
 pub fn normalise(luma: f32) -> f32 {
@@ -50,48 +45,77 @@ pub struct Detection {
     pub score: f32,
 }
 
+impl Checked<DetectorSpec> {
+    /// Takes a detector of any known layout: size, then digest (where one is given), then shapes are checked before
+    /// the network is built. A file with a `NAME.toml` beside it is one of glint's own and comes with its digest.
+    pub fn bring(path: &Path, sha256: Option<&str>) -> Result<Self, ModelError> {
+        let file = if path.with_extension("toml").is_file() {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            let file = Self::load(path.parent().unwrap_or(Path::new("")), &name)?;
+            file.expect_digest(sha256)?;
+            file
+        } else {
+            Self::without_spec(path, sha256, |common| DetectorSpec { file: common, min_score: f32::NAN })?
+        };
+        let layout = layout(&file)?;
+        let mut file = file;
+        if file.spec.min_score.is_nan() {
+            file.spec.min_score = layout.default_min_score();
+        }
+        Ok(file)
+    }
+}
+
+fn layout(file: &Checked<DetectorSpec>) -> Result<Layout, ModelError> {
+    Interface::of(&file.bytes).and_then(|i| Layout::recognise(&i)).map_err(|e| file.content_error(e))
+}
+
 /// The detector with its buffers.
 pub struct Detector {
     network: Network,
+    layout: Layout,
     min_score: f32,
     input: Vec<f32>,
-    scores: Vec<f32>,
-    boxes: Vec<f32>,
+    outputs: Vec<Vec<f32>>,
     found: Vec<Detection>,
 }
 
 impl Detector {
     /// Builds the network of a checked file.
     pub fn new(file: &Checked<DetectorSpec>) -> Result<Self, ModelError> {
-        let network = Network::new(&file.bytes, &[1, 1, INPUT_HEIGHT, INPUT_WIDTH])
-            .map_err(|e| file.content_error(e))?;
+        let layout = layout(file)?;
         if !(0.0..1.0).contains(&file.spec.min_score) {
             return Err(file.content_error("min_score: not between 0 and 1"));
         }
-        let cells = GRID_WIDTH * GRID_HEIGHT;
+        let shape = [1, layout.channels, layout.height, layout.width];
         let mut detector = Self {
-            network,
+            network: Network::new(&file.bytes, &shape).map_err(|e| file.content_error(e))?,
             min_score: file.spec.min_score,
-            input: vec![0.0; INPUT_WIDTH * INPUT_HEIGHT],
-            scores: vec![0.0; cells],
-            boxes: vec![0.0; 4 * cells],
-            found: Vec::with_capacity(cells),
+            input: vec![0.0; shape.iter().product()],
+            outputs: layout.outputs.iter().map(|&n| vec![0.0; n]).collect(),
+            found: Vec::with_capacity(MAX_FOUND),
+            layout,
         };
         detector.infer().map_err(|e| file.content_error(e))?;
         Ok(detector)
     }
 
+    /// How the network is fed and read.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
     fn infer(&mut self) -> Result<(), String> {
-        let Self { network, input, scores, boxes, .. } = self;
-        let mut fits = true;
+        let Self { network, input, outputs, .. } = self;
+        let (mut fits, mut seen) = (true, 0);
         network.run(input, |i, values| {
-            let target = if i == 0 { &mut *scores } else { &mut *boxes };
-            fits &= target.len() == values.len();
-            if fits {
-                target.copy_from_slice(values);
+            seen += 1;
+            match outputs.get_mut(i) {
+                Some(target) if target.len() == values.len() => target.copy_from_slice(values),
+                _ => fits = false,
             }
         })?;
-        fits.then_some(()).ok_or_else(|| "outputs are not a score and a box of each cell".to_owned())
+        (fits && seen == outputs.len()).then_some(()).ok_or_else(|| "outputs are not as declared".to_owned())
     }
 
     /// Finds the faces of a luma image, best first. An image of any shape: it is fitted into the
@@ -101,20 +125,16 @@ impl Detector {
         if width == 0 || height == 0 || luma.len() < width * height {
             return &self.found;
         }
-        let scale = (width as f32 / INPUT_WIDTH as f32).max(height as f32 / INPUT_HEIGHT as f32);
-        reduce(luma, width, height, scale, &mut self.input);
+        let Self { layout, input, .. } = self;
+        let (columns, rows) = (layout.width, layout.height);
+        let scale = (width as f32 / columns as f32).max(height as f32 / rows as f32);
+        let (first, others) = input.split_at_mut(columns * rows);
+        reduce(luma, width, height, scale, columns, first, |v| layout.tone(v));
+        others.chunks_exact_mut(first.len()).for_each(|c| c.copy_from_slice(first));
         if self.infer().is_err() {
             return &self.found;
         }
-        let cells = GRID_WIDTH * GRID_HEIGHT;
-        for (i, &score) in self.scores.iter().enumerate().filter(|(_, s)| **s >= self.min_score) {
-            let [dx, dy, w, h] = [0, 1, 2, 3].map(|k| self.boxes[k * cells + i]);
-            let center = |cell: usize, d: f32| ((cell as f32 + 0.5 + d) * STRIDE as f32) * scale;
-            let (cx, cy) = (center(i % GRID_WIDTH, dx), center(i / GRID_WIDTH, dy));
-            let side = |log: f32| log.clamp(-3.0, 3.0).exp() * UNIT_SIDE * scale;
-            let (w, h) = (side(w), side(h));
-            self.found.push(Detection { bounds: Rect { x: cx - 0.5 * w, y: cy - 0.5 * h, w, h }, score });
-        }
+        self.layout.decode(&self.outputs, self.min_score, scale, &mut self.found);
         suppress(&mut self.found);
         &self.found
     }
@@ -143,14 +163,22 @@ fn suppress(found: &mut Vec<Detection>) {
     found.truncate(kept);
 }
 
-/// Area means of the image at 1/`scale`, normalised; what lies beyond the image is 0.
-fn reduce(luma: &[u8], width: usize, height: usize, scale: f32, out: &mut [f32]) {
-    for (y, row) in out.chunks_exact_mut(INPUT_WIDTH).enumerate() {
-        let span = |i: usize, limit: usize| {
-            let lo = (i as f32 * scale) as usize;
-            let hi = (((i + 1) as f32 * scale) as usize).max(lo + 1);
-            (lo, hi.min(limit))
-        };
+/// Area means of the image at 1/`scale` in the network's tone; what lies beyond the image is 0.
+fn reduce(
+    luma: &[u8],
+    width: usize,
+    height: usize,
+    scale: f32,
+    columns: usize,
+    out: &mut [f32],
+    tone: impl Fn(f32) -> f32,
+) {
+    let span = |i: usize, limit: usize| {
+        let lo = (i as f32 * scale) as usize;
+        let hi = (((i + 1) as f32 * scale) as usize).max(lo + 1);
+        (lo, hi.min(limit))
+    };
+    for (y, row) in out.chunks_exact_mut(columns).enumerate() {
         let (y0, y1) = span(y, height);
         for (x, o) in row.iter_mut().enumerate() {
             let (x0, x1) = span(x, width);
@@ -161,7 +189,7 @@ fn reduce(luma: &[u8], width: usize, height: usize, scale: f32, out: &mut [f32])
             let sum: u32 = (y0..y1)
                 .map(|r| luma[r * width + x0..r * width + x1].iter().map(|&v| u32::from(v)).sum::<u32>())
                 .sum();
-            *o = normalise(sum as f32 / ((y1 - y0) * (x1 - x0)) as f32);
+            *o = tone(sum as f32 / ((y1 - y0) * (x1 - x0)) as f32);
         }
     }
 }
@@ -181,11 +209,24 @@ mod tests {
     #[test]
     fn reduction_takes_means() {
         let luma: Vec<u8> = (0..640 * 480).map(|i| ((i % 640) / 4) as u8).collect();
-        let mut out = vec![0.0; INPUT_WIDTH * INPUT_HEIGHT];
-        reduce(&luma, 640, 480, 4.0, &mut out);
+        let mut out = vec![0.0; 160 * 120];
+        reduce(&luma, 640, 480, 4.0, 160, &mut out, normalise);
         assert!((out[37] - normalise(37.0)).abs() < 1e-6);
         // A tall image leaves the right of the input empty.
-        reduce(&luma[..100 * 400], 100, 400, 400.0 / INPUT_HEIGHT as f32, &mut out);
-        assert_eq!(out[INPUT_WIDTH - 1], 0.0);
+        reduce(&luma[..100 * 400], 100, 400, 400.0 / 120.0, 160, &mut out, normalise);
+        assert_eq!(out[159], 0.0);
+    }
+
+    #[test]
+    fn a_file_that_is_no_network_is_refused() {
+        let dir = tempfile::tempdir().expect("folder");
+        let path = dir.path().join("other.onnx");
+        std::fs::write(&path, b"not a network").expect("write");
+        let error = Checked::bring(&path, None).expect_err("no network").to_string();
+        assert!(error.contains("other.onnx"), "{error}");
+        let error = Checked::bring(&path, Some(&"0".repeat(64))).expect_err("another digest").to_string();
+        assert!(error.contains("digest is sha256:"), "{error}");
+        let error = Checked::bring(&dir.path().join("none.onnx"), None).expect_err("no file").to_string();
+        assert!(error.contains("cannot be read"), "{error}");
     }
 }

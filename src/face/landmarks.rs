@@ -48,6 +48,16 @@ pub const INPUT_SIDE: usize = 64;
 /// Centres of the eyes in that crop when the face is aligned, the subject's right one first.
 pub const INPUT_EYES: [Point; 2] = [Point::new(22.0, 23.0), Point::new(42.0, 23.0)];
 
+/// Evens out the light of a crop of luma 0..255, in place: mean 128 and deviation 40, so that neither the lamps nor the
+/// skin's brightness matter. A flat crop stays nearly flat.
+pub fn equalise(crop: &mut [f32]) {
+    let n = crop.len() as f32;
+    let mean = crop.iter().sum::<f32>() / n;
+    let variance = crop.iter().map(|v| (v - mean) * (v - mean)).sum::<f32>() / n;
+    let scale = 40.0 / variance.sqrt().max(4.0);
+    crop.iter_mut().for_each(|v| *v = (128.0 + (*v - mean) * scale).clamp(0.0, 255.0));
+}
+
 /// Specification of a landmark network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -60,6 +70,9 @@ pub struct LandmarksSpec {
     /// Where an eye lies in the detector's box: distances of the right eye from left and top, as
     /// shares of width and height; the left eye mirrors it.
     pub eye_in_box: [f32; 2],
+    /// Whether the network sees crops whose light was evened out by [`equalise`].
+    #[serde(default)]
+    pub equalise: bool,
 }
 
 impl Spec for LandmarksSpec {
@@ -157,6 +170,9 @@ impl Landmarker {
         if !sample_luma(luma, width, height, input_to_frame, &mut self.input, INPUT_SIDE) {
             return None;
         }
+        if self.spec.equalise {
+            equalise(&mut self.input);
+        }
         self.input.iter_mut().for_each(|v| *v = normalise(*v));
         self.infer().ok()?;
         let side = INPUT_SIDE as f32;
@@ -193,6 +209,18 @@ impl Landmarker {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn light_does_not_matter() {
+        let mut crop: Vec<f32> = (0..64 * 64).map(|i| ((i * 37) % 101) as f32).collect();
+        let mut dark: Vec<f32> = crop.iter().map(|v| 0.4 * v + 11.0).collect();
+        equalise(&mut crop);
+        equalise(&mut dark);
+        assert!(crop.iter().zip(&dark).all(|(a, b)| (a - b).abs() < 0.05));
+        let mut flat = vec![90.0; 64 * 64];
+        equalise(&mut flat);
+        assert!(flat.iter().all(|v| (v - 128.0).abs() < 0.1));
+    }
 
     #[test]
     fn mirror_is_its_own_inverse() {

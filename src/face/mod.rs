@@ -2,6 +2,7 @@
 
 pub mod detector;
 pub mod landmarks;
+pub mod layout;
 pub mod patch;
 pub mod stabilise;
 pub mod track;

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::{run, stderr};
+use glint::clip::Codec;
+
+use super::{SMILE_FPS, run, stderr, write_smile};
 
 /// `glintd COMMAND --config` with a text as the file: exit code and stderr.
 fn with(command: &str, text: &str) -> (Option<i32>, String) {
@@ -82,4 +84,59 @@ fn models_that_are_missing_or_changed_are_refused() {
     let (code, text) = with("run", &format!("model.path = {:?}", dir.path()));
     assert_eq!(code, Some(78), "{text}");
     assert!(text.contains("student.onnx") && !text.contains("panicked"), "{text}");
+}
+
+#[test]
+fn detectors_that_are_none_are_refused() {
+    let dir = tempfile::tempdir().expect("folder");
+    let text = dir.path().join("text.onnx");
+    std::fs::write(&text, "not a network").expect("file");
+    let refused = |config: String, words: &[&str]| {
+        let (code, text) = with("run", &config);
+        assert_eq!(code, Some(78), "{text}");
+        assert!(words.iter().all(|w| text.contains(w)) && !text.contains("panicked"), "{text}");
+    };
+    refused(format!("face.detector = {text:?}"), &["text.onnx"]);
+    refused("face.detector = \"/nonexistent.onnx\"".into(), &["/nonexistent.onnx", "cannot be read"]);
+    let zeros = "0".repeat(64);
+    refused(format!("face.detector = {text:?}\nface.detector_sha256 = \"{zeros}\""), &["digest is sha256:"]);
+    refused(format!("face.detector_sha256 = \"{zeros}\""), &["given without face.detector"]);
+    // A network, and none that finds faces.
+    let student = dir.path().join("student.onnx");
+    std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("models/student.onnx"), &student)
+        .expect("copied");
+    refused(format!("face.detector = {student:?}"), &["student.onnx", "outputs class", "YuNet"]);
+    // Too large to be one: it is not even read.
+    let large = std::fs::File::create(dir.path().join("large.onnx")).expect("file");
+    large.set_len(1 << 30).expect("sparse");
+    refused(format!("face.detector = {:?}", dir.path().join("large.onnx")), &["large.onnx", "at most"]);
+}
+
+/// Third-party detectors, by the name of the folder that has them in `GLINT_DETECTORS`.
+#[test]
+fn brought_detectors_find_the_face() {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/detector.onnx");
+    let mut detectors = vec![own];
+    match std::env::var_os("GLINT_DETECTORS") {
+        Some(dir) => detectors.extend(
+            std::fs::read_dir(dir)
+                .expect("GLINT_DETECTORS is a folder")
+                .map(|e| e.expect("readable").path())
+                .filter(|p| p.extension().is_some_and(|e| e == "onnx")),
+        ),
+        None => eprintln!("GLINT_DETECTORS is not set: third-party detectors are skipped"),
+    }
+    let dir = tempfile::tempdir().expect("folder");
+    let clip = dir.path().join("smile.avi");
+    write_smile(&clip, Codec::Gray, 3 * SMILE_FPS as u64);
+    for detector in detectors {
+        let sha256 = glint::model::sha256_hex(&std::fs::read(&detector).expect("file"));
+        let config = dir.path().join("g.toml");
+        let text = format!("face.detector = {detector:?}\nface.detector_sha256 = \"{sha256}\"\n");
+        std::fs::write(&config, text).expect("file");
+        let path = |p: &Path| p.to_str().expect("UTF-8").to_owned();
+        let output = run(&["replay", &path(&clip), "--config", &path(&config)]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 1, "{}", detector.display());
+    }
 }

@@ -52,6 +52,25 @@ impl Portrait {
         self.landmarks().map(|p| Point::new(a * p.x + tx, a * p.y + ty))
     }
 
+    /// Median luma of the skin between cheeks, nose and mouth, as photographed.
+    pub fn skin_luma(&self) -> f32 {
+        // Cheeks and forehead of the face mesh.
+        const SKIN: [usize; 8] = [50, 280, 205, 425, 117, 346, 151, 10];
+        let mut values: Vec<u8> = Vec::new();
+        for p in SKIN.map(|i| self.mesh[i]) {
+            for (dx, dy) in (-3..=3).flat_map(|y| (-3..=3).map(move |x| (x, y))) {
+                let (x, y) = (p.x as i32 + dx, p.y as i32 + dy);
+                let inside =
+                    (0..self.crop.width() as i32).contains(&x) && (0..self.crop.height() as i32).contains(&y);
+                if inside {
+                    values.push(self.crop.data()[y as usize * self.crop.width() + x as usize]);
+                }
+            }
+        }
+        values.sort_unstable();
+        values.get(values.len() / 2).copied().map_or(f32::NAN, f32::from)
+    }
+
     /// Whether the portrait is kept apart from all training.
     pub fn held_out(&self) -> bool {
         is_held_out(&self.id)

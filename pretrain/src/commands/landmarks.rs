@@ -6,13 +6,14 @@ use anyhow::Result;
 use glint::face::landmarks::{LandmarksSpec, eye_centers};
 
 use crate::assets::portraits::face_box;
+use crate::corpus::head::Model;
 use crate::run::Run;
-use crate::train::Schedule;
+use crate::train::{Schedule, sitters};
 
-/// Trains the landmark network on the portraits and writes landmarks.onnx and landmarks.toml.
+/// Trains the landmark network on portraits and rendered heads; writes landmarks.onnx and landmarks.toml.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Folder with `portraits/`.
+    /// Folder with `portraits/` and `ict/`.
     #[arg(long)]
     assets: PathBuf,
     /// Folder for the model files.
@@ -29,13 +30,20 @@ pub struct Args {
     resume: bool,
 }
 
+/// Rendered heads among the faces.
+const HEADS: usize = 400;
+
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
     let portraits = crate::assets::portraits::load(&args.assets.join("portraits"))?;
     let kept: Vec<_> = portraits.iter().filter(|p| !p.held_out()).collect();
     let schedule = Schedule { steps: args.steps, batch: 64, learning_rate: 2e-3, weight_decay: 1e-4 };
     let run = Run::start("landmarks", args.seed, &schedule, args.resume)?;
-    let net = crate::train::landmarks::train(&kept, &schedule, args.seed, &run)?;
+    let model = Model::load(&args.assets.join("ict"))?;
+    let mut sitters = sitters::of_crops(&kept);
+    sitters.extend(sitters::of_heads(&model, HEADS, args.seed));
+    let net =
+        crate::train::landmarks::train(&sitters.iter().collect::<Vec<_>>(), &schedule, args.seed, &run)?;
     // Mean place of the eyes in the box of the face, both mirrored onto the right one.
     let mut eye = [0.0f32; 2];
     for p in &kept {
@@ -52,5 +60,6 @@ pub fn run(args: &Args) -> Result<()> {
         file,
         min_confidence: 0.5,
         eye_in_box,
+        equalise: true,
     })
 }

@@ -8,6 +8,8 @@ use glint::int8::{fixture, onnx};
 use glint::model::parse_onnx;
 use prost::Message;
 
+use crate::train::{detector, landmarks, sitters};
+
 /// Quantises the convolutions of a shipped network with inputs made as for its training, or writes the
 /// network that int8 is measured on.
 #[derive(clap::Args)]
@@ -92,9 +94,15 @@ fn calibration(network: Network, assets: &Path, seed: u64, samples: usize) -> Re
     let kept: Vec<_> = portraits.iter().filter(|p| !p.held_out()).collect();
     // Seeds of training runs are small numbers.
     let seed = seed ^ 0x6361_6c69_6272_6174;
+    let sitters = match network {
+        Network::Landmarks => sitters::of_crops(&kept),
+        Network::Detector => sitters::of_portraits(&kept),
+    };
+    let sitters: Vec<_> = sitters.iter().collect();
+    let size = (detector::INPUT_WIDTH, detector::INPUT_HEIGHT);
     let luma = |i| match network {
-        Network::Landmarks => crate::train::landmarks::crop(&kept, seed, i).image,
-        Network::Detector => crate::train::detector::scene(&kept, seed, i).image,
+        Network::Landmarks => landmarks::crop(&sitters, seed, i).image,
+        Network::Detector => detector::scene(&sitters, size, seed, i).image,
     };
     Ok((0..samples as u64).map(|i| luma(i).into_iter().map(normalise).collect()).collect())
 }

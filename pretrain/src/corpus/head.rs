@@ -1,6 +1,7 @@
 //! ICT heads as faces: a rasteriser with depth, procedural skin, two lights.
 
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -67,6 +68,11 @@ impl Model {
             (0..head.vertices.len() as u16).filter(|&i| head.group[usize::from(i)] == eye).collect()
         });
         Ok(Self { units, triangles, eyes, head })
+    }
+
+    /// From the pack in a folder of the ICT head's files.
+    pub fn load(dir: &Path) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self::new(Head::load(&dir.join("ict_face_pack.bin"))?)?))
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use glint::face::landmarks::LANDMARK_COUNT;
@@ -190,7 +189,7 @@ pub struct People {
 /// ones, the others rendered heads. The same seed gives the same people in the same order.
 pub fn people(assets: &Path, split: Split, count: usize, seed: u64) -> Result<People> {
     ensure!(count > 0, "no people");
-    let model = Arc::new(Model::new(Head::load(&assets.join("ict/ict_face_pack.bin"))?)?);
+    let model = Model::load(&assets.join("ict"))?;
     let lite = Head::load(&assets.join("ict/ict_face_lite.bin"))?;
     let all = portraits::load(&assets.join("portraits"))?;
     // The mesh is made on the mean of those that may train, whoever is shown.

@@ -1,16 +1,16 @@
 //! A sequence, a pose or a clip through the daemon's own pipeline, frame by frame in memory.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
-use glint::clip::{Clip, Media};
+use anyhow::Result;
+use glint::clip::Media;
 use glint::event::Movement;
 use glint::frame::Frame;
 use glint::pipeline::{Counters, Models, Options, Pipeline, Purpose, Step};
 use glint::synth::Scene;
 
 use crate::corpus::plan::Sequence;
+use crate::video::Video;
 
 /// What the pipeline said of one recording.
 #[derive(Debug, Clone, Default)]
@@ -69,45 +69,23 @@ pub fn sequence(s: Sequence<'_>, fps: f64, models: &Models) -> Result<Seen> {
 
 /// A clip that glint reads, or any other video file through ffmpeg.
 pub fn clip(path: &Path, models: &Models) -> Result<Seen> {
-    let name = || path.display().to_string();
-    let mut child = None;
-    let mut clip = match Clip::open(path, None) {
-        Ok(clip) => clip,
-        Err(own) => {
-            let mut ffmpeg = Command::new("ffmpeg")
-                .args(["-loglevel", "error", "-nostdin", "-i"])
-                .arg(path)
-                .args(["-f", "yuv4mpegpipe", "-pix_fmt", "yuv420p", "-"])
-                .stdout(Stdio::piped())
-                .spawn()
-                .with_context(|| format!("{own}; and ffmpeg, which may read it, cannot be started"))?;
-            let stdout = ffmpeg.stdout.take().context("ffmpeg: no output")?;
-            child = Some(ffmpeg);
-            Clip::from_y4m(path, Box::new(stdout))?
-        }
-    };
+    let mut video = Video::open(path)?;
     let mut pipeline = pipeline(models)?;
     let mut seen = Seen::default();
     let mut frame = Frame::default();
-    loop {
-        match clip.next(&mut frame)? {
-            None => break,
-            Some(Media::Frame) => {
+    while let Some(media) = video.next(&mut frame)? {
+        match media {
+            Media::Frame => {
                 let step = pipeline.push(&frame);
                 seen.step(step, &pipeline);
             }
-            Some(Media::Gap { seq, at_ns, .. }) => {
+            Media::Gap { seq, at_ns, .. } => {
                 pipeline.gap(seq, at_ns);
             }
         }
         seen.seconds = frame.at_ns as f64 / 1e9;
     }
-    if let Some(mut ffmpeg) = child {
-        let status = ffmpeg.wait().with_context(name)?;
-        if !status.success() {
-            bail!("{}: ffmpeg: {status}", name());
-        }
-    }
+    video.finish()?;
     seen.end(&mut pipeline);
     Ok(seen)
 }

@@ -1,24 +1,40 @@
-//! Training scenes of the face detector: portraits on backgrounds, at random scales and places.
+//! Training scenes of the face detector: faces on backgrounds, at random scales and places.
 
 use anyhow::Result;
 use burn::module::AutodiffModule;
-use glint::face::detector::{
-    GRID_HEIGHT, GRID_WIDTH, INPUT_HEIGHT, INPUT_WIDTH, STRIDE, UNIT_SIDE, normalise,
-};
+use glint::face::detector::normalise;
+use glint::face::layout::UNIT_STRIDES;
 use glint::geometry::{Point, Rect, Similarity};
 use rand::Rng;
+use rand::rngs::SmallRng;
 use rayon::prelude::*;
 
+use super::sitters::{Sitter, decoy};
 use super::{Cpu, CpuTrain, Schedule, fit};
-use crate::assets::portraits::{Portrait, face_box};
-use crate::augment::{background, generator, photometric};
+use crate::assets::portraits::face_box;
+use crate::augment::{blur, generator, photometric, texture};
 use crate::net::{DetectorNet, focal, tensor};
 use crate::run::Run;
 
-/// Cells of the output grid.
-const CELLS: usize = GRID_WIDTH * GRID_HEIGHT;
+/// Columns of the network's input.
+pub const INPUT_WIDTH: usize = 320;
+/// Rows of the network's input.
+pub const INPUT_HEIGHT: usize = 240;
+/// Input pixels per cell of the output grid.
+pub const STRIDE: usize = 16;
+/// Side of a face whose logarithmic size is 0, in input pixels.
+const UNIT_SIDE: f32 = UNIT_STRIDES * STRIDE as f32;
+/// Side of a training scene: a third of the input's area, with as many faces. The network is convolutional.
+const SIDE: usize = 160;
+/// Cells of a side of its grid.
+const GRID: usize = SIDE / STRIDE;
+const CELLS: usize = GRID * GRID;
+/// Widths of a face in input pixels: 40 to 300 px in a frame of 640.
+const FACE: (f32, f32) = (20.0, 150.0);
+/// Smaller ones are as frequent as larger ones by this power of the uniform logarithm: above 1 means more of them.
+const SMALL: f32 = 1.3;
 
-/// A scene at the size of the network's input, with the boxes of its faces in input pixels.
+/// A scene with the boxes of its faces in its pixels.
 pub struct Scene {
     /// Luma 0..255, row by row.
     pub image: Vec<f32>,
@@ -26,103 +42,70 @@ pub struct Scene {
     pub faces: Vec<Rect>,
 }
 
-/// Composes scene `index`: none, one or two faces.
-pub fn scene(portraits: &[&Portrait], seed: u64, index: u64) -> Scene {
-    let mut rng = generator(seed, index);
-    let mut image = vec![0.0; INPUT_WIDTH * INPUT_HEIGHT];
-    background(&mut rng, INPUT_WIDTH, INPUT_HEIGHT, &mut image);
-    let mut faces: Vec<Rect> = Vec::new();
-    // Clothes and shoulders without a face, so that they do not mean one.
-    for _ in 0..rng.random_range(0..3) {
-        let portrait = portraits[rng.random_range(0..portraits.len())];
-        let below = face_box(&portrait.photo_landmarks());
-        let top = below.y + below.h * 1.05;
-        if top + 8.0 < portrait.photo.height() as f32 {
-            let scale = rng.random_range(0.8..4.0f32);
-            let (x, y) = (rng.random_range(-20.0..140.0f32), rng.random_range(-20.0..110.0f32));
-            let to_source = Similarity { a: scale, b: 0.0, tx: -x * scale, ty: top - y * scale };
-            let (w, h) = (portrait.photo.width() as f32, portrait.photo.height() as f32);
-            portrait.photo.warp(&to_source, &mut image, INPUT_WIDTH, |p| {
-                p.x >= 0.0 && p.y >= top && p.x < w && p.y < h
-            });
-        }
+/// What of a picture is shown: inside of a rectangle, or of an ellipse.
+fn window(rng: &mut SmallRng, sitter: &Sitter) -> impl Fn(Point) -> bool + use<> {
+    let b = sitter.bounds();
+    let c = b.center();
+    let (w, h) = (sitter.photo.width() as f32, sitter.photo.height() as f32);
+    let ellipse = rng.random_bool(0.3);
+    let (rx, ry) = (b.w * rng.random_range(0.6..1.1), b.h * rng.random_range(0.75..1.15));
+    // Where the photograph is cut around the face, in shares of its box; often not at all.
+    let mut cut = |lo: f32| if rng.random_bool(0.5) { rng.random_range(lo..1.5f32) } else { 9.0 };
+    let (left, right, top, bottom) = (cut(0.15), cut(0.15), cut(0.3), cut(0.1));
+    let (x0, x1) = ((b.x - left * b.w).max(0.0), (b.x + b.w * (1.0 + right)).min(w));
+    let (y0, y1) = ((b.y - top * b.h).max(0.0), (b.y + b.h * (1.0 + bottom)).min(h));
+    move |p: Point| {
+        let inside = p.x >= x0 && p.x < x1 && p.y >= y0 && p.y < y1;
+        let head = ((p.x - c.x) / rx).powi(2) + ((p.y - c.y + 0.15 * b.h) / ry).powi(2);
+        inside && (!ellipse || head < 1.0)
     }
-    let count = [0, 1, 1, 1, 1, 1, 1, 2, 2, 3][rng.random_range(0..10)];
-    for _ in 0..count {
-        let portrait = portraits[rng.random_range(0..portraits.len())];
-        let source = face_box(&portrait.photo_landmarks());
-        // 40 to 420 px of face width in 640: log-uniform.
-        let side = (rng.random_range(10.0f32.ln()..105.0f32.ln())).exp();
-        let scale = source.w / side;
-        let turn: f32 = rng.random_range(-0.35..0.35);
-        let mirror = if rng.random_bool(0.5) { -1.0 } else { 1.0 };
-        let half = 0.5 * side;
-        let center = Point::new(
-            rng.random_range(half.min(60.0)..INPUT_WIDTH as f32 - half.min(60.0)),
-            rng.random_range(half.min(45.0)..INPUT_HEIGHT as f32 - half.min(45.0)),
-        );
-        let c = source.center();
-        let (a, b) = (scale * turn.cos(), scale * turn.sin());
-        // A mirrored portrait is a mirrored output x: the warp sees it through the sign of its column.
-        let to_source = Similarity { a, b, tx: c.x, ty: c.y };
-        let back = to_source.inverse();
-        let (w, h) = (portrait.photo.width() as f32, portrait.photo.height() as f32);
-        // Where the photograph is cut around the face, in shares of its box; often not at all.
-        let mut cut = |lo: f32| if rng.random_bool(0.5) { rng.random_range(lo..1.5f32) } else { 9.0 };
-        let (left, right, top, bottom) = (cut(0.15), cut(0.15), cut(0.3), cut(0.1));
-        let window = [
-            (source.x - left * source.w).max(0.0),
-            (source.x + source.w * (1.0 + right)).min(w),
-            (source.y - top * source.h).max(0.0),
-            (source.y + source.h * (1.0 + bottom)).min(h),
-        ];
-        let project = |p: Point| {
-            let q = back.apply(p);
-            Point::new(center.x + mirror * q.x, center.y + q.y)
+}
+
+/// Composes scene `index` of `size` (columns, rows): none, one or two faces, and things that are none.
+pub fn scene(sitters: &[&Sitter], size: (usize, usize), seed: u64, index: u64) -> Scene {
+    let mut rng = generator(seed, index);
+    let (width, height) = size;
+    let mut image = vec![0.0; width * height];
+    // Every size of detail that a frame of twice as many pixels can show.
+    let zoom = [0.5, 1.0, 2.0][rng.random_range(0..3)];
+    texture(&mut rng, width, zoom, &mut image);
+    for _ in 0..rng.random_range(0..4) {
+        decoy(&mut rng, sitters, &mut image, width);
+    }
+    let mut faces: Vec<Rect> = Vec::new();
+    for _ in 0..[0, 0, 1, 1, 1, 1, 1, 2, 2, 3][rng.random_range(0..10)] {
+        let sitter = sitters[rng.random_range(0..sitters.len())];
+        let source = sitter.bounds();
+        let share = rng.random_range(0.0f32..1.0).powf(SMALL);
+        let side = (FACE.0.ln() + share * (FACE.1 / FACE.0).ln()).exp();
+        let (scale, turn) = (source.w / side, rng.random_range(-0.35f32..0.35));
+        // Large faces may be cut by the border a little.
+        let mut along = |limit: usize| {
+            let reach = (0.5 * side).min(0.42 * limit as f32);
+            rng.random_range(reach..limit as f32 - reach)
         };
-        let points = portrait.photo_landmarks().map(project);
-        let bounds = face_box(&points);
+        let (center, c) = (Point::new(along(width), along(height)), source.center());
+        let (a, b) = (scale * turn.cos(), scale * turn.sin());
+        let to_photo =
+            Similarity { a, b, tx: c.x - a * center.x + b * center.y, ty: c.y - b * center.x - a * center.y };
+        let back = to_photo.inverse();
+        let bounds = face_box(&sitter.points.map(|p| back.apply(p)));
         if faces.iter().any(|f| f.iou(bounds) > 0.02) {
             continue;
         }
-        let visible = |lo: f32, hi: f32, limit: f32| (hi.min(limit) - lo.max(0.0)) / (hi - lo);
-        let seen = visible(bounds.x, bounds.x + bounds.w, INPUT_WIDTH as f32)
-            * visible(bounds.y, bounds.y + bounds.h, INPUT_HEIGHT as f32);
-        if seen < 0.75 {
-            continue;
-        }
-        paste(portrait, &to_source, center, mirror, window, &mut image);
+        let shown = window(&mut rng, sitter);
+        sitter.photo.warp(&to_photo, &mut image, width, shown);
         faces.push(bounds);
     }
-    photometric(&mut rng, &mut image, INPUT_WIDTH);
-    Scene { image, faces }
-}
-
-/// Draws the part of a photograph within `window` (left, right, top, bottom) about `center`.
-fn paste(
-    portrait: &Portrait,
-    to_source: &Similarity,
-    center: Point,
-    mirror: f32,
-    window: [f32; 4],
-    image: &mut [f32],
-) {
-    let mut layer = vec![f32::NAN; image.len()];
-    let shift = Similarity { a: 1.0, b: 0.0, tx: -center.x, ty: -center.y };
-    portrait.photo.warp(&to_source.compose(&shift), &mut layer, INPUT_WIDTH, |p| {
-        p.x >= window[0] && p.x < window[1] && p.y >= window[2] && p.y < window[3]
-    });
-    for (i, o) in image.iter_mut().enumerate() {
-        let x = (i % INPUT_WIDTH) as f32;
-        let x = if mirror < 0.0 { 2.0 * center.x - x } else { x };
-        let column = x.round();
-        if column >= 0.0 && column < INPUT_WIDTH as f32 {
-            let value = layer[i / INPUT_WIDTH * INPUT_WIDTH + column as usize];
-            if !value.is_nan() {
-                *o = value;
-            }
-        }
+    if rng.random_bool(0.3) {
+        blur(&mut image, width, rng.random_range(0.1..0.33));
     }
+    photometric(&mut rng, &mut image, width);
+    if rng.random_bool(0.5) {
+        image.chunks_exact_mut(width).for_each(<[f32]>::reverse);
+        faces.iter_mut().for_each(|f| f.x = (width - 1) as f32 - f.x - f.w);
+    }
+    Scene { image, faces }
 }
 
 /// Targets of a scene: score, box and their weights for each cell.
@@ -142,11 +125,11 @@ fn targets(faces: &[Rect]) -> Targets {
     };
     for face in faces {
         let c = face.center();
-        let nearest = |v: f32, limit: usize| ((v / STRIDE as f32) as usize).min(limit - 1);
-        let home = nearest(c.y, GRID_HEIGHT) * GRID_WIDTH + nearest(c.x, GRID_WIDTH);
+        let nearest = |v: f32| ((v / STRIDE as f32).max(0.0) as usize).min(GRID - 1);
+        let home = nearest(c.y) * GRID + nearest(c.x);
         for i in 0..CELLS {
-            let x = ((i % GRID_WIDTH) as f32 + 0.5) * STRIDE as f32;
-            let y = ((i / GRID_WIDTH) as f32 + 0.5) * STRIDE as f32;
+            let x = ((i % GRID) as f32 + 0.5) * STRIDE as f32;
+            let y = ((i / GRID) as f32 + 0.5) * STRIDE as f32;
             let (dx, dy) = ((x - c.x).abs() / face.w, (y - c.y).abs() / face.h);
             if i == home || (dx < 0.18 && dy < 0.18) {
                 t.score[i] = 1.0;
@@ -161,7 +144,10 @@ fn targets(faces: &[Rect]) -> Targets {
                     t.bounds[k * CELLS + i] = v;
                     t.bounds_weight[k * CELLS + i] = 1.0;
                 }
-            } else if dx < 0.35 && dy < 0.35 && t.score[i] == 0.0 {
+            } else if (dx < 0.35 || (x - c.x).abs() < STRIDE as f32)
+                && (dy < 0.35 || (y - c.y).abs() < STRIDE as f32)
+                && t.score[i] == 0.0
+            {
                 // Neither a centre nor background.
                 t.score_weight[i] = 0.0;
             }
@@ -170,8 +156,8 @@ fn targets(faces: &[Rect]) -> Targets {
     t
 }
 
-/// Trains the detector on scenes of `portraits`.
-pub fn train(portraits: &[&Portrait], schedule: &Schedule, seed: u64, run: &Run) -> Result<DetectorNet<Cpu>> {
+/// Trains the detector on scenes of `sitters`.
+pub fn train(sitters: &[&Sitter], schedule: &Schedule, seed: u64, run: &Run) -> Result<DetectorNet<Cpu>> {
     super::seed(seed);
     let device = Default::default();
     let n = schedule.batch;
@@ -179,15 +165,15 @@ pub fn train(portraits: &[&Portrait], schedule: &Schedule, seed: u64, run: &Run)
         let batch: Vec<(Vec<f32>, Targets)> = (0..n)
             .into_par_iter()
             .map(|i| {
-                let scene = scene(portraits, seed, (step * n + i) as u64);
+                let scene = scene(sitters, (SIDE, SIDE), seed, (step * n + i) as u64);
                 (scene.image.into_iter().map(normalise).collect(), targets(&scene.faces))
             })
             .collect();
         let gather = |pick: fn(&(Vec<f32>, Targets)) -> &Vec<f32>| {
             batch.iter().flat_map(|b| pick(b).iter().copied()).collect::<Vec<f32>>()
         };
-        let grid = |channels| [n, channels, GRID_HEIGHT, GRID_WIDTH];
-        let images = tensor(gather(|b| &b.0), [n, 1, INPUT_HEIGHT, INPUT_WIDTH], &device);
+        let grid = |channels| [n, channels, GRID, GRID];
+        let images = tensor(gather(|b| &b.0), [n, 1, SIDE, SIDE], &device);
         let (score, bounds) = model.forward(images);
         let score_loss = focal(
             score,
@@ -202,4 +188,23 @@ pub fn train(portraits: &[&Portrait], schedule: &Schedule, seed: u64, run: &Run)
         score_loss * 100.0 + bounds_loss
     })?;
     Ok(model.valid())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_face_has_a_cell_that_knows_its_box() {
+        let face = Rect { x: 60.0, y: 40.0, w: 24.0, h: 30.0 };
+        let t = targets(&[face]);
+        // Centre (72, 55): cell (4, 3), whose own centre is (72, 56).
+        let home = 3 * GRID + 4;
+        assert_eq!(t.score.iter().sum::<f32>(), 1.0);
+        assert_eq!((t.score[home], t.bounds_weight[home]), (1.0, 1.0));
+        assert!((t.bounds[CELLS + home] + 1.0 / 16.0).abs() < 1e-6);
+        assert!((t.bounds[2 * CELLS + home] - 0.5f32.ln()).abs() < 1e-6);
+        // Neighbours say nothing of it, cells further away are background.
+        assert_eq!((t.score_weight[home + 1], t.score_weight[home + 2]), (0.0, 1.0));
+    }
 }

@@ -137,10 +137,10 @@ impl Default for Camera {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Face {
-    /// Detector network `NAME.onnx` with its `NAME.toml` beside it. Default: the built-in one.
+    /// Another detector network: glint's own, YuNet or Ultra-Light as ONNX. Default: the built-in one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) detector: Option<PathBuf>,
-    /// SHA-256 of that file, 64 hexadecimal digits; needed with `face.detector`.
+    /// SHA-256 of that file, 64 hexadecimal digits; another file is refused. Default: not checked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) detector_sha256: Option<String>,
     /// Faces to follow at once, 1 to 8. Default 1.
@@ -415,10 +415,10 @@ impl Config {
         check((1..=8).contains(&tracks), "face.max_tracks", tracks.to_string(), "1 to 8");
         let digits = |s: &String| s.len() == 64 && s.bytes().all(|b| b.is_ascii_hexdigit());
         check(
-            self.face.detector.is_none() || self.face.detector_sha256.is_some(),
-            "face.detector",
-            "given without face.detector_sha256".into(),
-            "both or none",
+            self.face.detector.is_some() || self.face.detector_sha256.is_none(),
+            "face.detector_sha256",
+            "given without face.detector".into(),
+            "both, face.detector alone, or none",
         );
         check(
             self.face.detector_sha256.as_ref().is_none_or(digits),

@@ -1,6 +1,7 @@
 //! `glint-pretrain evaluate`: how well it all works. One module a question.
 
 pub mod classes;
+pub mod faces;
 pub mod few;
 pub mod filter;
 pub mod inputs;
@@ -28,6 +29,8 @@ pub enum Command {
     Inputs(inputs::Args),
     /// Recognition on published real flow images.
     Megc2019(megc2019::Args),
+    /// How well faces are found, followed and held still.
+    Faces(faces::Args),
     /// How well movements are found.
     Spotting(spotting::Args),
 }
@@ -42,6 +45,7 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Few(args) => few::run(args),
         Command::Inputs(args) => inputs::run(args),
         Command::Megc2019(args) => megc2019::run(args),
+        Command::Faces(args) => faces::run(args),
         Command::Spotting(args) => spotting::run(args),
     }
 }
