@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use glint::au::AU_COUNT;
 use glint::clip::{Clip, ClipError, Media};
 use glint::frame::Frame;
 use glint::gate::{Thresholds, by_au};
@@ -64,6 +65,19 @@ pub struct Args {
     models: Option<PathBuf>,
 }
 
+/// Minimum recognisable intensity of each AU: of a file that `threshold` has written, or the model's.
+pub fn least(file: Option<&Path>, models: &Models) -> Result<[f32; AU_COUNT]> {
+    let thresholds = match file {
+        None => models.au.spec.thresholds.clone(),
+        Some(path) => {
+            let name = || path.display().to_string();
+            let text = std::fs::read_to_string(path).with_context(name)?;
+            toml::from_str::<Thresholds>(&text).with_context(name)?
+        }
+    };
+    Ok(by_au(&thresholds.by_unit().map_err(|e| anyhow::anyhow!("thresholds: {e}"))?))
+}
+
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
     if !args.merge.is_empty() {
@@ -79,17 +93,8 @@ pub fn run(args: &Args) -> Result<()> {
         Some(dir) => Models::load(dir)?,
         None => Models::embedded()?,
     };
-    let thresholds = match &args.thresholds {
-        None => models.au.spec.thresholds.clone(),
-        Some(path) => {
-            let name = || path.display().to_string();
-            let text = std::fs::read_to_string(path).with_context(name)?;
-            toml::from_str::<Thresholds>(&text).with_context(name)?
-        }
-    };
-    let least = thresholds.by_unit().map_err(|e| anyhow::anyhow!("thresholds: {e}"))?;
     let rules = Rules {
-        range: Range { least: by_au(&least), macro_from: args.macro_from },
+        range: Range { least: least(args.thresholds.as_deref(), &models)?, macro_from: args.macro_from },
         max_ms: args.max_ms,
         unfiltered: args.unfiltered,
     };

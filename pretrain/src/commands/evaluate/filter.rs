@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
+use glint::au::{AU_COUNT, AUS, Side, au_index};
 use glint::frame::Frame;
-use glint::gate::by_au;
 use glint::pipeline::Models;
 use glint::synth::Scene;
 use rayon::prelude::*;
 use serde_json::json;
 
+use crate::commands::filter::least;
 use crate::corpus::person::Split;
-use crate::corpus::plan::{self, Cast, Content, Sequence};
+use crate::corpus::plan::{self, Cast, Content, Micro, Sequence};
 use crate::filter::judge::{Range, Reason};
 use crate::filter::report::word;
 use crate::filter::scan::{Excursion, Rules, Scanner};
@@ -46,6 +47,9 @@ pub struct Args {
     /// Longest time above the minimum in ms.
     #[arg(long, default_value_t = 500.0)]
     max_ms: f32,
+    /// Minimum recognisable intensities, of the filter and of the truth; by default those of the model.
+    #[arg(long, value_name = "FILE.toml")]
+    thresholds: Option<PathBuf>,
     /// Seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -69,6 +73,23 @@ struct Tally {
     lost: BTreeMap<String, usize>,
 }
 
+/// A recognisable micro-expression: how many times its minimum its strongest AU reaches, that AU, and what became of it.
+struct Fate {
+    times: f32,
+    au: u8,
+    kept: bool,
+}
+
+/// Bounds of the rows by intensity, in multiples of the minimum.
+const TIMES: [f32; 5] = [1.0, 1.5, 2.0, 3.0, f32::INFINITY];
+
+/// What was seen of one sequence.
+struct Seen {
+    tallies: BTreeMap<String, Tally>,
+    fates: Vec<Fate>,
+    frames: u64,
+}
+
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
     ensure!((1..=10_000).contains(&args.videos), "--videos: 1 to 10000");
@@ -77,13 +98,12 @@ pub fn run(args: &Args) -> Result<()> {
         Some(dir) => Models::load(dir)?,
         None => Models::embedded()?,
     };
-    let thresholds = models.au.spec.thresholds.by_unit().map_err(|e| anyhow::anyhow!("thresholds: {e}"))?;
-    let range = Range { least: by_au(&thresholds), macro_from: args.macro_from };
+    let range = Range { least: least(args.thresholds.as_deref(), &models)?, macro_from: args.macro_from };
     let rules = Rules { range, max_ms: args.max_ms, unfiltered: false };
     let cast = Cast::load(&args.assets, args.split, args.people, args.seed)?;
     let bar = run::bar("videos", args.videos);
     let begun = Instant::now();
-    let seen: Vec<(BTreeMap<String, Tally>, u64)> = (0..args.videos)
+    let seen: Vec<Seen> = (0..args.videos)
         .into_par_iter()
         .map(|i| {
             let s = plan::sequence(&cast, Content::Mixed, Content::Mixed.seconds(), args.seed, i);
@@ -96,9 +116,11 @@ pub fn run(args: &Args) -> Result<()> {
     let seconds = begun.elapsed().as_secs_f64();
     let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
     let mut frames = 0;
-    for (one, n) in seen {
-        frames += n;
-        for (name, t) in one {
+    let mut fates = Vec::new();
+    for one in seen {
+        frames += one.frames;
+        fates.extend(one.fates);
+        for (name, t) in one.tallies {
             let sum = tallies.entry(name).or_default();
             (sum.kept, sum.of) = (sum.kept + t.kept, sum.of + t.of);
             t.lost.into_iter().for_each(|(why, n)| *sum.lost.entry(why).or_default() += n);
@@ -110,10 +132,25 @@ pub fn run(args: &Args) -> Result<()> {
     let micro = sum(&|n| n == "micro");
     let others = sum(&|n| n != "micro" && n != "micro_weak");
     let share = |(kept, of): (usize, usize)| kept as f64 / of.max(1) as f64;
+    let count = |test: &dyn Fn(&Fate) -> bool| {
+        fates.iter().filter(|f| test(f)).fold((0, 0), |(k, n), f| (k + usize::from(f.kept), n + 1))
+    };
+    let by_times: Vec<_> =
+        TIMES.windows(2).map(|w| (w[0], w[1], count(&|f| (w[0]..w[1]).contains(&f.times)))).collect();
+    let by_au: Vec<_> = AUS.iter().map(|&au| (au, count(&|f| f.au == au))).filter(|r| r.1.1 > 0).collect();
     if args.json {
         let rows: BTreeMap<_, _> =
             tallies.iter().map(|(n, t)| (n, json!({"kept": t.kept, "of": t.of, "lost": t.lost}))).collect();
-        let result = json!({"videos": args.videos, "fps": args.fps, "kept_micro": share(micro), "kept_others": share(others), "rows": rows});
+        let times: Vec<_> = by_times
+            .iter()
+            .map(|(low, _, (kept, of))| json!({"from": low, "kept": kept, "of": of}))
+            .collect();
+        let aus: Vec<_> =
+            by_au.iter().map(|(au, (kept, of))| json!({"au": au, "kept": kept, "of": of})).collect();
+        let result = json!({
+            "videos": args.videos, "fps": args.fps, "kept_micro": share(micro), "kept_others": share(others),
+            "rows": rows, "micro_by_times_of_minimum": times, "micro_by_strongest_au": aus,
+        });
         println!("{result}");
         return Ok(());
     }
@@ -122,6 +159,12 @@ pub fn run(args: &Args) -> Result<()> {
         let lost: Vec<String> = t.lost.iter().map(|(why, n)| format!("{why} {n}")).collect();
         println!("{name:<12} {:>6} {:>6} {:>7.3}  {}", t.kept, t.of, share((t.kept, t.of)), lost.join(", "));
     }
+    for (low, high, pair) in &by_times {
+        let name = if high.is_finite() { format!("{low} to {high}") } else { format!("from {low}") };
+        println!("micro, {name} times the minimum: {} of {}, {:.3}", pair.0, pair.1, share(*pair));
+    }
+    let aus: Vec<String> = by_au.iter().map(|(au, (k, n))| format!("{au}: {k} of {n}")).collect();
+    println!("micro, by the AU that is farthest above its minimum: {}", aus.join(", "));
     for (name, pair) in [("micro-range", micro), ("others", others)] {
         let (low, high) = binomial_interval(pair.0, pair.1);
         println!("{name}: {:.3} kept ({low:.3} to {high:.3})", share(pair));
@@ -133,31 +176,43 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// One sequence through the scanner, by what happened in it. Micro-expressions whose strongest AU stays below its minimum
-/// are counted apart: nobody recognises them.
-fn watch(s: Sequence<'_>, fps: f64, models: &Models, rules: Rules) -> Result<(BTreeMap<String, Tally>, u64)> {
-    let mut happenings: Vec<(String, i64, i64)> = Vec::new();
+/// How many times its minimum the AU reaches that is farthest above it, and which it is.
+fn above_minimum(m: &Micro, least: &[f32; AU_COUNT]) -> (f32, u8) {
+    let reached = |&(au, _, fraction): &(u8, Side, f32)| Some((5.0 * fraction / least[au_index(au)?], au));
+    m.parts.iter().filter_map(reached).max_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or_default()
+}
+
+/// One sequence through the scanner, by what happened in it. Micro-expressions whose AUs all stay below their minima are
+/// counted apart: nobody recognises them.
+fn watch(s: Sequence<'_>, fps: f64, models: &Models, rules: Rules) -> Result<Seen> {
+    struct Happening {
+        name: String,
+        from_ns: i64,
+        to_ns: i64,
+        micro: Option<(f32, u8)>,
+    }
+    let mut happenings: Vec<Happening> = Vec::new();
     for m in &s.micros {
-        let recognisable = m.parts.iter().any(|&(au, _, fraction)| {
-            glint::au::au_index(au).is_some_and(|k| 5.0 * fraction >= rules.range.least[k])
-        });
-        let name = if recognisable { "micro" } else { "micro_weak" };
-        happenings.push((name.into(), m.onset_ns, m.offset_ns));
+        let above = above_minimum(m, &rules.range.least);
+        let name = if above.0 >= 1.0 { "micro" } else { "micro_weak" };
+        let micro = (above.0 >= 1.0).then_some(above);
+        happenings.push(Happening { name: name.into(), from_ns: m.onset_ns, to_ns: m.offset_ns, micro });
     }
     for d in &s.distractors {
         let name = serde_json::to_value(d.what)?.as_str().unwrap_or_default().to_owned();
-        happenings.push((name, d.from_ns, d.to_ns));
+        happenings.push(Happening { name, from_ns: d.from_ns, to_ns: d.to_ns, micro: None });
     }
-    happenings.sort_by_key(|h| h.1);
+    happenings.sort_by_key(|h| h.from_ns);
     // Quiet stretches of a micro-expression's length, in the middle of every gap of twice that length.
     const QUIET_NS: i64 = 300_000_000;
-    let ends: Vec<i64> = std::iter::once(1_200_000_000).chain(happenings.iter().map(|h| h.2)).collect();
+    let ends: Vec<i64> = std::iter::once(1_200_000_000).chain(happenings.iter().map(|h| h.to_ns)).collect();
     let last = (s.seconds * 1e9) as i64;
-    let starts: Vec<i64> = happenings.iter().map(|h| h.1).chain([last]).collect();
+    let starts: Vec<i64> = happenings.iter().map(|h| h.from_ns).chain([last]).collect();
     for (end, start) in ends.iter().zip(&starts) {
         if start - end >= 2 * QUIET_NS {
             let middle = (end + start) / 2;
-            happenings.push(("quiet".into(), middle - QUIET_NS / 2, middle + QUIET_NS / 2));
+            let (from_ns, to_ns) = (middle - QUIET_NS / 2, middle + QUIET_NS / 2);
+            happenings.push(Happening { name: "quiet".into(), from_ns, to_ns, micro: None });
         }
     }
     let mut found: Vec<Excursion> = Vec::new();
@@ -170,16 +225,19 @@ fn watch(s: Sequence<'_>, fps: f64, models: &Models, rules: Rules) -> Result<(BT
     }
     scanner.finish(&mut |e| found.push(e));
     let mut out: BTreeMap<String, Tally> = BTreeMap::new();
-    for (name, from_ns, to_ns) in happenings {
+    let mut fates = Vec::new();
+    for Happening { name, from_ns, to_ns, micro } in happenings {
         let inside = |e: &&Excursion| (from_ns - REACH_NS..=to_ns + REACH_NS).contains(&e.target.at_ns);
         let tally = out.entry(name).or_default();
         tally.of += 1;
-        if found.iter().filter(inside).any(|e| e.reason == Reason::Kept) {
+        let kept = found.iter().filter(inside).any(|e| e.reason == Reason::Kept);
+        fates.extend(micro.map(|(times, au)| Fate { times, au, kept }));
+        if kept {
             tally.kept += 1;
         } else {
             let why = found.iter().find(inside).map_or("unseen".into(), |e| word(e.reason));
             *tally.lost.entry(why).or_default() += 1;
         }
     }
-    Ok((out, scanner.frames[0]))
+    Ok(Seen { tallies: out, fates, frames: scanner.frames[0] })
 }
