@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::databases::crops::{CropPair, depth_crop, depth_name};
 use crate::databases::frames::{FrameFolder, read_depth};
-use crate::filter::judge::{Range, Reason};
+use crate::filter::judge::{MACRO_FROM, Range, Reason};
 use crate::filter::report::{self, Line, UnitReport, write_whole};
 use crate::filter::scan::{Excursion, Rules, Scanner, Still};
 use crate::filter::units::{self, Shard, Unit};
@@ -49,10 +49,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE.toml")]
     thresholds: Option<PathBuf>,
     /// Intensity from which a movement is a macro-expression.
-    #[arg(long, default_value_t = 2.5)]
+    #[arg(long, default_value_t = MACRO_FROM)]
     macro_from: f32,
-    /// Longest time above the minimum: a micro-expression's.
-    #[arg(long, default_value_t = 500.0)]
+    /// Longest time in ms at half of the greatest intensity or above it: a micro-expression's.
+    #[arg(long, default_value_t = 350.0)]
     max_ms: f32,
     /// Depth images beside the folder of frames (CAS(ME)3: `depth/{frame}.png`).
     #[arg(long, value_name = "PATTERN")]

@@ -8,6 +8,10 @@ use glint::gate::{AuNet, FEATURES, by_au, features, presentable};
 use glint::pipeline::Models;
 use serde::{Deserialize, Serialize};
 
+/// Intensity from which a movement is a macro-expression unless somebody says otherwise: more than half of the full
+/// movement, and the daemon measures strong movements by up to a third too high.
+pub const MACRO_FROM: f32 = 3.0;
+
 /// What is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Range {
@@ -84,11 +88,12 @@ impl Range {
             UNITS.iter().zip(intensities).filter(|(u, _)| wanted(u.au)).map(|(_, i)| *i).fold(0.0, f32::max)
         };
         let recognised = |k: usize| au_index(UNITS[k].au).is_some_and(|au| intensities[k] >= self.least[au]);
-        // The lids take AU 5, 6, 7 and 4 along when they close.
+        // The lids take AU 5, 6, 7 and 4 along when they close, but do not move less than these do.
         let lids = strongest(&|au| au == 45);
+        let taken_along = strongest(&|au| matches!(au, 4..=7));
         let others = strongest(&|au| !matches!(au, 45 | 7 | 6 | 5 | 4));
         let lids_recognised = (0..UNIT_COUNT).any(|k| UNITS[k].au == 45 && recognised(k));
-        if lids_recognised && others < 0.5 * lids {
+        if lids_recognised && lids >= taken_along && others < 0.5 * lids {
             return Reason::Blink;
         }
         if !(0..UNIT_COUNT).any(|k| UNITS[k].au != 45 && recognised(k)) {
@@ -124,6 +129,7 @@ mod tests {
         assert_eq!(place(&[(12, 2.6), (4, 1.0)]), Reason::MacroRange);
         assert_eq!(place(&[(45, 4.0), (7, 1.5)]), Reason::Blink);
         assert_eq!(place(&[(45, 1.0), (12, 1.0)]), Reason::Kept);
+        assert_eq!(place(&[(4, 1.8), (5, 1.6), (45, 0.9)]), Reason::Kept);
     }
 
     #[test]

@@ -16,6 +16,11 @@ use super::judge::{Judge, Range, Reason};
 const REFERENCE_NS: i64 = 400_000_000;
 /// An excursion ends when the face was at rest for this long: syllables are one.
 const REST_NS: i64 = 120_000_000;
+/// How long an excursion lasted is the time between the first and the last frame of at least this share of its greatest
+/// intensity: what is left of a movement, or drifts, lasts for longer, and syllables count together.
+const HEIGHT: f32 = 0.5;
+/// Older frames of an excursion play no part in its length: it is too long anyway.
+const LONGEST_NS: i64 = 5_000_000_000;
 /// Without the filter, one pair in this time, its frames this far apart: a typical rise (Yan et al. 2013).
 const UNFILTERED_NS: (i64, i64) = (1_000_000_000, 200_000_000);
 
@@ -24,7 +29,7 @@ const UNFILTERED_NS: (i64, i64) = (1_000_000_000, 200_000_000);
 pub struct Rules {
     /// Intensities that are kept.
     pub range: Range,
-    /// Longest excursion above the minimum, in ms.
+    /// Longest time at half of the greatest intensity or above it, in ms.
     pub max_ms: f32,
     /// Takes pairs at fixed distances instead, whatever happens between them.
     pub unfiltered: bool,
@@ -67,6 +72,18 @@ struct Active {
     last_ns: i64,
     reference: Option<Still>,
     target: Option<Still>,
+    /// Time and strength of the frames, the lids left out.
+    course: VecDeque<(i64, f32)>,
+}
+
+impl Active {
+    /// Time at [`HEIGHT`] of the greatest strength or above it.
+    fn lasted_ns(&self) -> i64 {
+        let high = HEIGHT * self.course.iter().map(|c| c.1).fold(0.0, f32::max);
+        let mut times = self.course.iter().filter(|c| c.1 >= high).map(|c| c.0);
+        let first = times.next().unwrap_or_default();
+        times.next_back().unwrap_or(first) - first
+    }
 }
 
 /// Scans one recording. Memory does not grow with its length.
@@ -160,8 +177,13 @@ impl Scanner {
                     .min_by(|a, b| a.strength.total_cmp(&b.strength))
                     .cloned(),
                 target: None,
+                course: VecDeque::new(),
             });
             active.last_ns = at_ns;
+            active.course.push_back((at_ns, still.strength));
+            while active.course.front().is_some_and(|c| at_ns - c.0 > LONGEST_NS) {
+                active.course.pop_front();
+            }
             if active.target.as_ref().is_none_or(|t| still.strength > t.strength) {
                 active.target = Some(still);
             }
@@ -187,8 +209,8 @@ impl Scanner {
     }
 
     fn close(&mut self, active: Active, spoilt: Option<Reason>, found: &mut dyn FnMut(Excursion)) {
+        let too_long = active.lasted_ns() as f32 / 1e6 > self.rules.max_ms;
         let Some(target) = active.target else { return };
-        let too_long = (active.last_ns - active.begun_ns) as f32 / 1e6 > self.rules.max_ms;
         let (reason, intensities) = match (&active.reference, spoilt) {
             (_, Some(reason)) => (reason, [0.0; AU_COUNT]),
             (None, None) => (Reason::NoReference, [0.0; AU_COUNT]),
@@ -229,6 +251,7 @@ fn strength(intensities: &[f32; AU_COUNT]) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::judge::MACRO_FROM;
     use super::*;
     use glint::gate::by_au;
     use glint::synth::{Action, Camera, Pack, Profile, Scene, Script, Speech, Subject};
@@ -239,9 +262,9 @@ mod tests {
         let models = Models::embedded().expect("models");
         let range = Range {
             least: by_au(&models.au.spec.thresholds.by_unit().expect("thresholds")),
-            macro_from: 2.5,
+            macro_from: MACRO_FROM,
         };
-        let rules = Rules { range, max_ms: 500.0, unfiltered };
+        let rules = Rules { range, max_ms: 350.0, unfiltered };
         let mut scanner = Scanner::new(&models, rules).expect("scanner");
         let subject = Subject::random(Pack::embedded().expect("pack"), 3);
         let mut scene = Scene::new(subject, script, Camera::default());

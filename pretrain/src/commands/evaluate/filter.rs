@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::commands::filter::least;
 use crate::corpus::person::Split;
 use crate::corpus::plan::{self, Cast, Content, Micro, Sequence};
-use crate::filter::judge::{Range, Reason};
+use crate::filter::judge::{MACRO_FROM, Range, Reason};
 use crate::filter::report::word;
 use crate::filter::scan::{Excursion, Rules, Scanner};
 use crate::run;
@@ -32,6 +32,9 @@ pub struct Args {
     /// Sequences of 8 s.
     #[arg(long, default_value_t = 60)]
     videos: u64,
+    /// Sequences of 15 s without micro-expressions: blinks, macro-expressions, talk, turns, hands, light.
+    #[arg(long, default_value_t = 20)]
+    distractors: u64,
     /// People.
     #[arg(long, default_value_t = 40)]
     people: usize,
@@ -42,10 +45,10 @@ pub struct Args {
     #[arg(long, value_enum, default_value = "held-out")]
     split: Split,
     /// Intensity from which a movement is a macro-expression.
-    #[arg(long, default_value_t = 2.5)]
+    #[arg(long, default_value_t = MACRO_FROM)]
     macro_from: f32,
-    /// Longest time above the minimum in ms.
-    #[arg(long, default_value_t = 500.0)]
+    /// Longest time in ms at half of the greatest intensity or above it.
+    #[arg(long, default_value_t = 350.0)]
     max_ms: f32,
     /// Minimum recognisable intensities, of the filter and of the truth; by default those of the model.
     #[arg(long, value_name = "FILE.toml")]
@@ -87,12 +90,15 @@ const TIMES: [f32; 5] = [1.0, 1.5, 2.0, 3.0, f32::INFINITY];
 struct Seen {
     tallies: BTreeMap<String, Tally>,
     fates: Vec<Fate>,
+    /// Pairs kept: those of micro-expressions, all.
+    kept: [usize; 2],
     frames: u64,
 }
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
     ensure!((1..=10_000).contains(&args.videos), "--videos: 1 to 10000");
+    ensure!(args.distractors <= 10_000, "--distractors: up to 10000");
     ensure!((20.0..=500.0).contains(&args.fps), "--fps: 20 to 500");
     let models = match &args.models {
         Some(dir) => Models::load(dir)?,
@@ -101,12 +107,13 @@ pub fn run(args: &Args) -> Result<()> {
     let range = Range { least: least(args.thresholds.as_deref(), &models)?, macro_from: args.macro_from };
     let rules = Rules { range, max_ms: args.max_ms, unfiltered: false };
     let cast = Cast::load(&args.assets, args.split, args.people, args.seed)?;
-    let bar = run::bar("videos", args.videos);
+    let bar = run::bar("videos", args.videos + args.distractors);
     let begun = Instant::now();
-    let seen: Vec<Seen> = (0..args.videos)
+    let seen: Vec<Seen> = (0..args.videos + args.distractors)
         .into_par_iter()
         .map(|i| {
-            let s = plan::sequence(&cast, Content::Mixed, Content::Mixed.seconds(), args.seed, i);
+            let content = if i < args.videos { Content::Mixed } else { Content::Distractors };
+            let s = plan::sequence(&cast, content, content.seconds(), args.seed, i);
             let out = watch(s, args.fps, &models, rules);
             bar.inc(1);
             out
@@ -117,7 +124,9 @@ pub fn run(args: &Args) -> Result<()> {
     let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
     let mut frames = 0;
     let mut fates = Vec::new();
+    let mut pairs = [0; 2];
     for one in seen {
+        pairs = [0, 1].map(|k| pairs[k] + one.kept[k]);
         frames += one.frames;
         fates.extend(one.fates);
         for (name, t) in one.tallies {
@@ -148,8 +157,8 @@ pub fn run(args: &Args) -> Result<()> {
         let aus: Vec<_> =
             by_au.iter().map(|(au, (kept, of))| json!({"au": au, "kept": kept, "of": of})).collect();
         let result = json!({
-            "videos": args.videos, "fps": args.fps, "kept_micro": share(micro), "kept_others": share(others),
-            "rows": rows, "micro_by_times_of_minimum": times, "micro_by_strongest_au": aus,
+            "videos": args.videos, "distractors": args.distractors, "fps": args.fps, "kept_micro": share(micro), "kept_others": share(others),
+            "rows": rows, "pairs_kept": pairs[1], "of_micros": pairs[0], "micro_by_times_of_minimum": times, "micro_by_strongest_au": aus,
         });
         println!("{result}");
         return Ok(());
@@ -169,6 +178,7 @@ pub fn run(args: &Args) -> Result<()> {
         let (low, high) = binomial_interval(pair.0, pair.1);
         println!("{name}: {:.3} kept ({low:.3} to {high:.3})", share(pair));
     }
+    println!("{} pairs kept, {} of them of micro-expressions", pairs[1], pairs[0]);
     eprintln!(
         "{frames} frames in {seconds:.0} s, rendering included: {:.0} frames/s",
         frames as f64 / seconds
@@ -215,6 +225,7 @@ fn watch(s: Sequence<'_>, fps: f64, models: &Models, rules: Rules) -> Result<See
             happenings.push(Happening { name: "quiet".into(), from_ns, to_ns, micro: None });
         }
     }
+    let micros = s.micros.clone();
     let mut found: Vec<Excursion> = Vec::new();
     let mut scanner = Scanner::new(models, rules)?;
     let mut scene = Scene::new(s.person, s.script, s.camera);
@@ -225,6 +236,12 @@ fn watch(s: Sequence<'_>, fps: f64, models: &Models, rules: Rules) -> Result<See
     }
     scanner.finish(&mut |e| found.push(e));
     let mut out: BTreeMap<String, Tally> = BTreeMap::new();
+    let kept = || found.iter().filter(|e| e.reason == Reason::Kept);
+    let of_micro = |e: &&Excursion| {
+        let at = e.target.at_ns;
+        micros.iter().any(|m| (m.onset_ns - REACH_NS..=m.offset_ns + REACH_NS).contains(&at))
+    };
+    let pairs = [kept().filter(of_micro).count(), kept().count()];
     let mut fates = Vec::new();
     for Happening { name, from_ns, to_ns, micro } in happenings {
         let inside = |e: &&Excursion| (from_ns - REACH_NS..=to_ns + REACH_NS).contains(&e.target.at_ns);
@@ -239,5 +256,5 @@ fn watch(s: Sequence<'_>, fps: f64, models: &Models, rules: Rules) -> Result<See
             *tally.lost.entry(why).or_default() += 1;
         }
     }
-    Ok(Seen { tallies: out, fates, frames: scanner.frames[0] })
+    Ok(Seen { tallies: out, fates, kept: pairs, frames: scanner.frames[0] })
 }

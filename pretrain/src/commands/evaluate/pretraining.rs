@@ -23,7 +23,7 @@ use crate::contrast::unlabelled::{Made, What, make as make_pair, mixed};
 use crate::contrast::views::{View, make};
 use crate::corpus::person::Split;
 use crate::corpus::plan::Cast;
-use crate::filter::judge::{Judge, Range, Reason};
+use crate::filter::judge::{Judge, MACRO_FROM, Range, Reason};
 use crate::recognition::megc;
 use crate::run::{self, Run};
 use crate::train::{Cpu, CpuTrain};
@@ -153,7 +153,7 @@ impl<'a> Bench<'a> {
         let models = Models::embedded()?;
         let thresholds =
             models.au.spec.thresholds.by_unit().map_err(|e| anyhow::anyhow!("thresholds: {e}"))?;
-        let range = Range { least: by_au(&thresholds), macro_from: 2.5 };
+        let range = Range { least: by_au(&thresholds), macro_from: MACRO_FROM };
         let bar = run::bar("pairs", (args.pool + args.labelled) as u64);
         let training = Cast::load(&args.assets, Split::Train, 160, args.seed)?;
         let pool: Vec<Made> = (0..args.pool as u64)
