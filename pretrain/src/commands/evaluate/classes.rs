@@ -1,5 +1,6 @@
 //! `glint-pretrain evaluate classes`: the words that the daemon gives to the movements it finds.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -7,9 +8,11 @@ use glint::pipeline::Models;
 use rayon::prelude::*;
 use serde_json::json;
 
+use crate::augment::generator;
+use crate::corpus::mix::{Part, Priors};
 use crate::corpus::person::Split;
 use crate::corpus::plan::{self, Cast, Content};
-use crate::recognition::score::{Confusion, bins, calibration_error};
+use crate::recognition::score::{Confusion, argmax, bins, calibration_error};
 use crate::run::plot;
 use crate::run::{Run, bar};
 use crate::spotting::score::matches;
@@ -46,6 +49,27 @@ pub struct Args {
 /// A movement that was found: what it is, and what was said of it with which confidence.
 type Answer = (usize, Option<(usize, f32)>);
 
+/// Movements whose combinations are counted for [`ceiling`].
+const DRAWS: u64 = 200_000;
+
+/// What the words could be right about at best: classes share AU combinations, so whoever knew exactly which AUs of which
+/// side moved, and how often each class moves them, would still err.
+fn ceiling(priors: &Priors) -> Confusion {
+    let mut rng = generator(1, 0x6365_696c);
+    let mut counts: BTreeMap<Vec<Part>, [u32; 3]> = BTreeMap::new();
+    for _ in 0..DRAWS {
+        let (class, mut parts) = priors.movement(&mut rng);
+        parts.sort_unstable();
+        counts.entry(parts).or_default()[class as usize] += 1;
+    }
+    let mut out = Confusion::default();
+    for of in counts.values() {
+        let said = argmax(&of.map(|n| n as f32));
+        out.0.iter_mut().zip(of).for_each(|(row, n)| row[said] += n);
+    }
+    out
+}
+
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
     let models = match &args.models {
@@ -78,11 +102,13 @@ pub fn run(args: &Args) -> Result<()> {
         .filter_map(|(truth, said)| said.map(|(c, confidence)| (*truth, c, confidence)))
         .collect();
     let confusion = Confusion::of(said.iter().map(|(truth, c, _)| (*truth, *c)));
+    let best = ceiling(&cast.priors);
     let bins = bins(said.iter().map(|(truth, c, confidence)| (*confidence, truth == c)));
     let abstained = 1.0 - said.len() as f64 / answers.len().max(1) as f64;
     let result = json!({
         "movements": movements, "found": answers.len(), "abstained": abstained,
         "uf1": confusion.uf1(), "uar": confusion.uar(), "ece": calibration_error(&bins),
+        "ceiling_uf1": best.uf1(), "confusion": confusion.0,
     });
     run.log(&result)?;
     let names = ["negative", "positive", "surprise"];
@@ -94,6 +120,13 @@ pub fn run(args: &Args) -> Result<()> {
     } else {
         println!("{movements} movements of people who trained nothing, {} found", answers.len());
         println!("UF1 {:.3}, UAR {:.3} of those with a word", confusion.uf1(), confusion.uar());
+        println!("who knew the very AUs: UF1 {:.3}, UAR {:.3}", best.uf1(), best.uar());
+        for (name, row) in names.iter().zip(confusion.0) {
+            println!(
+                "{name:<9} called {}",
+                names.iter().zip(row).map(|(n, k)| format!("{n} {k}")).collect::<Vec<_>>().join(", ")
+            );
+        }
         println!("abstained {abstained:.3}, expected calibration error {:.3}", calibration_error(&bins));
     }
     Ok(())
