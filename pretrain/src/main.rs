@@ -16,6 +16,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Au(commands::au::Args),
+    Calibrate(commands::calibrate::Args),
     Corpus(commands::corpus::Args),
     Detector(commands::detector::Args),
     Distill(commands::distill::Args),
@@ -42,6 +43,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Au(args) => commands::au::run(&args),
+        Command::Calibrate(args) => commands::calibrate::run(&args),
         Command::Corpus(args) => commands::corpus::run(&args),
         Command::Detector(args) => commands::detector::run(&args),
         Command::Distill(args) => commands::distill::run(&args),

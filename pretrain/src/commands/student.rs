@@ -347,7 +347,7 @@ impl Held {
 }
 
 /// The least confidence from which on answers are as accurate as wanted.
-fn threshold(said: &[[f32; 3]], classes: &[usize], wanted: &Abstention) -> f32 {
+pub fn threshold(said: &[[f32; 3]], classes: &[usize], wanted: &Abstention) -> f32 {
     let mut answers: Vec<(f32, bool)> =
         said.iter().zip(classes).map(|(p, &c)| (p[argmax(p)], argmax(p) == c)).collect();
     answers.sort_by(|a, b| b.0.total_cmp(&a.0));

@@ -47,7 +47,34 @@ pub struct Args {
 }
 
 /// A movement that was found: what it is, and what was said of it with which confidence.
-type Answer = (usize, Option<(usize, f32)>);
+pub type Answer = (usize, Option<(usize, f32)>);
+
+/// The daemon's own chain over sequences of a cast: how many movements there are, and what is said of those that are found.
+pub fn answers(
+    cast: &Cast,
+    models: &Models,
+    sequences: u64,
+    fps: u32,
+    seed: u64,
+) -> Result<(usize, Vec<Answer>)> {
+    let progress = bar("sequences", sequences);
+    let each: Vec<(usize, Vec<Answer>)> = (0..sequences)
+        .into_par_iter()
+        .map(|i| {
+            let s = plan::sequence(cast, Content::Curve, Content::Curve.seconds(), seed, i);
+            let micros = s.micros.clone();
+            let seen = watch::sequence(s, f64::from(fps), models)?;
+            let answer = |(micro, found): (&plan::Micro, Option<usize>)| {
+                let label = seen.found[found?].label.as_ref();
+                Some((micro.class as usize, label.map(|l| (l.class as usize, l.confidence))))
+            };
+            progress.inc(1);
+            Ok((micros.len(), micros.iter().zip(matches(&micros, &seen.found)).filter_map(answer).collect()))
+        })
+        .collect::<Result<_>>()?;
+    progress.finish_and_clear();
+    Ok((each.iter().map(|(n, _)| n).sum(), each.into_iter().flat_map(|(_, a)| a).collect()))
+}
 
 /// Movements whose combinations are counted for [`ceiling`].
 const DRAWS: u64 = 200_000;
@@ -79,24 +106,7 @@ pub fn run(args: &Args) -> Result<()> {
     let settings = json!({"sequences": args.sequences, "people": args.people, "fps": args.fps});
     let run = Run::start("classes", args.seed, &settings, false)?;
     let cast = Cast::load(&args.assets, Split::HeldOut, args.people as usize, args.seed)?;
-    let progress = bar("sequences", args.sequences);
-    let answers: Vec<(usize, Vec<Answer>)> = (0..args.sequences)
-        .into_par_iter()
-        .map(|i| {
-            let s = plan::sequence(&cast, Content::Curve, Content::Curve.seconds(), args.seed, i);
-            let micros = s.micros.clone();
-            let seen = watch::sequence(s, f64::from(args.fps), &models)?;
-            let answer = |(micro, found): (&plan::Micro, Option<usize>)| {
-                let label = seen.found[found?].label.as_ref();
-                Some((micro.class as usize, label.map(|l| (l.class as usize, l.confidence))))
-            };
-            progress.inc(1);
-            Ok((micros.len(), micros.iter().zip(matches(&micros, &seen.found)).filter_map(answer).collect()))
-        })
-        .collect::<Result<_>>()?;
-    progress.finish_and_clear();
-    let movements: usize = answers.iter().map(|(n, _)| n).sum();
-    let answers: Vec<Answer> = answers.into_iter().flat_map(|(_, a)| a).collect();
+    let (movements, answers) = answers(&cast, &models, args.sequences, args.fps, args.seed)?;
     let said: Vec<(usize, usize, f32)> = answers
         .iter()
         .filter_map(|(truth, said)| said.map(|(c, confidence)| (*truth, c, confidence)))

@@ -1,0 +1,107 @@
+//! `glint-pretrain calibrate`: how sure the student may be of movements that the daemon itself has found.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use glint::pipeline::Models;
+use serde_json::json;
+
+use super::evaluate::classes::answers;
+use super::student::{Abstention, threshold};
+use crate::corpus::person::Split;
+use crate::corpus::plan::Cast;
+use crate::recognition::score::{bins, calibration_error, probabilities, temperature};
+use crate::ship;
+
+/// Films people who train, runs the daemon's own chain and sets temperature and abstention threshold of the student by the
+/// words it gives to the movements it finds. The pairs on which `student` calibrates are easier: their onset and apex are
+/// the true ones, their combinations the rules.
+#[derive(clap::Args)]
+#[command(after_help = "Example: glint-pretrain calibrate --assets ../data --models models")]
+pub struct Args {
+    /// Folder with `portraits/`, `ict/` and `priors/`.
+    #[arg(long)]
+    assets: PathBuf,
+    /// Folder of model files, whose student.toml is written anew.
+    #[arg(long, default_value = "models", value_name = "DIR")]
+    models: PathBuf,
+    /// Sequences of 8 s.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    sequences: u64,
+    /// People in them.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    people: u64,
+    /// Frames a second.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(20..=500))]
+    fps: u32,
+    /// Accuracy wanted of what is not abstained from.
+    #[arg(long, default_value_t = 0.92)]
+    accuracy: f32,
+    /// Seed of people and sequences.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+/// Fewer movements say nothing.
+const FEWEST: usize = 30;
+/// The threshold of abstention is never above this.
+const GREATEST: f32 = 0.8;
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<()> {
+    ensure!((0.34..1.0).contains(&args.accuracy), "--accuracy: 0.34 to 1");
+    let mut models = Models::load(&args.models)?;
+    models.student.spec.min_confidence = 0.0;
+    let cast = Cast::load(&args.assets, Split::Train, args.people as usize, args.seed)?;
+    let (movements, found) = answers(&cast, &models, args.sequences, args.fps, args.seed)?;
+    let said: Vec<(bool, f32)> = found
+        .iter()
+        .filter_map(|(truth, said)| said.map(|(c, confidence)| (c == *truth, confidence)))
+        .collect();
+    let before = calibration_error(&bins(said.iter().map(|(right, confidence)| (*confidence, *right))));
+    if said.len() < FEWEST {
+        // What `student` has chosen stays.
+        eprintln!("{} movements found; {FEWEST} are needed: nothing is changed", said.len());
+        return Ok(());
+    }
+    // The class that was said against the others together: an event says no more.
+    let logits: Vec<[f32; 3]> = said.iter().map(|(_, confidence)| spread(*confidence).map(f32::ln)).collect();
+    let truth: Vec<usize> = said.iter().map(|(right, _)| usize::from(!right)).collect();
+    let factor = temperature(&logits, &truth);
+    let calm: Vec<[f32; 3]> = logits.iter().map(|z| probabilities(z, factor)).collect();
+    let wanted = Abstention { accuracy: args.accuracy, greatest: GREATEST };
+    let least = threshold(&calm, &truth, &wanted);
+    let after = calibration_error(&bins(calm.iter().zip(&said).map(|(p, (right, _))| (p[0], *right))));
+    let abstained = calm.iter().filter(|p| p[0] < least).count() as f64 / calm.len() as f64;
+
+    let mut spec = models.student.spec.clone();
+    (spec.temperature, spec.min_confidence) = (spec.temperature * factor, least);
+    let command =
+        format!("glint-pretrain calibrate --assets DIR --sequences {} --seed {}", args.sequences, args.seed);
+    // Run twice, the command stands there once.
+    let first = spec.file.made_by.split("; glint-pretrain calibrate").next().unwrap_or_default().to_owned();
+    let summary = json!({
+        "movements": movements, "found": said.len(), "accuracy": said.iter().filter(|s| s.0).count() as f64 / said.len() as f64,
+        "temperature": spec.temperature, "min_confidence": least, "abstained": abstained,
+        "ece_before": before, "ece": after,
+    });
+    ship::write(
+        &args.models,
+        "student",
+        "onnx",
+        &models.student.bytes,
+        &format!("{first}; {command}"),
+        |file| {
+            spec.file = file;
+            spec
+        },
+    )?;
+    println!("{summary}");
+    Ok(())
+}
+
+/// Confidence of the class that was said, and half of the rest for each of the others.
+fn spread(confidence: f32) -> [f32; 3] {
+    let c = confidence.clamp(1e-6, 1.0 - 1e-6);
+    [c, 0.5 * (1.0 - c), 0.5 * (1.0 - c)]
+}
