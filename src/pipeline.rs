@@ -439,7 +439,7 @@ impl Pipeline {
         }
         let flow = subject.flow.run(&track.crop);
         done(Stage::Flow);
-        features(flow, &mut subject.features);
+        features(flow, &track.neutral, &track.crop, &mut subject.features);
         let measured = self.net.run(&subject.features);
         let relative = subject.gate.update(&measured, dt_s);
         subject.intensities = presentable(&relative);

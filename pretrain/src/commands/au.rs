@@ -33,10 +33,10 @@ pub struct Args {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// People: a third each of portraits, rendered heads and embedded subjects.
-    #[arg(long, default_value_t = 720)]
+    #[arg(long, default_value_t = 2400)]
     people: usize,
     /// Optimiser steps of 256 samples.
-    #[arg(long, default_value_t = 4000)]
+    #[arg(long, default_value_t = 8000)]
     steps: usize,
     /// Continues an interrupted run.
     #[arg(long)]

@@ -28,7 +28,7 @@ pub struct Args {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Optimiser steps of 32 scenes.
-    #[arg(long, default_value_t = 1500)]
+    #[arg(long, default_value_t = 6000)]
     steps: usize,
     /// Continues an interrupted run.
     #[arg(long)]

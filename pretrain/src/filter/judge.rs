@@ -70,7 +70,8 @@ impl Judge {
             plane.iter_mut().zip(crop).for_each(|(p, c)| *p = f32::from(*c));
         }
         self.engine.set_reference(&self.planes[0]);
-        features(self.engine.run(&self.planes[1]), &mut self.features);
+        let [neutral, crop] = &self.planes;
+        features(self.engine.run(crop), neutral, crop, &mut self.features);
         presentable(&self.net.run(&self.features))
     }
 

@@ -31,7 +31,7 @@ use crate::run::Run;
 /// One face with known intensities.
 #[derive(Debug, Clone)]
 pub struct Sample {
-    /// What the flow saw (`glint::gate::features`).
+    /// What the daemon sees (`glint::gate::features`).
     pub features: Vec<f32>,
     /// Intensity of every unit, 0 to 5.
     pub intensities: [f32; UNIT_COUNT],
@@ -113,7 +113,7 @@ pub fn samples<F: Face>(face: F, priors: &Priors, rng: &mut SmallRng) -> Vec<Sam
             continue;
         }
         let mut row = vec![0.0; FEATURES];
-        features(engine.run(&track.crop), &mut row);
+        features(engine.run(&track.crop), &track.neutral, &track.crop, &mut row);
         out.push(Sample { features: row, intensities: scene.truth(at_ns).intensities });
     }
     out
@@ -214,7 +214,7 @@ fn pose(script: &mut Script, priors: &Priors, at_ns: i64, rng: &mut SmallRng) {
 }
 
 /// Units of the hidden layer.
-pub const HIDDEN: usize = 96;
+pub const HIDDEN: usize = 160;
 /// Error, in intensities, from which the loss grows linearly.
 const HUBER: f32 = 3.0;
 /// Share of its error that an idle unit pays for being negative: that is shown as zero.
@@ -244,7 +244,7 @@ impl<B: Backend> Net<B> {
 fn mirrored(sample: &Sample) -> Sample {
     let mut features = sample.features.clone();
     features.chunks_exact_mut(GRID_WIDTH).for_each(|row| row.reverse());
-    features[..FEATURES / 2].iter_mut().for_each(|u| *u = -*u);
+    features[..FEATURES / 3].iter_mut().for_each(|u| *u = -*u);
     let intensities = std::array::from_fn(|k| {
         let other = match UNITS[k].side {
             Side::Left => Side::Right,

@@ -185,7 +185,7 @@ pub fn train(sitters: &[&Sitter], schedule: &Schedule, seed: u64, run: &Run) -> 
         // Smooth absolute error.
         let error = ((error.powi_scalar(2) + 0.01).sqrt() - 0.1) * weight.clone();
         let bounds_loss = error.sum() / (weight.sum() + 1.0);
-        score_loss * 100.0 + bounds_loss
+        score_loss * 100.0 + bounds_loss * 2.0
     })?;
     Ok(model.valid())
 }

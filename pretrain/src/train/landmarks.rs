@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::sitters::{Sitter, decoy};
 use super::{Cpu, CpuTrain, Schedule, fit};
-use crate::augment::{background, generator, normal, photometric};
+use crate::augment::{generator, normal, photometric, texture};
 use crate::net::{LandmarksNet, binary_cross_entropy, tensor};
 use crate::run::Run;
 
@@ -52,8 +52,9 @@ pub fn crop(sitters: &[&Sitter], seed: u64, index: u64) -> Crop {
     let side = INPUT_SIDE as f32;
     let sitter = sitters[rng.random_range(0..sitters.len())];
     let mut image = vec![0.0; INPUT_SIDE * INPUT_SIDE];
-    background(&mut rng, INPUT_SIDE, INPUT_SIDE, &mut image);
-    let face = rng.random_bool(0.75);
+    let zoom = [0.5, 1.0, 2.0, 4.0][rng.random_range(0..4)];
+    texture(&mut rng, INPUT_SIDE, zoom, &mut image);
+    let face = rng.random_bool(0.7);
     let (w, h) = (sitter.photo.width() as f32, sitter.photo.height() as f32);
     let inside = |p: Point| p.x >= 0.0 && p.y >= 0.0 && p.x < w && p.y < h;
     let aligned = Similarity::from_two_points(INPUT_EYES, eye_centers(&sitter.points));
