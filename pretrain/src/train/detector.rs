@@ -196,9 +196,9 @@ mod tests {
 
     #[test]
     fn every_face_has_a_cell_that_knows_its_box() {
-        let face = Rect { x: 60.0, y: 40.0, w: 24.0, h: 30.0 };
+        let face = Rect { x: 63.0, y: 40.0, w: 24.0, h: 30.0 };
         let t = targets(&[face]);
-        // Centre (72, 55): cell (4, 3), whose own centre is (72, 56).
+        // Centre (75, 55): cell (4, 3), whose own centre is (72, 56); the one to the right is nearer than a stride.
         let home = 3 * GRID + 4;
         assert_eq!(t.score.iter().sum::<f32>(), 1.0);
         assert_eq!((t.score[home], t.bounds_weight[home]), (1.0, 1.0));
