@@ -375,7 +375,9 @@ mod tests {
         }
         let change = &out[2 * CELLS..];
         assert!(change.iter().sum::<f32>().abs() < 1e-3);
-        assert!((change[0] - change[1] - (1.25f32 / 1.125).ln()).abs() < 1e-5 && change[0] == change[CELLS - 1]);
+        assert!(
+            (change[0] - change[1] - (1.25f32 / 1.125).ln()).abs() < 1e-5 && change[0] == change[CELLS - 1]
+        );
     }
 
     #[test]
