@@ -43,7 +43,7 @@ fn movements_of_many_kinds_are_found_in_many_people() {
         (&[10], Class::Negative),
         (&[14], Class::Negative),
     ];
-    let (mut hits, mut right, mut total, mut extra) = (0, 0, 0, 0);
+    let (mut hits, mut said, mut right, mut total, mut extra) = (0, 0, 0, 0, 0);
     for (k, (aus, class)) in cases.iter().enumerate() {
         for person in 0..2 {
             let person = person + 2 * k as u64;
@@ -53,6 +53,7 @@ fn movements_of_many_kinds_are_found_in_many_people() {
             total += 1;
             let hit = found.iter().find(|m| (m.onset_ns - onset).abs() < 60_000_000);
             hits += usize::from(hit.is_some_and(|m| aus.contains(&m.aus[0].au)));
+            said += usize::from(hit.is_some_and(|m| m.label.is_some()));
             right += usize::from(hit.is_some_and(|m| m.label.as_ref().is_some_and(|l| l.class == *class)));
             extra += found.len() - usize::from(hit.is_some());
             println!(
@@ -62,9 +63,11 @@ fn movements_of_many_kinds_are_found_in_many_people() {
             );
         }
     }
-    println!("{hits} found, {right} classified, of {total}; {extra} extra");
+    println!("{hits} found, {said} classified, {right} rightly, of {total}; {extra} extra");
     assert!(hits * 10 >= total * 8, "{hits} of {total} found");
-    assert!(right * 10 >= total * 7, "{right} of {total} classified");
+    // The student may abstain where it is not sure; what it says has to be right, mostly.
+    assert!(said * 10 >= total * 6, "{said} of {total} classified");
+    assert!(right * 10 >= said * 8, "{right} of {said} classified rightly");
     assert!(extra * 8 <= total, "{extra} extra events");
 }
 
