@@ -6,7 +6,7 @@
 //! |---|---|---|---|
 //! | glint | `[1, 1, h, w]`, luma | `score_S` `[1, 1, h/S, w/S]` and `box_S` `[1, 4, h/S, w/S]` for each stride S | shift from the cell's centre in strides, log of the size over 3 S |
 //! | YuNet (Wu et al. 2023; `libfacedetection.train`) | `[1, 3, h, w]`, blue, green, red 0..255 | `cls_S`, `obj_S` `[1, n, 1]`, `bbox_S` `[1, n, 4]` for S = 8, 16, 32 | centre from the cell's corner in strides, log of the size over S |
-//! | Ultra-Light (Linzaer 2019, `version-slim` and `version-RFB`) | `[1, 3, h, w]`, (luma - 127) / 128 | `scores` `[1, n, 2]`, `boxes` `[1, n, 4]` | against the anchors of [`anchors`] as in SSD (Liu et al. 2016); in a file that decodes them itself (it has an `Exp`) corners as shares of the input |
+//! | Ultra-Light (Linzaer 2019, `version-slim` and `version-RFB`) | `[1, 3, h, w]`, (luma - 127) / 128 | `scores` `[1, n, 2]`, `boxes` `[1, n, 4]` | against the anchors of `anchors` as in SSD (Liu et al. 2016); in a file that decodes them itself (it has an `Exp`) corners as shares of the input |
 
 use crate::face::detector::{Detection, normalise};
 use crate::geometry::Rect;
