@@ -137,7 +137,7 @@ pub struct LandmarksNet<B: Backend> {
 }
 
 impl<B: Backend> LandmarksNet<B> {
-    /// 10 MMAC at 64 x 64, 267 k parameters.
+    /// 10 MMAC at 64 x 64, 407 k parameters.
     pub fn new(device: &B::Device) -> Self {
         const BODY: [ConvSpec; 7] = [
             ConvSpec(16, 3, 2),
@@ -146,13 +146,13 @@ impl<B: Backend> LandmarksNet<B> {
             ConvSpec(64, 3, 2),
             ConvSpec(64, 3, 1),
             ConvSpec(64, 3, 1),
-            ConvSpec(16, 1, 1),
+            ConvSpec(32, 1, 1),
         ];
         let points = 2 * glint::face::landmarks::LANDMARK_COUNT;
         Self {
             body: ConvNet::new(1, &BODY, device),
-            points: LinearConfig::new(16 * 64, points).init(device),
-            face: LinearConfig::new(16 * 64, 1).init(device),
+            points: LinearConfig::new(32 * 64, points).init(device),
+            face: LinearConfig::new(32 * 64, 1).init(device),
         }
     }
 

@@ -175,6 +175,11 @@ impl Landmarker {
         }
         self.input.iter_mut().for_each(|v| *v = normalise(*v));
         self.infer().ok()?;
+        Some(self.found(input_to_frame))
+    }
+
+    /// The network's output in frame pixels.
+    fn found(&self, input_to_frame: &Similarity) -> Landmarks {
         let side = INPUT_SIDE as f32;
         let points = std::array::from_fn(|i| {
             // The network's unit is half the side, about the centre.
@@ -184,10 +189,27 @@ impl Landmarker {
             );
             input_to_frame.apply(p)
         });
-        Some(Landmarks { points, confidence: self.output[2 * LANDMARK_COUNT] })
+        Landmarks { points, confidence: self.output[2 * LANDMARK_COUNT] }
     }
 
-    /// Two passes: the second on the crop that the first has aligned.
+    /// The mean of the present output and that of the mirrored crop: their errors differ. `None` when the network fails.
+    fn with_mirror_image(&mut self) -> Option<()> {
+        let straight = self.output;
+        self.input.chunks_exact_mut(INPUT_SIDE).for_each(<[f32]>::reverse);
+        self.infer().ok()?;
+        let mirrored = self.output;
+        for (i, m) in MIRROR_68.into_iter().enumerate() {
+            // Pixel x of the crop is pixel side - 1 - x of its mirror image.
+            let x = -2.0 / INPUT_SIDE as f32 - mirrored[2 * m];
+            self.output[2 * i] = 0.5 * (straight[2 * i] + x);
+            self.output[2 * i + 1] = 0.5 * (straight[2 * i + 1] + mirrored[2 * m + 1]);
+        }
+        let face = 2 * LANDMARK_COUNT;
+        self.output[face] = 0.5 * (straight[face] + mirrored[face]);
+        Some(())
+    }
+
+    /// Two passes: the second on the crop that the first has aligned, and on its mirror image.
     pub fn locate(
         &mut self,
         luma: &[u8],
@@ -201,8 +223,9 @@ impl Landmarker {
         if !(0.5..2.0).contains(&scale) {
             return Some(Landmarks { confidence: 0.0, ..first });
         }
-        let second = self.run(luma, width, height, &aligned)?;
-        Some(Landmarks { confidence: second.confidence, ..second })
+        self.run(luma, width, height, &aligned)?;
+        self.with_mirror_image()?;
+        Some(self.found(&aligned))
     }
 }
 
@@ -220,6 +243,32 @@ mod tests {
         let mut flat = vec![90.0; 64 * 64];
         equalise(&mut flat);
         assert!(flat.iter().all(|v| (v - 128.0).abs() < 0.1));
+    }
+
+    #[test]
+    fn a_mirrored_image_has_mirrored_landmarks() {
+        const SIDE: usize = 96;
+        let models = crate::pipeline::Models::embedded().expect("models");
+        let mut landmarker = Landmarker::new(&models.landmarks).expect("landmarks");
+        let mut luma: Vec<u8> =
+            (0..SIDE * SIDE).map(|i| ((i * i / 7 + 31 * (i / SIDE)) % 251) as u8).collect();
+        let middle = Similarity { tx: 16.0, ty: 16.0, ..Similarity::IDENTITY };
+        let mut find = |luma: &[u8]| {
+            landmarker.run(luma, SIDE, SIDE, &middle).expect("inside");
+            landmarker.with_mirror_image().expect("runs");
+            landmarker.found(&middle)
+        };
+        let straight = find(&luma);
+        luma.chunks_exact_mut(SIDE).for_each(<[u8]>::reverse);
+        let mirrored = find(&luma);
+        for (i, m) in MIRROR_68.into_iter().enumerate() {
+            let (a, b) = (straight.points[i], mirrored.points[m]);
+            assert!(
+                (a.x + b.x - (SIDE - 1) as f32).abs() < 1e-3 && (a.y - b.y).abs() < 1e-3,
+                "{i}: {a:?} {b:?}"
+            );
+        }
+        assert!((straight.confidence - mirrored.confidence).abs() < 1e-5);
     }
 
     #[test]

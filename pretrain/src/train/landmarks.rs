@@ -54,7 +54,7 @@ pub fn crop(sitters: &[&Sitter], seed: u64, index: u64) -> Crop {
     let mut image = vec![0.0; INPUT_SIDE * INPUT_SIDE];
     let zoom = [0.5, 1.0, 2.0, 4.0][rng.random_range(0..4)];
     texture(&mut rng, INPUT_SIDE, zoom, &mut image);
-    let face = rng.random_bool(0.7);
+    let face = rng.random_bool(0.8);
     let (w, h) = (sitter.photo.width() as f32, sitter.photo.height() as f32);
     let inside = |p: Point| p.x >= 0.0 && p.y >= 0.0 && p.x < w && p.y < h;
     let aligned = Similarity::from_two_points(INPUT_EYES, eye_centers(&sitter.points));
