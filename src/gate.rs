@@ -1,27 +1,17 @@
 //! Action unit intensities against the neutral face, and the gate that they open.
 //!
-//! The flow between the neutral face and this one, and the change of its brightness, on a coarse grid, go through a small
-//! network ([`AuNet`]) that was trained on rendered people with known intensities, filmed and followed as the daemon does it: turned heads, gaze, light
-//! and noise are in its material, so what they do to the flow is no expression. Presence is a threshold on intensity,
-//! nothing else.
+//! The flow between the neutral face and this one, and the change of its brightness ([`features`](fn@features)), go through
+//! a small network ([`AuNet`]) that was trained on rendered people with known intensities, filmed and followed as the daemon
+//! does it: turned heads, gaze, light and noise are in its material, so what they do to the flow is no expression. Presence
+//! is a threshold on intensity, nothing else.
+
+mod features;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::features::{FEATURES, features, mirror};
 use crate::au::{AUS, UNIT_COUNT, UNITS, unit_indices};
-use crate::face::{CROP_HEIGHT, CROP_WIDTH};
-use crate::flow::Flow;
 use crate::model::{Checked, FileSpec, ModelError, Spec};
-
-/// Columns of the grid on which flow is compared: one cell is 8 x 8 crop pixels.
-pub const GRID_WIDTH: usize = CROP_WIDTH / 8;
-/// Rows of that grid.
-pub const GRID_HEIGHT: usize = CROP_HEIGHT / 8;
-/// Cells of that grid.
-const CELLS: usize = GRID_WIDTH * GRID_HEIGHT;
-/// Numbers of one face: u of every cell, then v, then the change of brightness.
-pub const FEATURES: usize = 3 * CELLS;
-/// Added to a luma before its logarithm is taken: in the dark a ratio is noise.
-const DARK: f32 = 16.0;
 
 /// Specification of the AU network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -178,31 +168,6 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     sums.iter().sum::<f32>() + rest
 }
 
-/// What the network sees of a face: means of the half-resolution flow over 4 x 4 blocks, in pixels of that resolution, u of
-/// every cell, then v; then the logarithm of each cell's brightness over that of the neutral face, less its mean over the
-/// cells, so that light which is brighter everywhere changes nothing. Lips that part show teeth or the dark between them,
-/// lids that rise show white: flow alone cannot follow what was not in sight. `out` has [`FEATURES`] numbers.
-pub fn features(flow: &Flow, neutral: &[f32], crop: &[f32], out: &mut [f32]) {
-    let mut half = [0.0; 4 * CELLS];
-    let (motion, change) = out.split_at_mut(2 * CELLS);
-    for (plane, out) in [&flow.u, &flow.v].into_iter().zip(motion.chunks_exact_mut(CELLS)) {
-        crate::kernels::halve(plane, flow.width, &mut half);
-        crate::kernels::halve(&half, flow.width / 2, out);
-    }
-    let mut cells = [[0.0; CELLS]; 2];
-    for (plane, cells) in [neutral, crop].into_iter().zip(&mut cells) {
-        let mut full = [0.0; 16 * CELLS];
-        crate::kernels::halve(plane, CROP_WIDTH, &mut full);
-        crate::kernels::halve(&full, CROP_WIDTH / 2, &mut half);
-        crate::kernels::halve(&half, CROP_WIDTH / 4, cells);
-    }
-    for ((o, n), c) in change.iter_mut().zip(&cells[0]).zip(&cells[1]) {
-        *o = ((c + DARK) / (n + DARK)).ln();
-    }
-    let mean = change.iter().sum::<f32>() / CELLS as f32;
-    change.iter_mut().for_each(|o| *o -= mean);
-}
-
 /// Multiples of the measured noise below which the gate stays shut.
 pub const NOISE_MULTIPLE: f32 = 4.5;
 /// The gate closes at this share of the intensity that opens it.
@@ -352,32 +317,6 @@ mod tests {
         assert_eq!(net.run(&flow)[3], 0.0);
         flow[0] = 1e9;
         assert!((net.run(&flow)[3] - 2.0 * (CLIP + 1.5 - 1.0)).abs() < 1e-4, "clipped");
-    }
-
-    #[test]
-    fn features_are_block_means() {
-        let mut flow = Flow::zeros(CROP_WIDTH / 2, CROP_HEIGHT / 2);
-        for y in 0..flow.height {
-            for x in 0..flow.width {
-                flow.u[y * flow.width + x] = (x / 4) as f32;
-                flow.v[y * flow.width + x] = -((y / 4) as f32);
-            }
-        }
-        let neutral = vec![84.0; CROP_WIDTH * CROP_HEIGHT];
-        let mut crop = vec![84.0 + 0.25 * (84.0 + DARK); CROP_WIDTH * CROP_HEIGHT];
-        // Half of the second cell is as it was.
-        (0..8).for_each(|y| crop[y * CROP_WIDTH + 8..][..4].fill(84.0));
-        let mut out = vec![0.0; FEATURES];
-        features(&flow, &neutral, &crop, &mut out);
-        for i in 0..CELLS {
-            assert_eq!(out[i], (i % GRID_WIDTH) as f32);
-            assert_eq!(out[CELLS + i], -((i / GRID_WIDTH) as f32));
-        }
-        let change = &out[2 * CELLS..];
-        assert!(change.iter().sum::<f32>().abs() < 1e-3);
-        assert!(
-            (change[0] - change[1] - (1.25f32 / 1.125).ln()).abs() < 1e-5 && change[0] == change[CELLS - 1]
-        );
     }
 
     #[test]

@@ -13,10 +13,11 @@ use glint::face::track::{Sight, Track};
 use glint::face::{CROP_HEIGHT, CROP_WIDTH, LEFT_EYE, RIGHT_EYE};
 use glint::flow::{FlowEngine, Settings};
 use glint::frame::Frame;
-use glint::gate::{CLIP, FEATURES, GRID_WIDTH, features};
+use glint::gate::{CLIP, FEATURES, features, mirror};
 use glint::geometry::{Point, Similarity};
 use glint::synth::{
-    Action, Camera, Face, Gaze, HeadMotion, Lighting, Profile, Scene, Script, Speech, Turn, face_to_crop,
+    Action, Camera, Face, Gaze, Glare, HeadMotion, Lighting, Profile, Scene, Script, Speech, Turn,
+    face_to_crop,
 };
 use rand::Rng;
 use rand::rngs::SmallRng;
@@ -80,7 +81,7 @@ pub fn samples<F: Face>(face: F, priors: &Priors, rng: &mut SmallRng) -> Vec<Sam
         turns: Vec::new(),
         light_changes: Vec::new(),
         hands: Vec::new(),
-        glasses: rng.random_bool(0.2).then(|| plan::glasses(rng)),
+        glasses: rng.random_bool(0.3).then(|| plan::glasses(rng)),
         glares: Vec::new(),
     };
     let mut scene = Scene::new(face, script, camera);
@@ -157,18 +158,18 @@ fn pose(script: &mut Script, priors: &Priors, at_ns: i64, rng: &mut SmallRng) {
     };
     match rng.random_range(0..20) {
         // Nothing.
-        0..=2 => {}
+        0..=1 => {}
         // What micro-expressions do, weakly.
-        3..=9 => {
+        2..=7 => {
             let strength = rng.random_range(0.03f32.ln()..0.5f32.ln()).exp();
             for (au, side) in priors.movement(rng).1 {
                 act(au, side, strength * (0.3 * normal(rng)).exp());
             }
         }
         // Anything, weak or strong.
-        10..=17 => {
+        8..=17 => {
             for _ in 0..rng.random_range(1..=3) {
-                let strength = if rng.random_bool(0.7) {
+                let strength = if rng.random_bool(0.8) {
                     rng.random_range(0.0..1.0)
                 } else {
                     rng.random_range(0.02f32.ln()..0.5f32.ln()).exp()
@@ -202,6 +203,18 @@ fn pose(script: &mut Script, priors: &Priors, at_ns: i64, rng: &mut SmallRng) {
             pitch_degrees: 0.6 * degrees * normal(rng),
         });
     }
+    // What shines in glasses is no expression.
+    script.glares.clear();
+    if script.glasses.is_some() && rng.random_bool(0.4) {
+        let half_ns = rng.random_range(60_000_000..700_000_000);
+        let late_ns = (half_ns as f64 * rng.random_range(-0.7..0.7)) as i64;
+        script.glares.push(Glare {
+            from_ns: at_ns + late_ns - half_ns,
+            to_ns: at_ns + late_ns + half_ns,
+            strength: rng.random_range(0.1..0.9),
+            at: [rng.random_range(-0.6..0.6), rng.random_range(-0.6..0.6)],
+        });
+    }
     script.lighting.drift = 0.0;
     script.light_changes.clear();
     if rng.random_bool(0.3) {
@@ -214,9 +227,9 @@ fn pose(script: &mut Script, priors: &Priors, at_ns: i64, rng: &mut SmallRng) {
 }
 
 /// Units of the hidden layer.
-pub const HIDDEN: usize = 160;
+pub const HIDDEN: usize = 320;
 /// Error, in intensities, from which the loss grows linearly.
-const HUBER: f32 = 3.0;
+const HUBER: f32 = 1.5;
 /// Share of its error that an idle unit pays for being negative: that is shown as zero.
 const BELOW_ZERO: f32 = 0.2;
 
@@ -243,8 +256,7 @@ impl<B: Backend> Net<B> {
 /// The sample of the mirrored face.
 fn mirrored(sample: &Sample) -> Sample {
     let mut features = sample.features.clone();
-    features.chunks_exact_mut(GRID_WIDTH).for_each(|row| row.reverse());
-    features[..FEATURES / 3].iter_mut().for_each(|u| *u = -*u);
+    mirror(&mut features);
     let intensities = std::array::from_fn(|k| {
         let other = match UNITS[k].side {
             Side::Left => Side::Right,
