@@ -1,5 +1,7 @@
 //! `glint-pretrain filter`: pairs of frames out of unlabelled video.
 
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -16,7 +18,7 @@ use serde_json::json;
 use crate::databases::crops::{CropPair, depth_crop, depth_name};
 use crate::databases::frames::{FrameFolder, read_depth};
 use crate::filter::judge::{MACRO_FROM, Range, Reason};
-use crate::filter::report::{self, Line, UnitReport, write_whole};
+use crate::filter::report::{self, Line, UnitReport, unfinished, write_whole};
 use crate::filter::scan::{Excursion, Rules, Scanner, Still};
 use crate::filter::units::{self, Shard, Unit};
 use crate::pairs::{self, Pair};
@@ -167,11 +169,15 @@ impl Job<'_> {
             return Ok(0);
         }
         ensure!(!run::interrupted(), "interrupted; the same command continues");
-        let (report, pairs) = self.scan(unit)?;
+        // Pairs go to disk as they are found: memory does not grow with the recording.
+        let fresh = unfinished(&tar);
+        let report = self.scan(unit, &fresh)?;
         if report.kept() > 0 {
-            write_whole(&tar, &pairs)?;
-        } else if tar.exists() {
-            std::fs::remove_file(&tar).with_context(|| tar.display().to_string())?;
+            std::fs::rename(&fresh, &tar).with_context(|| tar.display().to_string())?;
+        } else {
+            for path in [&fresh, &tar].into_iter().filter(|p| p.exists()) {
+                std::fs::remove_file(path).with_context(|| path.display().to_string())?;
+            }
         }
         // The report last: where it is, its pairs are.
         write_whole(&json, format!("{}\n", serde_json::to_string(&report)?).as_bytes())?;
@@ -179,9 +185,11 @@ impl Job<'_> {
         Ok(report.frames)
     }
 
-    fn scan(&self, unit: &Unit) -> Result<(UnitReport, Vec<u8>)> {
+    /// Scans one recording; its pairs go to `pairs`.
+    fn scan(&self, unit: &Unit, pairs: &Path) -> Result<UnitReport> {
         let mut scanner = Scanner::new(self.models, self.rules)?;
-        let mut tar = tar::Builder::new(Vec::new());
+        let name = || pairs.display().to_string();
+        let mut tar = tar::Builder::new(BufWriter::new(File::create(pairs).with_context(name)?));
         let mut lines = Vec::new();
         let mut failed: Option<anyhow::Error> = None;
         let mut error = None;
@@ -229,7 +237,8 @@ impl Job<'_> {
             error,
             lines,
         };
-        Ok((report, tar.into_inner()?))
+        tar.into_inner().and_then(|mut file| file.flush()).with_context(name)?;
+        Ok(report)
     }
 
     /// Numbers of the frames of a folder, where depth is wanted.
@@ -246,7 +255,7 @@ impl Job<'_> {
         e: &Excursion,
         line: &Line,
         numbers: Option<&[u32]>,
-        tar: &mut tar::Builder<Vec<u8>>,
+        tar: &mut tar::Builder<impl Write>,
     ) -> Result<()> {
         let Some(reference) = &e.reference else { return Ok(()) };
         let depth = match (numbers, &self.args.depth_pattern) {

@@ -86,11 +86,16 @@ pub struct Summary {
     pub intensity: BTreeMap<String, usize>,
 }
 
-/// Writes `bytes` so that the file is whole or not there.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+/// The name of a file that is being written.
+pub fn unfinished(path: &Path) -> PathBuf {
     let mut fresh = path.as_os_str().to_owned();
     fresh.push(".new");
-    let fresh = PathBuf::from(fresh);
+    PathBuf::from(fresh)
+}
+
+/// Writes `bytes` so that the file is whole or not there.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let fresh = unfinished(path);
     std::fs::write(&fresh, bytes).with_context(|| fresh.display().to_string())?;
     std::fs::rename(&fresh, path).with_context(|| path.display().to_string())
 }
