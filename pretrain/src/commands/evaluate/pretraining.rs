@@ -5,18 +5,19 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use burn::module::AutodiffModule;
-use glint::au::{AU_COUNT, AUS};
+use glint::au::AU_COUNT;
 use glint::gate::by_au;
 use glint::pipeline::{Models, pair_engine};
-use rand::Rng;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
-use crate::augment::generator;
+use crate::commands::evaluate::difference::{
+    FEW, Outcome, PRIOR, au, few, mean, over_draws, over_people, uf1,
+};
 use crate::commands::pretrain;
 use crate::contrast::encoder::{Pairs, Shape, Tower};
 use crate::contrast::labelled::{folds, uf1_uar};
-use crate::contrast::probe::{Ridge, Softmax, correlation};
+use crate::contrast::probe::{Ridge, Softmax};
 use crate::contrast::recipe::{Defects, Negatives, Optimiser, Recipe, Side};
 use crate::contrast::train::{Views, features, train};
 use crate::contrast::unlabelled::{Made, What, make as make_pair, mixed};
@@ -77,12 +78,6 @@ pub struct Args {
     json: bool,
 }
 
-/// Numbers of labelled people in the few-label columns, and draws of each.
-const FEW: [usize; 3] = [3, 6, 12];
-const DRAWS: u64 = 12;
-/// Prior of the linear probes.
-const PRIOR: f32 = 1.0;
-
 /// A row of a table: a recipe, the pairs it is trained on, the views it is probed by.
 struct Variant {
     name: String,
@@ -90,16 +85,6 @@ struct Variant {
     recipe: Recipe,
     trained: bool,
     pool: Vec<usize>,
-}
-
-/// What one training was worth.
-struct Outcome {
-    /// Truth and prediction of each labelled pair.
-    rows: Vec<(usize, usize)>,
-    au: f64,
-    few: Vec<f64>,
-    real: Vec<f64>,
-    retrieval: [f32; 2],
 }
 
 /// Views of many pairs by kind.
@@ -193,6 +178,8 @@ impl<'a> Bench<'a> {
         let edge = pretrain::recipe("edge")?;
         let all = self.pick(|_| true);
         let kept = self.pick(|i| self.kept[i] == Reason::Kept);
+        // Pairs are drawn independently of each other, so the first ones are a fair sample of all.
+        let as_many = &all[..kept.len()];
         let deep = self.pick(|i| self.kept[i] == Reason::Kept && self.pool_views[&View::Depth][i].is_some());
         let row = |name: &str, recipe: Recipe, pool: &[usize]| Variant {
             name: name.into(),
@@ -208,23 +195,22 @@ impl<'a> Bench<'a> {
             second: side(second),
             ..edge.clone()
         };
+        let alike = Recipe { negatives: Negatives::InBatch { alike: 0.5 }, ..edge.clone() };
         let paper = Optimiser::Sgd { rate: 0.003, momentum: 0.9, decay: 1e-4 };
         let bank = |count: usize, momentum: f32| Negatives::Bank { count, momentum };
         Ok(match self.args.table {
             Table::Claims => vec![
                 Variant { trained: false, ..row("no pretraining (random encoders)", edge.clone(), &all) },
                 row("unfiltered pairs", edge.clone(), &all),
+                row("unfiltered, as many as filtered", edge.clone(), as_many),
                 row("filtered pairs", edge.clone(), &kept),
                 row(
                     "micro-expressions alone (by the truth)",
                     edge.clone(),
                     &self.pick(|i| self.pool[i].what == What::Micro),
                 ),
-                row(
-                    "filtered, positives by likeness of intensity",
-                    Recipe { negatives: Negatives::InBatch { alike: 0.5 }, ..edge.clone() },
-                    &kept,
-                ),
+                row("unfiltered, as many, positives by likeness of intensity", alike.clone(), as_many),
+                row("filtered, positives by likeness of intensity", alike, &kept),
             ],
             Table::Views => vec![
                 Variant { trained: false, ..row("no pretraining", edge.clone(), &deep) },
@@ -296,6 +282,16 @@ impl<'a> Bench<'a> {
         })
     }
 
+    /// Rows of the table whose differences answer one of its questions.
+    fn contrasts(&self) -> &'static [(usize, usize)] {
+        match self.args.table {
+            // Rows: none, unfiltered, as many, filtered, by the truth, likeness (as many), likeness (filtered).
+            Table::Claims => &[(1, 0), (3, 0), (3, 1), (3, 2), (4, 2), (5, 2), (6, 3), (6, 5), (6, 0)],
+            Table::Bank => &[(2, 0), (2, 5), (3, 1)],
+            Table::Views | Table::Defects => &[],
+        }
+    }
+
     fn views(&self, stock: &Stock, picks: &[usize], recipe: &Recipe) -> Views {
         let mut out = Views::default();
         for &i in picks {
@@ -354,16 +350,16 @@ impl<'a> Bench<'a> {
         if recipe.second.view != recipe.first.view {
             add(of(&towers.second, &recipe.second));
         }
-        let (found, au) = self.probe(&rows);
+        let (found, intensities) = self.probe(&rows);
         let subjects: Vec<&str> = self.labelled.iter().map(|m| m.pair.subject()).collect();
         let classes: Vec<usize> = self.labelled.iter().map(|m| m.class.map_or(0, |c| c as usize)).collect();
         let few = FEW.map(|n| few(&rows, &classes, &subjects, n)).to_vec();
         let real = self.real_few(&towers, &recipe, &device);
-        Ok(Outcome { rows: classes.into_iter().zip(found).collect(), au, few, real, retrieval })
+        Ok(Outcome { rows: classes.into_iter().zip(found).collect(), intensities, few, real, retrieval })
     }
 
-    /// Ten folds by person: predicted class of every labelled pair; mean correlation with true AU intensities.
-    fn probe(&self, rows: &[Vec<f32>]) -> (Vec<usize>, f64) {
+    /// Ten folds by person: predicted class and AU intensities of every labelled pair.
+    fn probe(&self, rows: &[Vec<f32>]) -> (Vec<usize>, Vec<Vec<f32>>) {
         let subjects: Vec<&str> = self.labelled.iter().map(|m| m.pair.subject()).collect();
         let class = |i: usize| self.labelled[i].class.map_or(0, |c| c as usize);
         let mut found = vec![0; rows.len()];
@@ -385,19 +381,16 @@ impl<'a> Bench<'a> {
             found[i] = class;
             aus[i] = intensities;
         }
-        let of_au: Vec<f64> = (0..AUS.len())
-            .filter(|&k| self.labelled.iter().filter(|m| m.truth[k] > 0.0).count() >= 20)
-            .filter_map(|k| {
-                let (a, b): (Vec<f32>, Vec<f32>) =
-                    (aus.iter().map(|x| x[k]).collect(), self.labelled.iter().map(|m| m.truth[k]).collect());
-                correlation(&a, &b)
-            })
-            .collect();
-        (found, of_au.iter().sum::<f64>() / of_au.len().max(1) as f64)
+        (found, aus)
     }
 
     /// Few labels on real samples by the motion encoder, where the recipe has one.
-    fn real_few(&self, towers: &Pairs<Cpu>, recipe: &Recipe, device: &burn::tensor::Device<Cpu>) -> Vec<f64> {
+    fn real_few(
+        &self,
+        towers: &Pairs<Cpu>,
+        recipe: &Recipe,
+        device: &burn::tensor::Device<Cpu>,
+    ) -> Vec<Vec<f64>> {
         let (tower, side) = match (recipe.first.view, recipe.second.view) {
             (View::Motion, _) => (&towers.first, &recipe.first),
             (_, View::Motion) => (&towers.second, &recipe.second),
@@ -417,28 +410,45 @@ impl<'a> Bench<'a> {
 
     fn print(&self, variants: &[Variant], outcomes: &[Vec<Outcome>]) {
         let people: Vec<&str> = self.labelled.iter().map(|m| m.pair.subject()).collect();
+        let truth: Vec<&[f32]> = self.labelled.iter().map(|m| &m.truth[..]).collect();
+        let whole: Vec<usize> = (0..people.len()).collect();
         let reference = &outcomes[0];
         let table: Vec<Value> = variants
             .iter()
             .zip(outcomes)
             .map(|(v, o)| {
                 let each = |f: &dyn Fn(&Outcome) -> f64| -> Vec<f64> { o.iter().map(f).collect() };
-                let uf1 = each(&|o| uf1_uar(&o.rows, 3).0);
-                let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;
+                let uf1_of_seed = each(&|o| uf1_uar(&o.rows, 3).0);
                 let deviation = |v: &[f64]| {
                     let m = mean(v);
                     (v.iter().map(|x| (x - m).powi(2)).sum::<f64>() / (v.len().max(2) - 1) as f64).sqrt()
                 };
-                let (low, high) = difference(o, reference, &people, self.args.seed);
-                let column = |pick: &dyn Fn(&Outcome) -> &Vec<f64>| -> Vec<f64> {
+                let (low, high) =
+                    over_people(&people, self.args.seed, |picks| uf1(o, picks) - uf1(reference, picks));
+                let column = |pick: &dyn Fn(&Outcome) -> &Vec<Vec<f64>>| -> Vec<f64> {
                     let n = pick(&o[0]).len();
-                    (0..n).map(|k| mean(&each(&|o| pick(o)[k]))).collect()
+                    (0..n).map(|k| mean(&each(&|o| mean(&pick(o)[k])))).collect()
                 };
                 json!({
-                    "name": v.name, "pairs": v.pool.len(), "uf1": mean(&uf1), "uf1_sd": deviation(&uf1),
-                    "against_first": [low, high], "au": mean(&each(&|o| o.au)), "few": column(&|o| &o.few),
+                    "name": v.name, "pairs": v.pool.len(), "uf1": mean(&uf1_of_seed),
+                    "uf1_sd": deviation(&uf1_of_seed), "against_first": [low, high], "au": au(o, &truth, &whole), "few": column(&|o| &o.few),
                     "real_few": column(&|o| &o.real),
                     "retrieval": mean(&each(&|o| 0.5 * f64::from(o.retrieval[0] + o.retrieval[1]))),
+                })
+            })
+            .collect();
+        let contrasts: Vec<Value> = self
+            .contrasts()
+            .iter()
+            .map(|&(ours, theirs)| {
+                let (a, b) = (&outcomes[ours], &outcomes[theirs]);
+                let class = over_people(&people, self.args.seed, |p| uf1(a, p) - uf1(b, p));
+                let aus = over_people(&people, self.args.seed, |p| au(a, &truth, p) - au(b, &truth, p));
+                let real: Vec<_> =
+                    (0..a[0].real.len()).map(|k| over_draws(a, b, k, self.args.seed)).collect();
+                json!({
+                    "of": variants[ours].name, "less": variants[theirs].name, "uf1": class, "au": aus,
+                    "real_few": real,
                 })
             })
             .collect();
@@ -451,7 +461,12 @@ impl<'a> Bench<'a> {
                 sums
             });
         if self.args.json {
-            println!("{}", json!({"kept_of": counts, "rows": table, "real_samples": self.real.len()}));
+            println!(
+                "{}",
+                json!({
+                    "kept_of": counts, "rows": table, "contrasts": contrasts, "real_samples": self.real.len()
+                })
+            );
             return;
         }
         let kept: Vec<String> = counts.iter().map(|(what, [k, n])| format!("{what} {k} of {n}")).collect();
@@ -478,52 +493,25 @@ impl<'a> Bench<'a> {
                 number(&row["retrieval"])
             );
         }
+        if contrasts.is_empty() {
+            return;
+        }
+        println!("\n| difference, 95 % | less | UF1 | AU r | real: {few_heads} |");
+        println!("|---|---|---|---|{}", "---|".repeat(FEW.len()));
+        for row in &contrasts {
+            let interval = |v: &Value| match (v[0].as_f64(), v[1].as_f64()) {
+                (Some(low), Some(high)) => format!("{low:.3} to {high:.3}"),
+                _ => "-".into(),
+            };
+            let real: Vec<String> = (0..FEW.len()).map(|k| interval(&row["real_few"][k])).collect();
+            println!(
+                "| {} | {} | {} | {} | {} |",
+                row["of"].as_str().unwrap_or_default(),
+                row["less"].as_str().unwrap_or_default(),
+                interval(&row["uf1"]),
+                interval(&row["au"]),
+                real.join(" | ")
+            );
+        }
     }
-}
-
-/// Mean UF1 on everybody else of a probe on the samples of `count` people, over [`DRAWS`] draws.
-fn few(rows: &[Vec<f32>], classes: &[usize], subjects: &[&str], count: usize) -> f64 {
-    let mut people: Vec<&str> = subjects.to_vec();
-    people.sort_unstable();
-    people.dedup();
-    let scores: Vec<f64> = (0..DRAWS)
-        .into_par_iter()
-        .map(|draw| {
-            let mut rng = generator(0x0066_6577, draw);
-            let mut order = people.clone();
-            for i in (1..order.len()).rev() {
-                order.swap(i, rng.random_range(0..=i));
-            }
-            let chosen = &order[..count.min(order.len() - 1)];
-            let (train, test): (Vec<usize>, Vec<usize>) =
-                (0..rows.len()).partition(|&i| chosen.contains(&subjects[i]));
-            let x: Vec<&[f32]> = train.iter().map(|&i| &rows[i][..]).collect();
-            let y: Vec<usize> = train.iter().map(|&i| classes[i]).collect();
-            let model = Softmax::fit(&x, &y, 3, PRIOR);
-            uf1_uar(&test.iter().map(|&i| (classes[i], model.predict(&rows[i]))).collect::<Vec<_>>(), 3).0
-        })
-        .collect();
-    scores.iter().sum::<f64>() / scores.len() as f64
-}
-
-/// Interval of 95 % of the difference in UF1, people drawn anew, seeds averaged.
-fn difference(ours: &[Outcome], theirs: &[Outcome], people: &[&str], seed: u64) -> (f64, f64) {
-    let mut by_person: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    people.iter().enumerate().for_each(|(i, p)| by_person.entry(p).or_default().push(i));
-    let groups: Vec<&Vec<usize>> = by_person.values().collect();
-    let mut values: Vec<f64> = (0..400u64)
-        .into_par_iter()
-        .map(|draw| {
-            let mut rng = generator(seed, draw);
-            let picks: Vec<usize> = groups
-                .iter()
-                .flat_map(|_| groups[rng.random_range(0..groups.len())].iter().copied())
-                .collect();
-            let score = |o: &Outcome| uf1_uar(&picks.iter().map(|&i| o.rows[i]).collect::<Vec<_>>(), 3).0;
-            let mean = |all: &[Outcome]| all.iter().map(score).sum::<f64>() / all.len() as f64;
-            mean(ours) - mean(theirs)
-        })
-        .collect();
-    values.sort_unstable_by(f64::total_cmp);
-    (values[9], values[389])
 }
