@@ -541,65 +541,81 @@ mod tests {
         assert!(bytes(&done.second) == bytes(&drawn.second) && bytes(&done.first) != bytes(&drawn.first));
     }
 
-    /// The kernels of a GPU, on Mesa's software driver where there is no GPU: the same weights, the same steps, losses as
-    /// on the processor.
+    /// The kernels of a GPU, on Mesa's software driver where there is no GPU: the same weights, the same steps, losses and
+    /// features as on the processor. Both kinds of negatives, perceptron and convolutions.
     #[cfg(feature = "vulkan")]
     #[test]
     fn vulkan_agrees_with_the_processor() {
-        use crate::run::checkpoint::from_bytes;
-        type Gpu = burn::backend::Autodiff<burn::backend::Vulkan>;
         let name = match crate::device::probe::vulkan() {
             Ok(name) => name,
             Err(e) => return eprintln!("skipped: {e}"),
         };
-        let (recipe, train, held) = (Recipe { epochs: 1, ..recipe() }, views(32, 1), views(16, 2));
+        for negatives in [recipe().negatives, Negatives::InBatch { alike: 0.5 }] {
+            let recipe = Recipe { epochs: 1, negatives, ..recipe() };
+            let (losses, worst) = both_devices(&recipe);
+            println!("{name}, {negatives:?}: features within {worst:.1e}; losses {losses:?}");
+            // Of the first step and of the last.
+            assert_eq!(losses.len(), 2);
+            for [cpu, gpu] in losses {
+                assert!((cpu - gpu).abs() < 1e-3 * cpu.abs().max(1.0), "{cpu} {gpu}");
+            }
+            assert!(worst < 1e-2, "features differ by {worst}");
+        }
+    }
+
+    /// Trains the same weights on the processor and by Vulkan: losses of both at each step, and the greatest difference of
+    /// features afterwards.
+    #[cfg(feature = "vulkan")]
+    fn both_devices(recipe: &Recipe) -> (Vec<[f64; 2]>, f32) {
+        type Gpu = burn::backend::Autodiff<burn::backend::Vulkan>;
+        let (mut train, held) = (views(32, 1), views(16, 2));
+        train.intensities.iter_mut().enumerate().for_each(|(i, x)| x[0] = (i % 4) as f32);
         let device = Default::default();
         CpuTrain::seed(&device, 3);
-        let tower = |side: &Side| Tower::<CpuTrain>::new(&side.encoder, side.shape(), &device);
-        let drawn = Pairs { first: tower(&recipe.first), second: tower(&recipe.second) };
-        let start = to_bytes::<CpuTrain, _>(drawn.clone().into_record()).expect("bytes");
-        let losses = |dir: &tempfile::TempDir| -> Vec<f64> {
-            let text = std::fs::read_to_string(dir.path().join("metrics.jsonl")).expect("log");
-            let lines = text.lines().map(|l| serde_json::from_str::<Value>(l).expect("json"));
-            lines.filter_map(|l| l["loss"].as_f64()).collect()
-        };
-        let (a, b) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
-        let run = Run::start_in(a.path(), 5, &recipe, false).expect("run");
-        let stop_at = usize::MAX;
-        let job = Job::<CpuTrain> {
-            recipe: &recipe,
-            views: &train,
-            held: &held,
-            run: &run,
-            stage: "t",
-            start: Some(drawn),
-            stop_at,
-        };
-        let cpu = job.run(&device).expect("trains").towers;
-        let gpu_device = crate::device::vulkan_device();
-        let tower = |side: &Side| Tower::<Gpu>::new(&side.encoder, side.shape(), &gpu_device);
-        let fresh = Pairs { first: tower(&recipe.first), second: tower(&recipe.second) };
-        let fresh = fresh.load_record(from_bytes::<Gpu, _>(&start, &gpu_device).expect("record"));
-        let run = Run::start_in(b.path(), 5, &recipe, false).expect("run");
-        let job = Job::<Gpu> {
-            recipe: &recipe,
-            views: &train,
-            held: &held,
-            run: &run,
-            stage: "t",
-            start: Some(fresh),
-            stop_at,
-        };
-        let gpu = job.run(&gpu_device).expect("trains").towers;
-        let (cpu_losses, gpu_losses) = (losses(&a), losses(&b));
-        println!("{name}: {gpu_losses:?}, processor: {cpu_losses:?}");
-        assert!(!cpu_losses.is_empty() && cpu_losses.len() == gpu_losses.len());
-        for (c, g) in cpu_losses.iter().zip(&gpu_losses) {
-            assert!((c - g).abs() < 1e-3 * c.abs().max(1.0), "{cpu_losses:?} {gpu_losses:?}");
-        }
-        let c = features(&cpu.valid().first, &recipe.first, &held.first, &device).concat();
-        let g = features(&gpu.valid().first, &recipe.first, &held.first, &gpu_device).concat();
-        let worst = c.iter().zip(&g).map(|(a, b)| (a - b).abs()).fold(0.0f32, f32::max);
-        assert!(worst < 1e-2, "features differ by {worst}");
+        // Parameters are drawn when they are first read, by each copy for itself: both start from what was written.
+        let start =
+            to_bytes::<CpuTrain, _>(towers::<CpuTrain>(recipe, &device).into_record()).expect("bytes");
+        let (cpu_losses, cpu) =
+            steps(recipe, &train, &held, loaded::<CpuTrain>(recipe, &start, &device), &device);
+        let device = crate::device::vulkan_device();
+        let (gpu_losses, gpu) = steps(recipe, &train, &held, loaded::<Gpu>(recipe, &start, &device), &device);
+        assert_eq!(cpu_losses.len(), gpu_losses.len());
+        let worst = cpu.iter().zip(&gpu).map(|(a, b)| (a - b).abs()).fold(0.0f32, f32::max);
+        (cpu_losses.into_iter().zip(gpu_losses).map(|(c, g)| [c, g]).collect(), worst)
+    }
+
+    #[cfg(feature = "vulkan")]
+    fn towers<B: AutodiffBackend>(recipe: &Recipe, device: &B::Device) -> Pairs<B> {
+        let tower = |side: &Side| Tower::<B>::new(&side.encoder, side.shape(), device);
+        Pairs { first: tower(&recipe.first), second: tower(&recipe.second) }
+    }
+
+    #[cfg(feature = "vulkan")]
+    fn loaded<B: AutodiffBackend>(recipe: &Recipe, bytes: &[u8], device: &B::Device) -> Pairs<B> {
+        let record = crate::run::checkpoint::from_bytes::<B, _>(bytes, device).expect("record");
+        towers::<B>(recipe, device).load_record(record)
+    }
+
+    /// Losses of the steps and features of the first view of `held` afterwards.
+    #[cfg(feature = "vulkan")]
+    fn steps<B: AutodiffBackend>(
+        recipe: &Recipe,
+        train: &Views,
+        held: &Views,
+        start: Pairs<B>,
+        device: &B::Device,
+    ) -> (Vec<f64>, Vec<f32>) {
+        let dir = tempfile::tempdir().expect("folder");
+        let run = Run::start_in(dir.path(), 5, recipe, false).expect("run");
+        let start = Some(start);
+        let job = Job::<B> { recipe, views: train, held, run: &run, stage: "t", start, stop_at: usize::MAX };
+        let towers = job.run(device).expect("trains").towers.valid();
+        let text = std::fs::read_to_string(dir.path().join("metrics.jsonl")).expect("log");
+        let lines = text.lines().map(|l| serde_json::from_str::<Value>(l).expect("json"));
+        let losses = lines.filter_map(|l| l["loss"].as_f64()).collect();
+        let of = |tower, side: &Side, view: &[f32]| features(tower, side, view, device).concat();
+        let mut all = of(&towers.first, &recipe.first, &held.first);
+        all.extend(of(&towers.second, &recipe.second, &held.second));
+        (losses, all)
     }
 }
