@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::kernels::{Kernel, Layout, Line, Product, SLACK, edges, tiles};
+use super::kernels::{BLOCK_TILES, Kernel, Layout, Line, Product, SLACK, edges, tiles};
 use super::{Chain, Conv, power_of_two};
 
 /// Input bytes of one pass over a layer's weights: half of a small first-level cache.
@@ -291,17 +291,22 @@ fn layer(conv: &Conv, kernel: Kernel, (input, output): (Plane, Plane), exponent:
     let span = input_at.iter().max().map_or(0, |&m| m as usize);
     let input_len = span + (rows - 1) * row_bytes + run + SLACK / 2;
     let block_rows = (BLOCK_BYTES / (conv.stride * input.row_bytes())).max(1);
+    let most_tiles = if kernel.narrows() { BLOCK_TILES } else { usize::MAX };
+    let (weights, order, limits) = pack(kernel, &runs, outputs, rows, run);
+    let order = order.into_iter().map(|at| (at / run * row_bytes + at % run) as u32).collect();
     let product = Product {
         rows,
         run,
         row_bytes,
         outputs,
-        block: (block_rows * output.width).next_multiple_of(layout.pixels()),
+        order,
+        limits,
+        block: (block_rows * output.width).div_ceil(layout.pixels()).min(most_tiles) * layout.pixels(),
         input_len,
         output_len: output.len(),
         output_at: table(&|y, x| output.at(y, x)),
         input_at,
-        weights: pack(layout, &runs, outputs, rows, run),
+        weights,
         bias,
         scale,
     };
@@ -309,25 +314,43 @@ fn layer(conv: &Conv, kernel: Kernel, (input, output): (Plane, Plane), exponent:
 }
 
 /// Puts weights `[outputs][rows][run]` into a kernel's order, in whole cache lines and one more, since
-/// a kernel may load beyond the last weight.
-fn pack(layout: Layout, runs: &[i8], outputs: usize, rows: usize, run: usize) -> Vec<Line> {
+/// a kernel may load beyond the last weight. With it, the first tap of each group of 4 and the limits
+/// as in [`Product`].
+fn pack(
+    kernel: Kernel,
+    runs: &[i8],
+    outputs: usize,
+    rows: usize,
+    run: usize,
+) -> (Vec<Line>, Vec<usize>, Vec<Vec<u8>>) {
     let mut packed: Vec<i8> = Vec::with_capacity(runs.len() + 128);
-    let taps = |o: usize, row: usize, at: usize, n: usize| -> &[i8] {
+    let (mut order, mut limits) = (Vec::new(), Vec::new());
+    let taps = |o: usize, at: usize, n: usize| -> &[i8] {
         // Vectors beyond the outputs are zero.
-        if o < outputs { &runs[(o * rows + row) * run + at..][..n] } else { &[0; 4][..n] }
+        if o < outputs { &runs[o * rows * run + at..][..n] } else { &[0; 4][..n] }
     };
-    match layout {
+    match kernel.layout() {
         Layout::Interleaved { vectors, lanes, .. } => {
             let mut first = 0;
             for tile in tiles(outputs.div_ceil(lanes), vectors) {
-                for row in 0..rows {
-                    for at in (0..run).step_by(4) {
-                        for o in first..first + tile * lanes {
-                            packed.extend_from_slice(taps(o, row, at, 4));
-                        }
+                let tile = first..first + tile * lanes;
+                let groups: Vec<usize> = (0..rows * run).step_by(4).collect();
+                let (pairs, rest) = groups.as_chunks::<2>();
+                let limit = |pair: &[usize; 2]| match kernel.narrows() {
+                    true => limit(tile.clone().map(|o| pair.map(|at| taps(o, at, 4)))),
+                    false => u8::MAX,
+                };
+                let mut pairs: Vec<_> = pairs.iter().map(|pair| (limit(pair), pair)).collect();
+                pairs.sort_by_key(|(limit, _)| std::cmp::Reverse(*limit));
+                limits.push(pairs.iter().map(|(limit, _)| *limit).collect());
+                let start = order.len();
+                order.extend(pairs.iter().flat_map(|(_, pair)| *pair).chain(rest));
+                for &at in &order[start..] {
+                    for o in tile.clone() {
+                        packed.extend_from_slice(taps(o, at, 4));
                     }
                 }
-                first += tile * lanes;
+                first = tile.end;
             }
         }
         Layout::Rows { outputs: tile, .. } => {
@@ -335,7 +358,7 @@ fn pack(layout: Layout, runs: &[i8], outputs: usize, rows: usize, run: usize) ->
                 for row in 0..rows {
                     for at in (0..run).step_by(32) {
                         for o in first..first + tile {
-                            packed.extend_from_slice(taps(o, row, at, (run - at).min(32)));
+                            packed.extend_from_slice(taps(o, row * run + at, (run - at).min(32)));
                         }
                     }
                 }
@@ -346,5 +369,17 @@ fn pack(layout: Layout, runs: &[i8], outputs: usize, rows: usize, run: usize) ->
     for (line, bytes) in lines.iter_mut().zip(packed.chunks(64)) {
         line.0[..bytes.len()].copy_from_slice(bytes);
     }
-    lines
+    (lines, order, limits)
+}
+
+/// The largest byte with which two taps of each of two groups, in every output, sum within an `i16`.
+fn limit<'a>(outputs: impl Iterator<Item = [&'a [i8]; 2]>) -> u8 {
+    let mut most = 1;
+    for [a, b] in outputs {
+        for two in [0..2, 2..4] {
+            let four = || a[two.clone()].iter().chain(&b[two.clone()]).map(|&w| i32::from(w));
+            most = most.max(four().map(|w| w.max(0)).sum()).max(four().map(|w| (-w).max(0)).sum());
+        }
+    }
+    (i32::from(i16::MAX) / most).min(255) as u8
 }

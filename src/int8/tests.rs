@@ -27,13 +27,15 @@ fn conv(inputs: usize, side: (usize, usize)) -> impl Strategy<Value = Conv> {
     let whole = [side.0.min(9), side.1.min(9)];
     let kernel = prop_oneof![Just([3, 3]), Just([1, 1]), Just([5, 5]), Just(whole)]
         .prop_filter("fits", move |k| k[0] <= side.0 + 2 * (k[0] / 2) && k[1] <= side.1 + 2 * (k[1] / 2));
-    (kernel, 1usize..=2, any::<bool>(), 1usize..40).prop_flat_map(move |(kernel, stride, padded, outputs)| {
+    let most = prop_oneof![Just(MAX_WEIGHT), 1..=MAX_WEIGHT];
+    let form = (kernel, 1usize..=2, any::<bool>(), 1usize..40, most);
+    form.prop_flat_map(move |(kernel, stride, padded, outputs, most)| {
         let least = kernel[0].min(kernel[1]);
         let fits = kernel[0] <= side.0 && kernel[1] <= side.1;
         let pad = if padded || !fits { least / 2 } else { 0 };
         let taps = inputs * kernel[0] * kernel[1];
         (
-            proptest::collection::vec(weight(), taps * outputs),
+            proptest::collection::vec(weight().prop_map(move |w| w.clamp(-most, most)), taps * outputs),
             proptest::collection::vec(-50_000i32..50_000, outputs),
             proptest::collection::vec(-14i32..=-7, outputs),
         )
@@ -74,7 +76,12 @@ fn chain_and_input() -> impl Strategy<Value = (Chain, Vec<u8>)> {
         .prop_filter("within the rules", |c| c.validate().is_ok())
         .prop_flat_map(|c| {
             let n = c.channels * c.height * c.width;
-            (Just(c), proptest::collection::vec(byte(), n))
+            // Dark images too: AVX2 adds more products in 16 bits there.
+            let most = prop_oneof![Just(255), any::<u8>()];
+            (
+                Just(c),
+                most.prop_flat_map(move |m| proptest::collection::vec(byte().prop_map(move |b| b.min(m)), n)),
+            )
         })
 }
 
@@ -148,6 +155,34 @@ proptest! {
         }
     }
 
+}
+
+#[test]
+fn four_products_are_exact_up_to_the_brightest_byte() {
+    let mut chain = fixture::student_like_chain(1);
+    (chain.channels, chain.zero) = (16, 0);
+    chain.convs.truncate(1);
+    // 4 * 63 * 130 fits an `i16`, 4 * 63 * 131 does not; one bright byte in an image changes one tile.
+    for (weight, lonely) in [63, -63].into_iter().flat_map(|w| [(w, false), (w, true)]) {
+        let conv = &mut chain.convs[0];
+        (conv.inputs, conv.weight) = (16, vec![weight; 24 * 16 * 9]);
+        conv.bias = vec![if weight < 0 { 255 * 63 * 16 * 9 } else { 0 }; 24];
+        (conv.weight_exponent, conv.exponent) = (vec![-13; 24], -5);
+        for byte in [0, 129, 130, 131, 132, 255] {
+            let mut input = vec![if lonely { 7 } else { byte }; 16 * 28 * 28];
+            input[5 * 28 * 28 + 400] = byte;
+            let scalar = run(&chain, Kernel::Scalar, &input);
+            assert_eq!(
+                by_definition(&chain.convs[0], chain.exponent, 0, &input, (28, 28)),
+                scalar.tensor(1),
+                "{weight} {byte}"
+            );
+            for kernel in Kernel::available() {
+                let found = run(&chain, kernel, &input).tensor(1);
+                assert_eq!(found, scalar.tensor(1), "{}: {weight} {byte}", kernel.name());
+            }
+        }
+    }
 }
 
 proptest! {

@@ -105,6 +105,11 @@ impl Kernel {
         }
     }
 
+    /// Whether it adds products in 16 bits where [`Product::limits`] allow it.
+    pub(super) const fn narrows(self) -> bool {
+        matches!(self, Self::Avx2)
+    }
+
     /// Whether small kernel rows pay for a copy into patches: where a run is loaded in long steps.
     pub(super) fn unfolds(self) -> bool {
         self == Self::Neon
@@ -115,7 +120,7 @@ impl Kernel {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
     /// Tiles of up to `vectors` vectors; a vector holds 4 taps of each of `lanes` outputs. Order: tile,
-    /// kernel row, group of 4 taps, vector, output, tap.
+    /// group of 4 taps (as in [`Product::order`]), vector, output, tap.
     Interleaved {
         /// Vectors of a tile.
         vectors: usize,
@@ -158,6 +163,9 @@ impl Layout {
     }
 }
 
+/// Most tiles of pixels between two passes over the weights, for a kernel that narrows.
+pub(super) const BLOCK_TILES: usize = 64;
+
 /// Bytes that a kernel may read beyond the last tap of a run, whose weights are zero.
 pub(super) const SLACK: usize = 64;
 
@@ -182,6 +190,13 @@ pub(super) struct Product {
     pub bias: Vec<i32>,
     /// Factor from accumulator to output, whole vectors.
     pub scale: Vec<f32>,
+    /// Of each tile of outputs, the first byte of every group of 4 taps from a pixel's first byte on, in
+    /// the order of the weights. Of [`Layout::Interleaved`] alone.
+    pub order: Vec<u32>,
+    /// Of each tile of outputs, for two groups each of its `order`, the largest input byte with which
+    /// the sum of four products fits an `i16`; falling. 255 where the kernel does not add so.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+    pub limits: Vec<Vec<u8>>,
     /// Pixels between two passes over the weights, whole tiles: what their input and the weights of
     /// a tile keep in the first-level cache.
     pub block: usize,
@@ -204,6 +219,29 @@ pub(super) fn bytes_of(lines: &[Line]) -> &[i8] {
 }
 
 impl Product {
+    /// The largest input byte of each tile of `pixels` pixels, or a larger one that lies between or up
+    /// to 31 bytes behind its kernel rows.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn bright(&self, input: &[u8], from: &[u32], pixels: usize) -> [u8; BLOCK_TILES] {
+        const LANES: usize = 32;
+        let mut bright = [0; BLOCK_TILES];
+        for (bright, tile) in bright.iter_mut().zip(from.chunks_exact(pixels)) {
+            let (first, last) = (tile[0] as usize, tile[pixels - 1] as usize);
+            let bytes = (last - first + self.run).next_multiple_of(LANES);
+            let mut most = [0; LANES];
+            for row in 0..self.rows {
+                for chunk in input[first + row * self.row_bytes..][..bytes].as_chunks::<LANES>().0 {
+                    for (most, &byte) in most.iter_mut().zip(chunk) {
+                        *most = byte.max(*most);
+                    }
+                }
+            }
+            *bright = most.into_iter().fold(0, u8::max);
+        }
+        bright
+    }
+
     /// Computes the layer. `kernel` must be the one it was packed for, and available.
     pub(super) fn run(&self, kernel: Kernel, input: &[u8], output: &mut [u8]) {
         // What the kernels rely on, once a call; the tables were made to fit these lengths.

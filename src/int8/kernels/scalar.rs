@@ -7,18 +7,17 @@ const LANES: usize = 8;
 
 pub(super) fn run(p: &Product, input: &[u8], output: &mut [u8]) {
     let weights = bytes_of(&p.weights);
-    let tile = p.rows * p.run * LANES;
+    let groups = p.rows * p.run / 4;
     for (&from, &to) in p.input_at.iter().zip(&p.output_at) {
-        for first in (0..p.outputs).step_by(LANES) {
+        for (tile, order) in p.order.chunks_exact(groups).enumerate() {
+            let first = tile * LANES;
             let mut sums = [0i32; LANES];
             sums.copy_from_slice(&p.bias[first..first + LANES]);
-            let mut weights = weights[first / LANES * tile..][..tile].chunks_exact(4 * LANES);
-            for row in 0..p.rows {
-                let run = &input[from as usize + row * p.row_bytes..][..p.run];
-                for (taps, weights) in run.chunks_exact(4).zip(weights.by_ref()) {
-                    for (sum, w) in sums.iter_mut().zip(weights.chunks_exact(4)) {
-                        *sum += taps.iter().zip(w).map(|(&x, &w)| i32::from(x) * i32::from(w)).sum::<i32>();
-                    }
+            let weights = weights[first * 4 * groups..].chunks_exact(4 * LANES);
+            for (&at, weights) in order.iter().zip(weights) {
+                let taps = &input[(from + at) as usize..][..4];
+                for (sum, w) in sums.iter_mut().zip(weights.chunks_exact(4)) {
+                    *sum += taps.iter().zip(w).map(|(&x, &w)| i32::from(x) * i32::from(w)).sum::<i32>();
                 }
             }
             let out = &mut output[to as usize + first..][..LANES];
