@@ -1,11 +1,12 @@
 """Time of quantised networks: onnxruntime against glintd's kernels, in one run, one thread.
 
     glint-pretrain quantize --fixture out/int8
-    python3 pretrain/compare/int8_speed.py out/int8/student-like target/release/glintd
+    python3 pretrain/compare/int8_speed.py out/int8/student-like target/release/glintd [DIR]
 
 The first argument names a network without its extension: NAME.onnx in QOperator form and NAME.f32.onnx.
 glintd is asked for `bench --models --json` with each kernel that this CPU has; its row is the one
-called NAME. Rounds alternate between the programs; a figure is the median over all rounds.
+called NAME. Rounds alternate between the programs; a figure is the median over all rounds. DIR holds a
+copy of onnxruntime held to AVX2, as onnxruntime_avx2.py makes it.
 """
 
 import json
@@ -47,7 +48,20 @@ def glintd(program, kernel, name):
     return json.loads(done.stdout)["models"][name] if done.returncode == 0 else None
 
 
-def main(network, program):
+def feed_of(s):
+    info = s.get_inputs()[0]
+    values = np.arange(np.prod(info.shape)) * 31 % 128 / 32 - 2
+    return {info.name: values.astype(np.float32).reshape(info.shape)}
+
+
+def held(folder, file):
+    """The time with another copy of onnxruntime, in a process of its own."""
+    environment = dict(os.environ, PYTHONPATH=folder)
+    done = subprocess.run([sys.executable, __file__, "--time", file], env=environment, capture_output=True, text=True)
+    return float(done.stdout)
+
+
+def main(network, program, held_to_avx2=None):
     path = pathlib.Path(network)
     rows = {}
     runs = {}
@@ -55,13 +69,13 @@ def main(network, program):
         if not os.path.exists(file):
             continue
         s = session(file)
-        info = s.get_inputs()[0]
-        feed = {info.name: (np.arange(np.prod(info.shape)) * 31 % 128 / 32 - 2).astype(np.float32).reshape(info.shape)}
         # The output buffer and the feed stay the same, as the bench's do.
-        runs[f"onnxruntime {label}"] = lambda s=s, feed=feed: s.run(None, feed)
+        runs[f"onnxruntime {label}"] = lambda s=s, feed=feed_of(s): s.run(None, feed)
     for _ in range(ROUNDS):
         for label, run in runs.items():
             rows.setdefault(label, []).append(median_us(run))
+        if held_to_avx2:
+            rows.setdefault("onnxruntime u8, AVX2", []).append(held(held_to_avx2, f"{path}.onnx"))
         for kernel in KERNELS:
             times = glintd(program, kernel, path.name)
             if times is None:
@@ -77,4 +91,9 @@ def main(network, program):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    if sys.argv[1] == "--time":
+        s = session(sys.argv[2])
+        feed = feed_of(s)
+        print(median_us(lambda: s.run(None, feed)))
+    else:
+        main(*sys.argv[1:4])

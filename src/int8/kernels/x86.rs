@@ -29,7 +29,7 @@ macro_rules! interleaved {
             #[target_feature(enable = $features)]
             unsafe fn tile<const Q: usize>(
                 p: &Product, first: usize, weights: *const i8, (pairs, groups): (&[[u32; 2]], &[u32]),
-                from: &[u32], to: &[u32], x: *const u8, out: *mut u8,
+                (from, to): (&[u32], &[u32]), x: *const u8, out: *mut u8,
             ) {
                 // SAFETY: `first..first + Q * LANES` lies in bias and scale, which hold whole vectors;
                 // `weights` has as many bytes as the tile; offsets, with those of the groups, lie within
@@ -94,7 +94,7 @@ macro_rules! interleaved {
                 let tiles = tiles(p.outputs.div_ceil(LANES), MOST);
                 for (q, (order, limits)) in tiles.zip(p.order.chunks_exact(groups).zip(&p.limits)) {
                     let tiles = from.chunks_exact(PIXELS).zip(to.chunks_exact(PIXELS));
-                    for (i, (from, to)) in tiles.enumerate() {
+                    for (i, at) in tiles.enumerate() {
                         let (x, out) = (input.as_ptr(), output.as_mut_ptr());
                         let stands = |limit: &u8| *limit >= bright[i];
                         let pairs = if $kernel.narrows() { limits.partition_point(stands) } else { limits.len() };
@@ -102,7 +102,7 @@ macro_rules! interleaved {
                         // SAFETY: see the tile; the packer made `weights` in this order.
                         unsafe {
                             match q {
-                                $($q => tile::<$q>(p, first, weights, taps, from, to, x, out),)*
+                                $($q => tile::<$q>(p, first, weights, taps, at, x, out),)*
                                 _ => {}
                             }
                         }
