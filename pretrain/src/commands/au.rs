@@ -48,7 +48,8 @@ pub struct Args {
 }
 
 /// Of 0.2, 0.3 and 0.4 the one with the best F1 on people who train (`evaluate spotting --split tune --quick --fps 100
-/// --seed 3`: .930, .955, .930 with the network before this one; one movement of 23 apart). One value for all AUs until thresholds are measured on people.
+/// --seed 3`: .930, .955, .930 with the network before this one; one movement of 23 apart). One value for all AUs until
+/// thresholds are measured on people.
 const DEFAULT_THRESHOLD: f32 = 0.3;
 
 /// Runs the command.
