@@ -30,6 +30,7 @@ pub mod assets;
 pub mod augment;
 pub mod commands;
 pub mod contrast;
+mod convolution;
 pub mod corpus;
 pub mod databases;
 pub mod device;

@@ -7,6 +7,7 @@ use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 
+use crate::convolution::conv2d;
 use crate::onnx::Graph;
 
 /// One convolution of a [`ConvNet`]: outputs, kernel side, stride. Padding keeps the size.
@@ -46,7 +47,7 @@ impl<B: Backend> ConvNet<B> {
 
     /// `[n, c, h, w] -> [n, c', h', w']`.
     pub fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
-        self.convs.iter().fold(x, |x, c| relu(c.forward(x)))
+        self.convs.iter().fold(x, |x, c| relu(conv2d(c, x)))
     }
 
     fn export(&self, graph: &mut Graph, x: &str) -> String {
@@ -110,7 +111,7 @@ impl<B: Backend> DetectorNet<B> {
     /// Images `[n, 1, h, w]` to score logits `[n, 1, h / 16, w / 16]` and boxes `[n, 4, h / 16, w / 16]`.
     pub fn forward(&self, x: Tensor<B, 4>) -> (Tensor<B, 4>, Tensor<B, 4>) {
         let x = self.body.forward(x);
-        (self.score.forward(x.clone()), self.bounds.forward(x))
+        (conv2d(&self.score, x.clone()), conv2d(&self.bounds, x))
     }
 
     /// The ONNX file: outputs `score_16` (probability) and `box_16`.

@@ -10,6 +10,8 @@ use burn::tensor::activation::relu;
 use burn::tensor::backend::Backend;
 use serde::{Deserialize, Serialize};
 
+use crate::convolution::conv2d;
+
 /// Numbers of an embedding, as in the paper's code.
 pub const EMBEDDING: usize = 128;
 /// Groups of channels that are normalised together: no batch statistics, so training and use are one network.
@@ -151,9 +153,9 @@ impl<B: Backend> Block<B> {
     }
 
     fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
-        let y = relu(group_norm(&self.first_norm, self.first.forward(x.clone())));
-        let y = group_norm(&self.second_norm, self.second.forward(y));
-        relu(y + self.around.as_ref().map_or(x.clone(), |c| c.forward(x)))
+        let y = relu(group_norm(&self.first_norm, conv2d(&self.first, x.clone())));
+        let y = group_norm(&self.second_norm, conv2d(&self.second, y));
+        relu(y + self.around.as_ref().map_or(x.clone(), |c| conv2d(c, x)))
     }
 }
 
@@ -206,7 +208,7 @@ impl<B: Backend> Encoder<B> {
     /// `[n, channels, rows, columns]` to `[n, features]`.
     pub fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 2> {
         if let (Some(stem), Some(stem_norm)) = (&self.stem, &self.stem_norm) {
-            let x = relu(group_norm(stem_norm, stem.forward(x)));
+            let x = relu(group_norm(stem_norm, conv2d(stem, x)));
             let x = self.blocks.iter().fold(x, |x, block| block.forward(x));
             // Mean over the places.
             return x.flatten::<3>(2, 3).mean_dim(2).flatten(1, 2);

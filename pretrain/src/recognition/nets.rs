@@ -16,6 +16,7 @@ use rand::Rng;
 use super::logistic::balance;
 use super::megc::mirrored;
 use crate::augment::{generator, normal};
+use crate::convolution::conv2d;
 use crate::net::tensor;
 use crate::train::{Cpu, CpuTrain, Schedule, initialised};
 
@@ -54,7 +55,7 @@ impl<B: Backend> Recogniser<B> for SmallCnn<B> {
     }
 
     fn features(&self, x: Tensor<B, 4>) -> Tensor<B, 2> {
-        self.convs.iter().fold(x, |x, c| relu(c.forward(x))).flatten(1, 3)
+        self.convs.iter().fold(x, |x, c| relu(conv2d(c, x))).flatten(1, 3)
     }
 
     fn head(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
@@ -88,7 +89,7 @@ impl<B: Backend> Recogniser<B> for StstNet<B> {
     }
 
     fn features(&self, x: Tensor<B, 4>) -> Tensor<B, 2> {
-        let streams = self.streams.iter().map(|c| self.max.forward(relu(c.forward(x.clone())))).collect();
+        let streams = self.streams.iter().map(|c| self.max.forward(relu(conv2d(c, x.clone())))).collect();
         self.mean.forward(Tensor::cat(streams, 1)).flatten(1, 3)
     }
 
