@@ -81,9 +81,9 @@ pub struct Measures {
     pub contrast: f32,
     /// Strongest unit at the apex, 0 to 5.
     pub strongest: f32,
-    /// Strongest unit of the lids at the apex over the strongest one of all others.
+    /// Strongest unit of AU 45 at the apex over the strongest one of all others (of AU 5 and 7 half counts).
     pub lids: f32,
-    /// Strongest unit of jaw and parting lips at the apex over the strongest one of all others.
+    /// Strongest unit of jaw and parting lips at the apex over the strongest one of all others (of AU 16 and 17 half counts).
     pub jaw: f32,
     /// What a raised cosine of these three times leaves unexplained, as a share of its own energy.
     pub misfit: f32,
@@ -582,12 +582,14 @@ fn median(values: &mut [f32]) -> f32 {
     *values.select_nth_unstable_by(middle, f32::total_cmp).1
 }
 
-/// Strongest unit of `aus` over the strongest one of all others but `along`, which they drag with them.
+/// Strongest unit of `aus` over the strongest one of all others. Of `along`, which they drag with them, half counts: what
+/// is dragged is at most about as strong as what drags it, and a movement of its own stays one.
 fn lead(peak: &[f32; UNIT_COUNT], aus: &[u8], along: &[u8]) -> f32 {
     let strongest = |pick: &dyn Fn(u8) -> bool| {
         UNITS.iter().zip(peak).filter(|(u, _)| pick(u.au)).map(|(_, i)| *i).fold(0.0f32, f32::max)
     };
-    strongest(&|au| aus.contains(&au)) / strongest(&|au| !aus.contains(&au) && !along.contains(&au)).max(0.05)
+    let others = strongest(&|au| !aus.contains(&au) && !along.contains(&au));
+    strongest(&|au| aus.contains(&au)) / others.max(0.5 * strongest(&|au| along.contains(&au))).max(0.05)
 }
 
 #[cfg(test)]

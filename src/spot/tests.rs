@@ -70,6 +70,24 @@ proptest! {
 }
 
 #[test]
+fn what_lids_and_jaw_drag_along_moves_on_its_own_too() {
+    let peak = |parts: &[(u8, f32)]| {
+        let mut peak = [0.0; UNIT_COUNT];
+        for &(au, intensity) in parts {
+            unit_indices(au, Side::Both).for_each(|k| peak[k] = intensity);
+        }
+        peak
+    };
+    let lids = |parts: &[(u8, f32)]| lead(&peak(parts), &[45], &[7, 5]);
+    // A blink tightens the lids; tight lids look a little like a blink.
+    assert!(lids(&[(45, 3.0), (7, 1.5)]) > LIDS_SHARE);
+    assert!(lids(&[(45, 0.2), (7, 2.0)]) < LIDS_SHARE);
+    let jaw = |parts: &[(u8, f32)]| lead(&peak(parts), &[25, 26], &[16, 17]);
+    assert!(jaw(&[(26, 1.2), (16, 0.8)]) > JAW);
+    assert!(jaw(&[(25, 0.2), (17, 1.0)]) < JAW);
+}
+
+#[test]
 fn long_and_lid_movements_are_told_apart() {
     let found = spot(100.0, [500.0, 1000.0, 1500.0], 2.0, smile(), 0);
     assert!(
