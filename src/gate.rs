@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::features::{FEATURES, features, mirror};
 use crate::au::{AUS, UNIT_COUNT, UNITS, unit_indices};
+use crate::kernels::layer;
 use crate::model::{Checked, FileSpec, ModelError, Spec};
 
 /// Specification of the AU network.
@@ -140,32 +141,17 @@ impl AuNet {
         for ((i, f), s) in self.input.iter_mut().zip(features).zip(&self.scale) {
             *i = (f * s).clamp(-CLIP, CLIP);
         }
-        let (weights, biases) = &self.first;
-        for ((h, w), b) in self.hidden.iter_mut().zip(weights.chunks_exact(FEATURES)).zip(biases) {
-            *h = (dot(w, &self.input) + b).max(0.0);
-        }
-        let (weights, biases) = &self.second;
-        let n = self.hidden.len();
-        std::array::from_fn(|k| dot(&weights[k * n..][..n], &self.hidden) + biases[k])
+        layer(&self.first.0, &self.first.1, &self.input, &mut self.hidden);
+        self.hidden.iter_mut().for_each(|h| *h = h.max(0.0));
+        let mut out = [0.0; UNIT_COUNT];
+        layer(&self.second.0, &self.second.1, &self.hidden, &mut out);
+        out
     }
 }
 
 /// Intensities on the scale 0 to 5.
 pub fn presentable(signed: &[f32; UNIT_COUNT]) -> [f32; UNIT_COUNT] {
     signed.map(|i| i.clamp(0.0, 5.0))
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    // Sixteen sums, so that the compiler may use vector registers.
-    let mut sums = [0.0f32; 16];
-    let (heads, tails) = (a.chunks_exact(16), b.chunks_exact(16));
-    let rest: f32 = heads.remainder().iter().zip(tails.remainder()).map(|(a, b)| a * b).sum();
-    for (a, b) in heads.zip(tails) {
-        for ((s, a), b) in sums.iter_mut().zip(a).zip(b) {
-            *s += a * b;
-        }
-    }
-    sums.iter().sum::<f32>() + rest
 }
 
 /// Multiples of the measured noise below which the gate stays shut.

@@ -53,6 +53,24 @@ multiversion! {
 }
 
 multiversion! {
+    /// One layer of a perceptron: `out = weights x + biases`, `weights` with a row of `x.len()` numbers for each output.
+    pub(crate) fn layer(weights: &[f32], biases: &[f32], x: &[f32], out: &mut [f32]) {
+        for ((o, row), bias) in out.iter_mut().zip(weights.chunks_exact(x.len())).zip(biases) {
+            // Thirty-two sums: four vector registers, so that one addition need not wait for the last one.
+            let mut sums = [0.0f32; 32];
+            let (heads, tails) = (row.chunks_exact(32), x.chunks_exact(32));
+            let rest: f32 = heads.remainder().iter().zip(tails.remainder()).map(|(a, b)| a * b).sum();
+            for (a, b) in heads.zip(tails) {
+                for ((s, a), b) in sums.iter_mut().zip(a).zip(b) {
+                    *s += a * b;
+                }
+            }
+            *o = sums.iter().sum::<f32>() + rest + bias;
+        }
+    }
+}
+
+multiversion! {
     /// Central differences of `src` (`w` columns), one-sided at the border.
     pub(crate) fn gradients(src: &[f32], w: usize, gx: &mut [f32], gy: &mut [f32]) {
         let h = src.len() / w;
