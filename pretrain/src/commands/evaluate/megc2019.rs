@@ -91,6 +91,9 @@ pub fn run(args: &Args) -> Result<()> {
                 let bar = bar(method.name(), args.seeds * people);
                 let said = leave_one_out(&material, method, args.seeds, &bar)?;
                 bar.finish_and_clear();
+                // A method can take many minutes: whoever waits sees each when it is there.
+                let report = Report::new(&samples, &[(method, said.clone())], None)?;
+                report.rows.iter().for_each(|row| eprintln!("{}", row.line()));
                 Ok((method, said))
             })
             .collect::<Result<_>>()?
@@ -137,6 +140,16 @@ struct Row {
     /// Composite first, then the databases.
     cells: Vec<(String, Cell)>,
     all: BySubject,
+}
+
+impl Row {
+    /// Its line of the table.
+    fn line(&self) -> String {
+        let cells = self.cells.iter().map(|(_, c)| format!("{:<14}", format!("{:.3}/{:.3}", c.uf1, c.uar)));
+        let c = &self.cells[0].1;
+        let interval = format!("{:.3}  {:.3} to {:.3}", c.uf1_sd, c.ci95[0], c.ci95[1]);
+        format!("{:<10}{}{interval}", self.method.name(), cells.collect::<String>())
+    }
 }
 
 struct Report {
@@ -209,10 +222,7 @@ impl Report {
         first.cells.iter().for_each(|(name, _)| print!("{name:<14}"));
         println!("sd     95 % interval (subjects)");
         for row in &self.rows {
-            print!("{:<10}", row.method.name());
-            row.cells.iter().for_each(|(_, c)| print!("{:<14}", format!("{:.3}/{:.3}", c.uf1, c.uar)));
-            let c = &row.cells[0].1;
-            println!("{:.3}  {:.3} to {:.3}", c.uf1_sd, c.ci95[0], c.ci95[1]);
+            println!("{}", row.line());
         }
         for (a, b, d, p) in &self.paired {
             println!(
