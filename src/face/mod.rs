@@ -9,6 +9,7 @@ pub mod track;
 
 use crate::frame::Frame;
 use crate::geometry::{Point, Rect};
+use crate::kernels::halve;
 
 use detector::Detector;
 use landmarks::Landmarker;
@@ -33,6 +34,14 @@ const DETECT_NS: i64 = 1_000_000_000;
 const VERIFY_NS: i64 = 300_000_000;
 /// A track that was not seen for this long has ended.
 const LOST_NS: i64 = 700_000_000;
+/// A face that has ended is remembered for this long: who turned away and comes back is the same person.
+const REMEMBER_NS: i64 = 5_000_000_000;
+/// It comes back within this many eye distances of where it was,
+const NEAR: f32 = 2.0;
+/// at a size within this factor of it,
+const ALIKE_SIZE: f32 = 1.4;
+/// and looks like it at least so much ([`likeness`]): hardly any two portraits of different people do (`evaluate faces`).
+pub const ALIKE: f32 = 0.75;
 /// A face that disagrees with its reference for this long is taken anew.
 const TURNED_NS: i64 = 800_000_000;
 /// Landmarks that lie further from the registration than this share of the eye distance contradict it.
@@ -57,6 +66,8 @@ pub struct FaceStage {
     landmarker: Landmarker,
     patch: Patch,
     followers: Vec<Follower>,
+    /// Tracks that have ended, the last one last.
+    ended: Vec<Track>,
     max_tracks: usize,
     next_id: u32,
     detected_ns: Option<i64>,
@@ -71,6 +82,7 @@ impl FaceStage {
             landmarker,
             patch: Patch::default(),
             followers: Vec::new(),
+            ended: Vec::new(),
             max_tracks: max_tracks.max(1),
             next_id: 1,
             detected_ns: None,
@@ -91,6 +103,7 @@ impl FaceStage {
     /// Ends every track: the stream is interrupted.
     pub fn reset(&mut self) {
         self.followers.clear();
+        self.ended.clear();
         self.detected_ns = None;
     }
 
@@ -100,7 +113,9 @@ impl FaceStage {
         for i in 0..self.followers.len() {
             self.follow(i, frame);
         }
-        self.followers.retain(|f| frame.at_ns - f.track.seen_ns < LOST_NS && f.doubts < PATIENCE);
+        let gone = |f: &mut Follower| frame.at_ns - f.track.seen_ns >= LOST_NS || f.doubts >= PATIENCE;
+        self.ended.extend(self.followers.extract_if(.., gone).map(|f| f.track));
+        self.ended.retain(|t| (0..REMEMBER_NS).contains(&(frame.at_ns - t.seen_ns)));
         let waited = self.detected_ns.is_none_or(|t| frame.at_ns - t >= DETECT_NS || frame.at_ns < t);
         let lost = self.followers.is_empty();
         // A frame without any face is searched at a tenth of the interval: at once for a person who
@@ -150,7 +165,7 @@ impl FaceStage {
 
     fn detect(&mut self, frame: &Frame) {
         self.detected_ns = Some(frame.at_ns);
-        let Self { detector, landmarker, patch, followers, candidates, .. } = self;
+        let Self { detector, landmarker, patch, followers, ended, candidates, .. } = self;
         candidates.clear();
         candidates.extend(detector.detect(&frame.luma, frame.width, frame.height).iter().map(|d| d.bounds));
         candidates.sort_unstable_by(|a, b| b.area().total_cmp(&a.area()));
@@ -164,8 +179,14 @@ impl FaceStage {
             let guess = landmarker.from_bounds(bounds);
             let found = landmarker.locate(&frame.luma, frame.width, frame.height, &guess);
             let Some(found) = found.filter(|l| l.confidence >= landmarker.min_confidence()) else { continue };
-            if let Some(track) = Track::start(self.next_id, frame, found.crop_to_frame(), patch) {
-                self.next_id += 1;
+            if let Some(mut track) = Track::start(self.next_id, frame, found.crop_to_frame(), patch) {
+                match ended.iter().rposition(|t| came_back(t, &track)) {
+                    Some(at) => {
+                        let before = ended.remove(at);
+                        (track.id, track.born_ns) = (before.id, before.born_ns);
+                    }
+                    None => self.next_id += 1,
+                }
                 followers.push(Follower {
                     track,
                     sight: Sight::Moving,
@@ -175,5 +196,97 @@ impl FaceStage {
                 });
             }
         }
+    }
+}
+
+/// Whether the person of a track that has ended is the one of a track that begins.
+fn came_back(ended: &Track, new: &Track) -> bool {
+    let middle = Point::new(63.5, 80.0);
+    let apart = ended.crop_to_frame.apply(middle).distance(new.crop_to_frame.apply(middle));
+    let zoom = ended.eye_distance_px() / new.eye_distance_px();
+    apart < NEAR * ended.eye_distance_px()
+        && (1.0 / ALIKE_SIZE..ALIKE_SIZE).contains(&zoom)
+        && likeness(&ended.neutral, &new.crop) >= ALIKE
+}
+
+/// Columns and rows of the cells that [`likeness`] compares: 8 x 8 crop pixels each.
+const CELLS: (usize, usize) = (CROP_WIDTH / 8, CROP_HEIGHT / 8);
+
+/// How alike two stabilised crops are, -1 to 1: the correlation of the slopes of the logarithm of brightness from cell to
+/// cell, which light and exposure do not change.
+pub fn likeness(a: &[f32], b: &[f32]) -> f32 {
+    let slopes = |crop: &[f32]| {
+        let (mut half, mut quarter) = (vec![0.0; crop.len() / 4], vec![0.0; crop.len() / 16]);
+        let mut cells = vec![0.0; CELLS.0 * CELLS.1];
+        halve(crop, CROP_WIDTH, &mut half);
+        halve(&half, CROP_WIDTH / 2, &mut quarter);
+        halve(&quarter, CROP_WIDTH / 4, &mut cells);
+        let log = |x: usize, y: usize| (cells[y * CELLS.0 + x] + 16.0).ln();
+        // The outermost cells are hair, collar and wall.
+        let inner = (1..CELLS.1 - 2).flat_map(|y| (1..CELLS.0 - 2).map(move |x| (x, y)));
+        inner.flat_map(|(x, y)| [log(x + 1, y) - log(x, y), log(x, y + 1) - log(x, y)]).collect::<Vec<f32>>()
+    };
+    let (a, b) = (slopes(a), slopes(b));
+    let product = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    product(&a, &b) / (product(&a, &a) * product(&b, &b)).sqrt().max(1e-9)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::Models;
+    use crate::synth::{Camera, Pack, Scene, Script, Subject};
+
+    const FRAME_NS: i64 = 50_000_000;
+
+    /// Ids given to a person who is there for a second, to the one who is there `away_ns` later, and the likeness of both.
+    fn ids(first: u64, second: u64, away_ns: i64) -> (u32, u32, f32) {
+        let models = Models::embedded().expect("models");
+        let (detector, landmarker) = (
+            Detector::new(&models.detector).expect("detector"),
+            Landmarker::new(&models.landmarks).expect("landmarks"),
+        );
+        let mut stage = FaceStage::new(detector, landmarker, 1);
+        let (mut frame, mut seen, mut at_ns) = (Frame::default(), Vec::new(), 0);
+        for person in [first, second] {
+            let subject = Subject::random(Pack::embedded().expect("pack"), person);
+            let camera = Camera { seed: person + at_ns as u64, ..Camera::default() };
+            let mut scene = Scene::new(subject, Script::new(Vec::new()).expect("valid"), camera);
+            for _ in 0..20 {
+                at_ns += FRAME_NS;
+                scene.render((at_ns / FRAME_NS) as u64, at_ns, &mut frame);
+                stage.push(&frame);
+            }
+            let track = &stage.followers().first().expect("a face").track;
+            seen.push((track.id, track.neutral.clone()));
+            frame.luma.fill(90);
+            for _ in 0..away_ns / FRAME_NS {
+                at_ns += FRAME_NS;
+                (frame.at_ns, frame.seq) = (at_ns, frame.seq + 1);
+                stage.push(&frame);
+            }
+            assert!(stage.followers().is_empty());
+        }
+        (seen[0].0, seen[1].0, likeness(&seen[0].1, &seen[1].1))
+    }
+
+    #[test]
+    fn who_turns_away_and_comes_back_keeps_the_id() {
+        let (first, again, alike) = ids(31, 31, 2_000_000_000);
+        assert!(first == again && alike > 0.9, "{alike}");
+        let (first, later, _) = ids(31, 31, REMEMBER_NS + 100_000_000);
+        assert_ne!(first, later, "forgotten");
+    }
+
+    #[test]
+    fn another_person_in_the_same_place_gets_an_id() {
+        let mut others = 0;
+        // Rendered people share an average skin and are more alike than photographs are.
+        for other in 40..44 {
+            let (first, second, alike) = ids(31, other, 2_000_000_000);
+            assert!(alike < 0.9, "person {other}: {alike}");
+            others += u32::from(first != second);
+        }
+        assert!(others >= 2, "{others} of 4");
     }
 }

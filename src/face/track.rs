@@ -36,9 +36,9 @@ pub enum Sight {
 
 /// A face that is followed.
 pub struct Track {
-    /// Unique in this run; never used again.
+    /// Unique in this run: a person who comes back within seconds keeps it, nobody else gets it.
     pub id: u32,
-    /// Time of the first frame.
+    /// Time of the first frame of that person.
     pub born_ns: i64,
     /// Crop coordinates to frame coordinates.
     pub crop_to_frame: Similarity,

@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use glint::face::detector::Detector;
-use glint::face::landmarks::{LANDMARK_COUNT, Landmarker, eye_centers};
+use glint::face::landmarks::{LANDMARK_COUNT, Landmarker, Landmarks, eye_centers};
+use glint::face::patch::Patch;
+use glint::face::track::Track;
+use glint::frame::Frame;
 use glint::geometry::{Point, Rect, Similarity};
 use glint::pipeline::Models;
 use glint::synth::{Camera, FACE_EYE_DISTANCE, FACE_EYES, Face, NoiseTable, Pose};
@@ -61,6 +64,16 @@ pub fn portrait(finder: &mut Finder, portrait: &Portrait) -> Option<f32> {
     let photo = &portrait.photo;
     let found = finder.find(photo.data(), photo.width(), photo.height(), face_box(&truth))?;
     Some(nme_percent(&found, &truth))
+}
+
+/// The stabilised crop of a portrait's own photograph; `None` where no face was found.
+pub fn stabilised(finder: &mut Finder, portrait: &Portrait) -> Option<Vec<f32>> {
+    let photo = &portrait.photo;
+    let (width, height, luma) = (photo.width(), photo.height(), photo.data().to_vec());
+    let points = finder.find(&luma, width, height, face_box(&portrait.photo_landmarks()))?;
+    let at = Landmarks { points, confidence: 1.0 }.crop_to_frame();
+    let frame = Frame { width, height, luma, ..Frame::default() };
+    Some(Track::start(1, &frame, at, &mut Patch::default())?.crop)
 }
 
 /// A rendered head in a frame.

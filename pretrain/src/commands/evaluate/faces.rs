@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use glint::clip::Media;
+use glint::face;
 use glint::face::detector::DetectorSpec;
 use glint::frame::Frame;
 use glint::holdout::is_held_out;
@@ -97,10 +98,11 @@ pub fn run(args: &Args) -> Result<()> {
     let bench = Bench { args, models, unseen, head, noise: NoiseTable::new(), folder };
     let trials = bench.trials()?;
     let labels = bench.portraits()?;
+    let confused = bench.confused()?;
     let heads = bench.heads()?;
     let still = bench.still()?;
     let clips = bench.clips()?;
-    let report = Report { unseen: &bench.unseen, trials, labels, heads, still, clips };
+    let report = Report { unseen: &bench.unseen, trials, labels, confused, heads, still, clips };
     if args.json {
         println!("{}", report.json());
     } else {
@@ -189,6 +191,16 @@ impl Bench<'_> {
         Ok(self.unseen.iter().map(|p| points::portrait(&mut finder, p)).collect())
     }
 
+    /// Pairs of different portraits that the face stage would take for one person, and all pairs.
+    fn confused(&self) -> Result<(usize, usize)> {
+        let mut finder = Finder::new(&self.models)?;
+        let crops: Vec<Vec<f32>> =
+            self.unseen.iter().filter_map(|p| points::stabilised(&mut finder, p)).collect();
+        let pairs = (0..crops.len()).flat_map(|i| (0..i).map(move |j| (i, j)));
+        let alike = pairs.clone().filter(|&(i, j)| face::likeness(&crops[i], &crops[j]) >= face::ALIKE);
+        Ok((alike.count(), pairs.count()))
+    }
+
     /// Landmark error on rendered heads, with MediaPipe's where it is installed.
     fn heads(&self) -> Result<Vec<Method>> {
         let Some(head) = &self.head else { return Ok(Vec::new()) };
@@ -259,6 +271,7 @@ struct Report<'a> {
     unseen: &'a [&'a Portrait],
     trials: Vec<Trial>,
     labels: Vec<Option<f32>>,
+    confused: (usize, usize),
     heads: Vec<Method>,
     still: Vec<Still>,
     clips: Vec<Seen>,
@@ -379,6 +392,7 @@ impl Report<'_> {
             "track_ms": number(self.still[1].millis), "detect_ms": detector["detect_ms"], "reference": reference,
             "detector": detector, "portraits": self.unseen.len(), "scenes": self.trials[0].hits.len(),
             "empty_frames": self.trials[0].empty_frames,
+            "portrait_pairs": {"alike": self.confused.0, "of": self.confused.1},
             "landmarks_missed": self.labels.iter().filter(|l| l.is_none()).count(),
             "heads": self.heads.iter().map(|(name, a)| ((*name).to_owned(), json!(a))).collect::<Map<_, _>>(),
             "still": still, "clips": clips,
@@ -408,6 +422,8 @@ impl Report<'_> {
             self.nme(),
             self.labels.len()
         );
+        let (alike, pairs) = self.confused;
+        println!("different portraits taken for one person who comes back: {alike} of {pairs} pairs");
         for (name, a) in &self.heads {
             println!(
                 "on rendered heads, {name:10} {:.2} %, without each point's mean offset {:.2} %, {} not found",
