@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use glint::au::{AUS, au_index};
-use glint::gate::Thresholds;
+use glint::gate::{AuSpec, Thresholds};
 use glint::pipeline::Models;
 use glint::synth::Pack;
 
 use crate::run;
+use crate::ship;
 use crate::threshold::export::{self, Entry};
 use crate::threshold::observer::{self, Setup};
 use crate::threshold::psychometric::Psychometric;
@@ -88,6 +89,9 @@ pub struct ObserveArgs {
     /// Folder of model files; without it those that are compiled in.
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
+    /// Writes the thresholds into au.toml of --models as well: the gate's defaults.
+    #[arg(long, requires = "models")]
+    adopt: bool,
     /// Intervals to choose from: 2 is the experiment for people, more ask for surer sight.
     #[arg(long, default_value_t = 2)]
     intervals: u32,
@@ -187,7 +191,7 @@ fn fit(args: &FitArgs) -> Result<()> {
          Participants: {}.",
         people.into_iter().collect::<Vec<_>>().join(", ")
     );
-    write(&args.out, &title, &found, &base(args.base.as_deref())?)
+    write(&args.out, &title, &found, &base(args.base.as_deref())?).map(drop)
 }
 
 fn observe(args: &ObserveArgs) -> Result<()> {
@@ -228,12 +232,25 @@ fn observe(args: &ObserveArgs) -> Result<()> {
          glint-pretrain threshold observe --intervals {} --repeats {} --fps {} --noise {} --seed {}",
         args.intervals, args.intervals, args.repeats, args.fps, args.noise, args.seed
     );
-    write(&args.out, &title, &asked, &models.au.spec.thresholds)
+    let thresholds = write(&args.out, &title, &asked, &models.au.spec.thresholds)?;
+    let Some(dir) = args.models.as_deref().filter(|_| args.adopt) else { return Ok(()) };
+    let au = models.au;
+    let command = format!(
+        "glint-pretrain threshold observe --adopt --intervals {} --repeats {} --fps {} --noise {} --seed {}",
+        args.intervals, args.repeats, args.fps, args.noise, args.seed
+    );
+    // Run twice, the command stands there once.
+    let first = au.spec.file.made_by.split("; glint-pretrain threshold").next().unwrap_or_default();
+    ship::write(dir, "au", "bin", &au.bytes, &format!("{first}; {command}"), |file| AuSpec {
+        file,
+        thresholds,
+        ..au.spec.clone()
+    })
 }
 
-fn write(path: &Path, title: &str, found: &BTreeMap<u8, Entry>, base: &Thresholds) -> Result<()> {
-    let (_, text) = export::file(title, found, base)?;
+fn write(path: &Path, title: &str, found: &BTreeMap<u8, Entry>, base: &Thresholds) -> Result<Thresholds> {
+    let (thresholds, text) = export::file(title, found, base)?;
     std::fs::write(path, text).with_context(|| path.display().to_string())?;
     eprintln!("{}", path.display());
-    Ok(())
+    Ok(thresholds)
 }

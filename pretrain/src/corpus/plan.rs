@@ -187,7 +187,7 @@ pub fn camera(rng: &mut SmallRng) -> Camera {
 }
 
 /// Sway, gaze and lamps of a whole sequence.
-fn ambience(rng: &mut SmallRng, content: Content) -> Script {
+pub fn ambience(rng: &mut SmallRng, content: Content) -> Script {
     let restless = if content == Content::Still { 1.0 } else { rng.random_range(0.5..2.0) };
     let sway = HeadMotion::SWAY;
     let lively = content != Content::Still && rng.random_bool(0.5);

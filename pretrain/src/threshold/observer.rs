@@ -1,7 +1,7 @@
 //! A model observer: the daemon's own measurement in the place of a participant.
 //!
-//! Rendered people sit before a camera with its noise and sway a little; now and then one AU moves for 300 ms. The
-//! observer's impression of an interval is the greatest intensity that the pipeline measures of that AU in it. In a
+//! Rendered people sit before a camera with its noise, sway, look about and are lit by lamps as in the sequences that
+//! spotting is measured on; now and then one AU moves for 300 ms. The observer's impression of an interval is the greatest intensity that the pipeline measures of that AU in it. In a
 //! forced choice among M intervals it points at the one with the greatest impression, so it is right with probability
 //! F(impression of the movement)^(M-1), F the distribution of impressions where nothing moves. M = 2 is the experiment
 //! for people; a gate that watches all day chooses among many intervals, and its threshold lies higher.
@@ -12,7 +12,7 @@ use anyhow::Result;
 use glint::au::{AU_COUNT, AUS, Side};
 use glint::frame::Frame;
 use glint::pipeline::{Models, Options, Pipeline};
-use glint::synth::{Action, Camera, HeadMotion, Pack, Profile, Scene, Script, Subject};
+use glint::synth::{Action, Camera, Pack, Profile, Scene, Script, Subject};
 use indicatif::ProgressBar;
 use rand::Rng;
 use rand::rngs::SmallRng;
@@ -21,6 +21,8 @@ use rayon::prelude::*;
 use super::export::Entry;
 use super::psychometric::{Level, Psychometric, Threshold};
 use crate::augment::generator;
+use crate::corpus::person::Split;
+use crate::corpus::plan::{self, Content};
 
 /// What is shown to the observer.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -103,7 +105,12 @@ fn sitting(
     shows: &[(u8, f32)],
 ) -> Result<Impressions> {
     let mut rng = generator(setup.seed, index);
-    let subject = Subject::random(pack, rng.random());
+    let subject = loop {
+        let person = u64::from(rng.random::<u32>());
+        if Split::Train.takes(&format!("synthetic-{person}")) {
+            break Subject::random(pack.clone(), person);
+        }
+    };
     let start = |interval: usize| LEAD_IN_MS + INTERVAL_MS * interval as i64;
     // Interval 2k is still, interval 2k + 1 shows movement k.
     let actions = shows.iter().enumerate().map(|(k, &(au, level))| {
@@ -111,8 +118,7 @@ fn sitting(
         let intensity = level / 5.0;
         Action { au, side: Side::Both, intensity, onset_ns, apex_ns, offset_ns, profile: Profile::Cosine }
     });
-    let mut script = Script::new(actions.collect())?;
-    script.head = HeadMotion { seed: rng.random(), ..HeadMotion::SWAY };
+    let script = Script { actions: actions.collect(), ..plan::ambience(&mut rng, Content::Mixed) };
     let mut scene = Scene::new(subject, script, camera(&mut rng, setup.noise));
     let mut pipeline = Pipeline::new(Options::default(), models)?;
     let mut frame = Frame::default();
