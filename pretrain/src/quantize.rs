@@ -3,8 +3,9 @@
 //! The chain of `Conv` and `Relu` from the graph's input on becomes `QLinearConv` under the rules of
 //! [`glint::int8`]. Scales are the powers of two with the least squared error on calibration inputs;
 //! each convolution's bias makes up for the mean error of its rounded weights and inputs (Nagel et al.
-//! 2019, section 4.2); then each activation's scale is tried once more by the error of the network's
-//! outputs.
+//! 2019, section 4.2) and then, since ReLU bends that mean, for what is left of it behind ReLU; so does the bias of
+//! a linear layer after the chain. At last each activation's scale is tried once more by the error of the
+//! network's outputs.
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use glint::int8::stack::Stack;
@@ -111,6 +112,10 @@ struct Seen {
     values: Vec<f32>,
     /// Mean of each channel.
     means: Vec<f64>,
+    /// Share of its values that are positive.
+    active: Vec<f64>,
+    /// Mean of each element.
+    elements: Vec<f64>,
 }
 
 /// Largest number of values kept of a tensor: enough for a scale.
@@ -118,10 +123,15 @@ const KEPT: usize = 200_000;
 
 fn observe(seen: &mut Seen, tensor: &[f32], channels: usize, samples: usize) {
     seen.means.resize(channels, 0.0);
+    seen.active.resize(channels, 0.0);
+    seen.elements.resize(tensor.len(), 0.0);
     let plane = tensor.len() / channels;
-    for (mean, values) in seen.means.iter_mut().zip(tensor.chunks_exact(plane)) {
-        *mean += values.iter().map(|&v| f64::from(v)).sum::<f64>() / (plane * samples) as f64;
+    let one = 1.0 / (plane * samples) as f64;
+    for (c, values) in tensor.chunks_exact(plane).enumerate() {
+        seen.means[c] += values.iter().map(|&v| f64::from(v)).sum::<f64>() * one;
+        seen.active[c] += values.iter().filter(|v| **v > 0.0).count() as f64 * one;
     }
+    seen.elements.iter_mut().zip(tensor).for_each(|(m, &v)| *m += f64::from(v) / samples as f64);
     // A prime step, so that no row or column is preferred.
     let step = (tensor.len() * samples / KEPT).max(1) | 1;
     seen.values.extend(tensor.iter().step_by(step));
@@ -145,13 +155,15 @@ fn best_exponent(values: &[f32], low: f32, high: f32) -> i32 {
 }
 
 /// The chain for given exponents of the activations. `seen` has the means of each tensor as it is in the
-/// `f32` network; `quantised_means` are those of the quantised one so far, as far as they are known.
+/// `f32` network; `quantised_means` are those of the quantised one so far, as far as they are known. `behind` is added
+/// to the biases, layer by layer, as far as it is known.
 fn build(
     float: &FloatChain,
     input: ([usize; 3], u8),
     exponents: &[i32],
     seen: &[Seen],
     quantised_means: &[Vec<f64>],
+    behind: &[Vec<f64>],
 ) -> Result<Chain> {
     let ([channels, height, width], zero) = input;
     let mut convs = Vec::new();
@@ -161,14 +173,14 @@ fn build(
         let (e_in, e_out) = (exponents[l], exponents[l + 1]);
         let mut weight = Vec::with_capacity(conv.weight.len());
         let (mut bias, mut weight_exponent) = (Vec::new(), Vec::new());
-        for (row, &b) in conv.weight.chunks_exact(taps).zip(&conv.bias) {
+        for (o, (row, &b)) in conv.weight.chunks_exact(taps).zip(&conv.bias).enumerate() {
             let most = f32::from(MAX_WEIGHT);
             // Within the shifts that the kernels take.
             let e = best_exponent(row, -most, most).clamp(e_out - e_in - MAX_SHIFT, e_out - e_in);
             let rounded: Vec<f32> =
                 row.iter().map(|v| (v * power_of_two(-e)).round_ties_even().clamp(-most, most)).collect();
             // What rounding of weights and of the input adds to the mean of the sum.
-            let mut shift = 0.0;
+            let mut shift = behind.get(l).map_or(0.0, |layer| layer[o]);
             if let Some(now) = quantised_means.get(l) {
                 for (k, (&v, &q)) in row.iter().zip(&rounded).enumerate() {
                     let c = k / (h * w);
@@ -196,24 +208,31 @@ fn build(
     Ok(chain)
 }
 
-/// Channel means of tensor `i` of `chain` over the inputs.
-fn means_of(chain: &Chain, i: usize, inputs: &[Vec<f32>]) -> Result<Vec<f64>> {
+/// Means of the elements of tensor `i` of `chain` over the inputs, and its channels.
+fn elements_of(chain: &Chain, i: usize, inputs: &[Vec<f32>]) -> Result<(Vec<f64>, usize)> {
     let mut stack = Stack::new(chain, Kernel::best()).map_err(|e| anyhow!(e))?;
     let channels = stack.shape(i)[0];
     let (exponent, zero) =
         if i == 0 { (chain.exponent, chain.zero) } else { (chain.convs[i - 1].exponent, 0) };
-    let mut means = vec![0.0; channels];
+    let scale = f64::from(power_of_two(exponent)) / inputs.len() as f64;
+    let mut means = Vec::new();
     for input in inputs {
         ensure!(stack.set_input(input), "a calibration input has another shape");
         stack.run();
         let bytes = stack.tensor(i);
-        let plane = bytes.len() / channels;
-        for (mean, bytes) in means.iter_mut().zip(bytes.chunks_exact(plane)) {
-            let sum: f64 = bytes.iter().map(|&b| f64::from(b) - f64::from(zero)).sum();
-            *mean += sum * f64::from(power_of_two(exponent)) / (plane * inputs.len()) as f64;
+        means.resize(bytes.len(), 0.0);
+        for (mean, &b) in means.iter_mut().zip(&bytes) {
+            *mean += (f64::from(b) - f64::from(zero)) * scale;
         }
     }
-    Ok(means)
+    Ok((means, channels))
+}
+
+/// Channel means of tensor `i` of `chain` over the inputs.
+fn means_of(chain: &Chain, i: usize, inputs: &[Vec<f32>]) -> Result<Vec<f64>> {
+    let (elements, channels) = elements_of(chain, i, inputs)?;
+    let plane = elements.len() / channels;
+    Ok(elements.chunks_exact(plane).map(|c| c.iter().sum::<f64>() / plane as f64).collect())
 }
 
 /// All outputs of `network` for all inputs, output by output.
@@ -252,8 +271,45 @@ fn rewrite(model: &pb::ModelProto, float: &FloatChain, chain: &Chain) -> Result<
     Ok(model)
 }
 
-/// Inputs by which exponents are tried: each trial runs the network on all of them.
-const TRIALS: usize = 64;
+/// Adds to the bias of every linear layer that reads `tensor`, flattened, what its inputs miss in the mean.
+fn correct_linear(graph: &mut pb::GraphProto, tensor: &str, missing: &[f64]) -> Result<()> {
+    let flat: Vec<String> = graph
+        .node
+        .iter()
+        .filter(|n| n.op_type == "Flatten" && n.input.iter().any(|i| i == tensor))
+        .map(|n| n.output[0].clone())
+        .collect();
+    let layers: Vec<pb::NodeProto> = graph
+        .node
+        .iter()
+        .filter(|n| n.op_type == "Gemm" && n.input.len() == 3 && flat.contains(&n.input[0]))
+        .cloned()
+        .collect();
+    for layer in layers {
+        let (dims, weight) = stored(graph, &layer.input[1])?;
+        let turned = layer.attribute.iter().any(|a| a.name == "transB" && a.i == 1);
+        let &[rows, columns] = dims else { bail!("{}: weights of {} axes", layer.name, dims.len()) };
+        let (rows, columns) = (rows as usize, columns as usize);
+        let (outputs, inputs) = if turned { (rows, columns) } else { (columns, rows) };
+        ensure!(inputs == missing.len(), "{}: {inputs} inputs for {}", layer.name, missing.len());
+        let (_, mut bias) = stored(graph, &layer.input[2])?;
+        ensure!(bias.len() == outputs, "{}: {} biases for {outputs} outputs", layer.name, bias.len());
+        for (o, b) in bias.iter_mut().enumerate() {
+            let at = |i: usize| if turned { o * inputs + i } else { i * outputs + o };
+            *b += missing.iter().enumerate().map(|(i, m)| f64::from(weight[at(i)]) * m).sum::<f64>() as f32;
+        }
+        let name = &layer.input[2];
+        let tensor = graph.initializer.iter_mut().find(|t| t.name == *name).context("bias is not stored")?;
+        tensor.float_data.clear();
+        tensor.raw_data = bias.iter().flat_map(|b| b.to_le_bytes()).collect();
+    }
+    Ok(())
+}
+
+/// Times that what is left of an error behind ReLU is put into the bias before it.
+const BEHIND: usize = 2;
+/// A channel that is active less than this is not corrected to the full: its share is badly known.
+const LEAST_ACTIVE: f64 = 0.1;
 
 /// Quantises `model`, whose input has `shape` (`[1, c, h, w]`), with calibration inputs of that shape.
 pub fn quantise(model: &pb::ModelProto, shape: [usize; 4], inputs: &[Vec<f32>]) -> Result<Quantised> {
@@ -295,29 +351,44 @@ pub fn quantise(model: &pb::ModelProto, shape: [usize; 4], inputs: &[Vec<f32>]) 
     exponents.extend(seen[1..].iter().map(|s| best_exponent(&s.values, 0.0, 255.0)));
 
     let input = ([channels, height, width], zero);
-    let corrected = |exponents: &[i32], inputs: &[Vec<f32>]| -> Result<Chain> {
-        let mut means = Vec::new();
+    // The means of both networks are of the same inputs: those of others differ by more than rounding changes them.
+    let corrected = |exponents: &[i32]| -> Result<Chain> {
+        let (mut means, mut behind) = (Vec::new(), Vec::new());
+        let mut chain = build(&float, input, exponents, &seen, &means, &behind)?;
         for l in 0..float.convs.len() {
-            let chain = build(&float, input, exponents, &seen, &means)?;
-            means.push(means_of(&chain, l, &starts[..inputs.len()])?);
+            means.push(means_of(&chain, l, &starts)?);
+            behind.push(vec![0.0; float.convs[l].shape[0]]);
+            chain = build(&float, input, exponents, &seen, &means, &behind)?;
+            for _ in 0..BEHIND {
+                let now = means_of(&chain, l + 1, &starts)?;
+                let wanted = &seen[l + 1];
+                for (o, shift) in behind[l].iter_mut().enumerate() {
+                    // Where a channel is active the bias moves it one to one, elsewhere not at all.
+                    *shift += (wanted.means[o] - now[o]) / wanted.active[o].max(LEAST_ACTIVE);
+                }
+                chain = build(&float, input, exponents, &seen, &means, &behind)?;
+            }
         }
-        build(&float, input, exponents, &seen, &means)
+        Ok(chain)
     };
     let mut reference = Network::from_model(model, &shape, Engine::Plain).map_err(|e| anyhow!(e))?;
     let expected = outputs_of(&mut reference, inputs)?;
-    let errors = |chain: &Chain, inputs: &[Vec<f32>]| -> Result<Vec<f32>> {
-        let model = rewrite(model, &float, chain)?;
+    let last = &seen[float.convs.len()].elements;
+    let rewritten = |chain: &Chain| -> Result<pb::ModelProto> {
+        let (now, _) = elements_of(chain, float.convs.len(), &starts)?;
+        let mut model = rewrite(model, &float, chain)?;
+        let missing: Vec<f64> = last.iter().zip(now).map(|(a, b)| a - b).collect();
+        let output = &float.convs[float.convs.len() - 1].output;
+        correct_linear(model.graph.as_mut().context("no graph")?, output, &missing)?;
+        Ok(model)
+    };
+    let errors = |chain: &Chain| -> Result<Vec<f32>> {
+        let model = rewritten(chain)?;
         let mut network =
             Network::from_model(&model, &shape, Engine::Stack(Kernel::best())).map_err(|e| anyhow!(e))?;
-        let found = outputs_of(&mut network, inputs)?;
-        // The expected outputs of the first inputs, where only those were run.
-        let first: Vec<_> = expected.iter().zip(&found).map(|(e, f)| e[..f.len()].to_vec()).collect();
-        Ok(relative_errors(&found, &first))
+        Ok(relative_errors(&outputs_of(&mut network, inputs)?, &expected))
     };
-    let trial = &inputs[..inputs.len().min(TRIALS)];
-    let score = |e: &[i32]| -> Result<f32> {
-        Ok(errors(&corrected(e, trial)?, trial)?.iter().map(|v| v * v).sum::<f32>())
-    };
+    let score = |e: &[i32]| -> Result<f32> { Ok(errors(&corrected(e)?)?.iter().map(|v| v * v).sum::<f32>()) };
     let mut best = score(&exponents)?;
     // The input's scale is what its range asks for; the others may lose by a step up or down.
     for l in 1..exponents.len() {
@@ -332,9 +403,9 @@ pub fn quantise(model: &pb::ModelProto, shape: [usize; 4], inputs: &[Vec<f32>]) 
             }
         }
     }
-    let chain = corrected(&exponents, inputs)?;
-    let relative_error = errors(&chain, inputs)?;
-    Ok(Quantised { model: rewrite(model, &float, &chain)?, chain, relative_error })
+    let chain = corrected(&exponents)?;
+    let relative_error = errors(&chain)?;
+    Ok(Quantised { model: rewritten(&chain)?, chain, relative_error })
 }
 
 #[cfg(test)]
