@@ -23,7 +23,7 @@ pub struct Args {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Optimiser steps of 64 crops.
-    #[arg(long, default_value_t = 16000)]
+    #[arg(long, default_value_t = 30000)]
     steps: usize,
     /// Continues an interrupted run.
     #[arg(long)]

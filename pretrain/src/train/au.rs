@@ -227,7 +227,7 @@ fn pose(script: &mut Script, priors: &Priors, at_ns: i64, rng: &mut SmallRng) {
 }
 
 /// Units of the hidden layer.
-pub const HIDDEN: usize = 320;
+pub const HIDDEN: usize = 512;
 /// Error, in intensities, from which the loss grows linearly.
 const HUBER: f32 = 1.5;
 /// Share of its error that an idle unit pays for being negative: that is shown as zero.
@@ -273,10 +273,11 @@ fn mirrored(sample: &Sample) -> Sample {
 pub fn train(samples: &[Sample], schedule: &Schedule, seed: u64, run: &Run) -> Result<Vec<f32>> {
     ensure!(samples.len() >= schedule.batch, "{} samples; at least {}", samples.len(), schedule.batch);
     let device = Default::default();
-    let mirrors: Vec<Sample> = samples.iter().map(mirrored).collect();
     let mut scale = vec![0.0f64; FEATURES];
-    for s in samples.iter().chain(&mirrors) {
-        scale.iter_mut().zip(&s.features).for_each(|(m, f)| *m += f64::from(f * f));
+    for s in samples {
+        for features in [&s.features, &mirrored(s).features] {
+            scale.iter_mut().zip(features).for_each(|(m, f)| *m += f64::from(f * f));
+        }
     }
     // A floor: nothing is measured better than a fiftieth of a pixel.
     let count = 2.0 * samples.len() as f64;
@@ -288,8 +289,11 @@ pub fn train(samples: &[Sample], schedule: &Schedule, seed: u64, run: &Run) -> R
         let mut rng = generator(seed ^ 0x6175, step as u64);
         let (mut x, mut y) = (Vec::with_capacity(n * FEATURES), Vec::with_capacity(n * UNIT_COUNT));
         for _ in 0..n {
-            let pool = if rng.random() { samples } else { &mirrors[..] };
-            let s = &pool[rng.random_range(0..pool.len())];
+            // Mirrored when it is drawn: the mirror images of all would take as much memory again.
+            let plain: bool = rng.random();
+            let drawn = &samples[rng.random_range(0..samples.len())];
+            let image = (!plain).then(|| mirrored(drawn));
+            let s = image.as_ref().unwrap_or(drawn);
             x.extend(s.features.iter().zip(&scale).map(|(f, s)| (f / s).clamp(-CLIP, CLIP)));
             y.extend_from_slice(&s.intensities);
         }
