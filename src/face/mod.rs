@@ -42,6 +42,11 @@ const NEAR: f32 = 2.0;
 const ALIKE_SIZE: f32 = 1.4;
 /// and looks like it at least so much ([`likeness`]): hardly any two portraits of different people do (`evaluate faces`).
 pub const ALIKE: f32 = 0.75;
+/// Within this time after it was last seen nobody else takes its place: there it need not look like itself, which a head
+/// that turned away with another expression does not.
+const SOON_NS: i64 = 1_500_000_000;
+/// That place: so many eye distances around.
+const SAME_PLACE: f32 = 0.5;
 /// A face that disagrees with its reference for this long is taken anew.
 const TURNED_NS: i64 = 800_000_000;
 /// Landmarks that lie further from the registration than this share of the eye distance contradict it.
@@ -204,9 +209,10 @@ fn came_back(ended: &Track, new: &Track) -> bool {
     let middle = Point::new(63.5, 80.0);
     let apart = ended.crop_to_frame.apply(middle).distance(new.crop_to_frame.apply(middle));
     let zoom = ended.eye_distance_px() / new.eye_distance_px();
+    let soon = new.seen_ns - ended.seen_ns < SOON_NS && apart < SAME_PLACE * ended.eye_distance_px();
     apart < NEAR * ended.eye_distance_px()
         && (1.0 / ALIKE_SIZE..ALIKE_SIZE).contains(&zoom)
-        && likeness(&ended.neutral, &new.crop) >= ALIKE
+        && (soon || likeness(&ended.neutral, &new.crop) >= ALIKE)
 }
 
 /// Columns and rows of the cells that [`likeness`] compares: 8 x 8 crop pixels each.
@@ -276,6 +282,9 @@ mod tests {
         assert!(first == again && alike > 0.9, "{alike}");
         let (first, later, _) = ids(31, 31, REMEMBER_NS + 100_000_000);
         assert_ne!(first, later, "forgotten");
+        // In less time than a change of people takes, the place is enough.
+        let (first, again, alike) = ids(31, 41, 1_000_000_000);
+        assert!(first == again && alike < ALIKE, "{alike}");
     }
 
     #[test]
