@@ -83,7 +83,7 @@ pub struct Measures {
     pub strongest: f32,
     /// Strongest unit of AU 45 at the apex over the strongest one of all others (of AU 5 and 7 half counts).
     pub lids: f32,
-    /// Strongest unit of jaw and parting lips at the apex over the strongest one of all others (of AU 16 and 17 half counts).
+    /// Strongest unit of jaw and parting lips at the apex over the strongest one of all others but AU 16 and 17.
     pub jaw: f32,
     /// What a raised cosine of these three times leaves unexplained, as a share of its own energy.
     pub misfit: f32,
@@ -425,8 +425,9 @@ impl Spotter {
             duration_ms: (offset_ns - onset_ns) as f32 / 1e6,
             contrast: height / noise.max(1e-3),
             strongest,
-            lids: lead(&all, &[45], &[7, 5]),
-            jaw: lead(&all, &[25, 26], &[16, 17]),
+            // A lid that tightens by itself reads as a little of AU 45 too; lips that talk pull at lip and chin all the time.
+            lids: lead(&all, &[45], &[7, 5], LIDS_DRAG),
+            jaw: lead(&all, &[25, 26], &[16, 17], 0.0),
             misfit: misfit(&signal, [onset_ns, apex, offset_ns], height),
             step: scale
                 * (0..UNIT_COUNT)
@@ -508,6 +509,8 @@ const REST_MS: f32 = 300.0;
 const SMOOTH_MS: f32 = 12.0;
 /// A movement is a blink when the lids move by this multiple of what anything else does,
 const LIDS_SHARE: f32 = 1.8;
+/// (what they drag along counts with this share: it is at most about as strong as they are)
+const LIDS_DRAG: f32 = 0.5;
 /// and at least so much.
 const LIDS_LEAST: f32 = 0.3;
 /// Movements closer to each other than this belong together,
@@ -582,14 +585,14 @@ fn median(values: &mut [f32]) -> f32 {
     *values.select_nth_unstable_by(middle, f32::total_cmp).1
 }
 
-/// Strongest unit of `aus` over the strongest one of all others. Of `along`, which they drag with them, half counts: what
-/// is dragged is at most about as strong as what drags it, and a movement of its own stays one.
-fn lead(peak: &[f32; UNIT_COUNT], aus: &[u8], along: &[u8]) -> f32 {
+/// Strongest unit of `aus` over the strongest one of all others. Of `along`, which they drag with them, the share `counts`
+/// counts.
+fn lead(peak: &[f32; UNIT_COUNT], aus: &[u8], along: &[u8], counts: f32) -> f32 {
     let strongest = |pick: &dyn Fn(u8) -> bool| {
         UNITS.iter().zip(peak).filter(|(u, _)| pick(u.au)).map(|(_, i)| *i).fold(0.0f32, f32::max)
     };
     let others = strongest(&|au| !aus.contains(&au) && !along.contains(&au));
-    strongest(&|au| aus.contains(&au)) / others.max(0.5 * strongest(&|au| along.contains(&au))).max(0.05)
+    strongest(&|au| aus.contains(&au)) / others.max(counts * strongest(&|au| along.contains(&au))).max(0.05)
 }
 
 #[cfg(test)]
