@@ -8,6 +8,7 @@
 //! | [`databases`] | annotated micro-expressions as they are published: sheets, frames, classes |
 //! | [`npy`] | NumPy's array files |
 //! | [`net`] | the network shapes, in burn, and their export to ONNX |
+//! | `convolution` | convolutions of a training step on the CPU, with their gradients |
 //! | [`faces`] | how well faces are found, followed and held still |
 //! | [`onnx`] | ONNX graphs written one layer a call |
 //! | [`quantize`] | convolutions of a trained network to int8 |
