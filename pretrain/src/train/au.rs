@@ -230,6 +230,9 @@ fn pose(script: &mut Script, priors: &Priors, at_ns: i64, rng: &mut SmallRng) {
 pub const HIDDEN: usize = 512;
 /// Error, in intensities, from which the loss grows linearly.
 const HUBER: f32 = 1.5;
+/// Multiplies the error of a unit that moves. Most units of a sample are idle; with equal weights what could be one AU or
+/// another is shared out among them, and every movement reads too small.
+const ACTIVE: f32 = 2.0;
 /// Share of its error that an idle unit pays for being negative: that is shown as zero.
 const BELOW_ZERO: f32 = 0.2;
 
@@ -301,11 +304,12 @@ pub fn train(samples: &[Sample], schedule: &Schedule, seed: u64, run: &Run) -> R
         let found = net.forward(tensor(x, [n, FEATURES], &device));
         let error = found.clone() - tensor(y, [n, UNIT_COUNT], &device);
         let idle: Tensor<CpuTrain, 2> = tensor(idle, [n, UNIT_COUNT], &device);
+        let weight = idle.clone() * (1.0 - ACTIVE) + ACTIVE;
         let below = found.lower_elem(0.0).float() * idle;
         let size = (error.clone() * (below * (BELOW_ZERO - 1.0) + 1.0)).abs();
         let bounded = size.clone().clamp_max(HUBER);
         let loss = bounded.clone().powi_scalar(2) * 0.5 + (size - bounded) * HUBER;
-        loss.sum() / (n as f32)
+        (loss * weight).sum() / (n as f32)
     })?;
     Ok(numbers(&net.valid(), scale))
 }
