@@ -181,7 +181,7 @@ fn light_and_what_flow_cannot_explain_are_no_movement() {
     let lit = course(|t| (smile(t), if t > 1100.0 { 5.1 } else { 5.0 }, 0.0));
     assert!(matches!(lit[..], [Verdict::Rejected(Rejection::Light, None)]), "{lit:?}");
     // A hand does not rise and fall as exactly as a muscle does; brows that fold the skin above them do.
-    let rough = |t: f64| smile(t).map(|v| v * (1.0 + 0.2 * (t / 15.0).sin() as f32));
+    let rough = |t: f64| smile(t).map(|v| v * (1.0 + 0.12 * (t / 15.0).sin() as f32));
     let covers = |t: f64| if (1000.0..1300.0).contains(&t) { 0.3 } else { 0.02 };
     let covered = course(|t| (rough(t), 5.0, covers(t)));
     assert!(matches!(covered[..], [Verdict::Rejected(Rejection::Shape, None)]), "{covered:?}");
