@@ -111,7 +111,12 @@ pub fn run(args: &Args) -> Result<()> {
     let mut outcomes: Vec<Vec<Outcome>> = Vec::new();
     for variant in &variants {
         let seeds = 0..args.seeds;
-        outcomes.push(seeds.map(|s| bench.outcome(variant, args.seed + s)).collect::<Result<_>>()?);
+        let outcome: Vec<Outcome> =
+            seeds.map(|s| bench.outcome(variant, args.seed + s)).collect::<Result<_>>()?;
+        // Rows take minutes each: what is known is said at once.
+        let score = mean(&outcome.iter().map(|o| uf1_uar(&o.rows, 3).0).collect::<Vec<_>>());
+        eprintln!("{}: {} pairs, UF1 {score:.3}", variant.name, variant.pool.len());
+        outcomes.push(outcome);
     }
     bench.print(&variants, &outcomes);
     Ok(())

@@ -26,6 +26,19 @@ pub enum Split {
     Test,
 }
 
+/// What is measured on sequences made for the purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// Movements and distractors at each frame rate.
+    Rates,
+    /// Recall by intensity.
+    Curve,
+    /// Faces that do nothing.
+    Still,
+    /// AU intensities against the truth.
+    Intensities,
+}
+
 /// Films people who are held out in generated sequences, or takes sequences of a folder, runs them through the daemon's
 /// own pipeline and compares what was published with the truth.
 #[derive(clap::Args)]
@@ -35,7 +48,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR", required_unless_present = "data")]
     assets: Option<PathBuf>,
     /// Folder of sequences, ID.avi and ID.json, as `corpus --video` writes them.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["assets", "split", "fps", "seed", "quick"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["assets", "split", "fps", "parts", "seed", "quick"])]
     data: Option<PathBuf>,
     /// Folder of model files; without it those that are compiled in.
     #[arg(long, value_name = "DIR")]
@@ -52,6 +65,9 @@ pub struct Args {
     /// Frame rates.
     #[arg(long, value_delimiter = ',', default_values_t = [30, 60, 100, 200])]
     fps: Vec<u32>,
+    /// Parts of the table; what is left out stays empty.
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["rates", "curve", "still", "intensities"])]
+    parts: Vec<Part>,
     /// Seed of the sequences.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -112,6 +128,26 @@ impl AtRate {
         }
     }
 
+    /// The row of the table.
+    fn line(&self) -> String {
+        let [onset, apex, offset] = self.tally.median_errors_ms();
+        let (low, high) = poisson_interval(self.false_alarms);
+        let (small, of) = self.tally.below(SMALL_PX);
+        format!(
+            "{:3}  {:5.3}  {:5.3}  {:5.3} ({:3})   {:5.3} ({of:3})  {onset:6.1} {apex:5.1} {offset:5.1}     {:6.2} ({:.2}-{:.2}) {:6.1}",
+            self.fps,
+            self.tally.f1(),
+            self.tally.precision(),
+            self.tally.recall(),
+            self.tally.truth,
+            share(small as u64, of as u64),
+            self.false_alarms as f64 / self.minutes,
+            low / self.minutes,
+            high / self.minutes,
+            self.minutes
+        )
+    }
+
     /// Counts what was found where no micro-expression is.
     fn add_distractors(&mut self, w: &Watched) {
         self.false_alarms += w.seen.found.len() as u64;
@@ -162,22 +198,33 @@ fn generated(args: &Args, assets: &Path, models: Models, clips: Vec<(String, See
     };
     let cast = Cast::load(assets, split, if args.quick { QUICK_PEOPLE } else { PEOPLE }, args.seed)?;
     let bench = Bench { args, models, cast };
-    let rates = args.fps.iter().map(|&fps| bench.at_rate(fps)).collect::<Result<Vec<_>>>()?;
-    let curve = bench.curve()?;
-    let still = bench.still()?;
-    let (readings, lost_poses) = bench.intensities()?;
+    let wanted = |part| args.parts.contains(&part);
+    let mut rates = Vec::new();
+    for &fps in args.fps.iter().filter(|_| wanted(Part::Rates)) {
+        let rate = bench.at_rate(fps)?;
+        // The whole takes half an hour: what is known is said at once.
+        eprintln!("{}", rate.line());
+        rates.push(rate);
+    }
+    let curve = if wanted(Part::Curve) { bench.curve()? } else { Tally::default() };
+    let still = if wanted(Part::Still) { bench.still()? } else { Counters::default() };
+    let (readings, lost_poses) =
+        if wanted(Part::Intensities) { bench.intensities()? } else { (Vec::new(), 0) };
     let settings = BTreeMap::from([
         ("split", format!("{:?}", args.split)),
         ("fps", format!("{:?}", args.fps)),
+        ("parts", format!("{:?}", args.parts)),
         ("quick", args.quick.to_string()),
     ]);
     let run = crate::run::Run::start("spotting", args.seed, &settings, false)?;
     let folder = run.dir();
-    let bins = curve::bins(&curve.movements);
     let fit = Weibull::fit(&curve.movements);
-    curve::write_csv(&bins, &folder.join("recall.csv"))?;
-    curve::draw(&bins, &fit, "found at 100 frames/s", &folder.join("recall.png"))?;
-    eprintln!("{}: recall.csv, recall.png", folder.display());
+    if wanted(Part::Curve) {
+        let bins = curve::bins(&curve.movements);
+        curve::write_csv(&bins, &folder.join("recall.csv"))?;
+        curve::draw(&bins, &fit, "found at 100 frames/s", &folder.join("recall.png"))?;
+        eprintln!("{}: recall.csv, recall.png", folder.display());
+    }
     Ok(Report { rates, curve, fit, still, readings, lost_poses, clips })
 }
 
@@ -420,22 +467,7 @@ impl Report {
             "fps     F1  prec.  recall (n)   <{SMALL_PX} px (n)  onset  apex  offset ms   false/min (95 %)    min"
         );
         for r in &self.rates {
-            let [onset, apex, offset] = r.tally.median_errors_ms();
-            let (low, high) = poisson_interval(r.false_alarms);
-            let (small, of) = r.tally.below(SMALL_PX);
-            println!(
-                "{:3}  {:5.3}  {:5.3}  {:5.3} ({:3})   {:5.3} ({of:3})  {onset:6.1} {apex:5.1} {offset:5.1}     {:6.2} ({:.2}-{:.2}) {:6.1}",
-                r.fps,
-                r.tally.f1(),
-                r.tally.precision(),
-                r.tally.recall(),
-                r.tally.truth,
-                share(small as u64, of as u64),
-                r.false_alarms as f64 / r.minutes,
-                low / r.minutes,
-                high / r.minutes,
-                r.minutes
-            );
+            println!("{}", r.line());
         }
         println!(
             "\ndistractors alone: false alarms by cause; candidates rejected by cause; frames moving, gate open"
@@ -450,24 +482,26 @@ impl Report {
                 share(r.rejected.gate_open, r.frames)
             );
         }
-        println!("\nrecall by intensity, {} movements", self.curve.truth);
-        for b in curve::bins(&self.curve.movements) {
-            let (low, high) = b.interval;
-            let recall = b.recall().unwrap_or(f64::NAN);
-            println!(
-                "{:5.1}-{:4.1} %  {recall:5.2} ({low:.2}-{high:.2})  n {}",
-                100.0 * b.range.0,
-                100.0 * b.range.1,
-                b.of
-            );
+        if self.curve.truth > 0 {
+            println!("\nrecall by intensity, {} movements", self.curve.truth);
+            for b in curve::bins(&self.curve.movements) {
+                let (low, high) = b.interval;
+                let recall = b.recall().unwrap_or(f64::NAN);
+                println!(
+                    "{:5.1}-{:4.1} %  {recall:5.2} ({low:.2}-{high:.2})  n {}",
+                    100.0 * b.range.0,
+                    100.0 * b.range.1,
+                    b.of
+                );
+            }
+            match self.fit.threshold(0.75) {
+                Some(x) => println!("75 % are found at {:.1} % of the full movement", 100.0 * x),
+                None => println!("75 % are never found"),
+            }
+            let (small, of) = self.curve.below(SMALL_PX);
+            let (low, high) = binomial_interval(small, of);
+            println!("under {SMALL_PX} px of travel: {small} of {of} ({low:.2}-{high:.2})");
         }
-        match self.fit.threshold(0.75) {
-            Some(x) => println!("75 % are found at {:.1} % of the full movement", 100.0 * x),
-            None => println!("75 % are never found"),
-        }
-        let (small, of) = self.curve.below(SMALL_PX);
-        let (low, high) = binomial_interval(small, of);
-        println!("under {SMALL_PX} px of travel: {small} of {of} ({low:.2}-{high:.2})");
         if self.still.frames > 0 {
             println!(
                 "\nstill faces: gate shut in {:.2} % of {} frames, {} runs of the student, {} events",
