@@ -1,7 +1,7 @@
 #!/bin/bash
-# regenerate.sh: makes src/bindings_{64,32}.rs from the kernel's header with bindgen.
+# regenerate.sh: makes src/bindings.rs from the kernel's header with bindgen.
 #
-#   vendor/v4l2-sys-mit/regenerate.sh           writes the files
+#   vendor/v4l2-sys-mit/regenerate.sh           writes the file
 #   vendor/v4l2-sys-mit/regenerate.sh --check   compares and fails on a difference
 #
 # Needs bindgen (cargo install bindgen-cli), libclang (pip install libclang, or LIBCLANG_PATH) and the kernel
@@ -25,10 +25,10 @@ generate() { # bits target
 }
 generate 64 x86_64-unknown-linux-gnu
 generate 32 arm-unknown-linux-gnueabihf
-for bits in 64 32; do
-    if [ "${1:-}" = --check ]; then
-        diff -q "$work/bindings_$bits.rs" "src/bindings_$bits.rs"
-    else
-        cp "$work/bindings_$bits.rs" "src/bindings_$bits.rs"
-    fi
-done
+# One file serves both widths of pointers as long as they come out the same.
+cmp "$work/bindings_64.rs" "$work/bindings_32.rs"
+if [ "${1:-}" = --check ]; then
+    cmp "$work/bindings_64.rs" src/bindings.rs
+else
+    cp "$work/bindings_64.rs" src/bindings.rs
+fi
