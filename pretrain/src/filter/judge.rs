@@ -9,13 +9,17 @@ use glint::pipeline::Models;
 use serde::{Deserialize, Serialize};
 
 /// Intensity from which a movement is a macro-expression unless somebody says otherwise: more than half of the full
-/// movement, and the daemon measures strong movements by up to a third too high.
-pub const MACRO_FROM: f32 = 3.0;
+/// movement, and the lids (AU 7) at 40 % of theirs are measured as up to 3.4.
+pub const MACRO_FROM: f32 = 3.5;
+
+/// Least intensity that counts, however low an AU's minimum is: between two single frames a face that does nothing reads
+/// up to this. The minima are those of a gate that smooths the signal and knows its camera's noise.
+pub const FLOOR: f32 = 0.3;
 
 /// What is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Range {
-    /// Minimum recognisable intensity of each AU, in the order of [`glint::au::AUS`].
+    /// Minimum recognisable intensity of each AU, in the order of [`glint::au::AUS`]; see also [`FLOOR`].
     pub least: [f32; AU_COUNT],
     /// Intensity from which a movement is a macro-expression.
     pub macro_from: f32,
@@ -83,12 +87,18 @@ impl Judge {
 }
 
 impl Range {
+    /// Intensity from which an AU counts, by its place in [`glint::au::AUS`].
+    pub fn counts_from(&self, au: usize) -> f32 {
+        self.least[au].max(FLOOR)
+    }
+
     /// Where intensities lie.
     pub fn place(&self, intensities: &[f32; UNIT_COUNT]) -> Reason {
         let strongest = |wanted: &dyn Fn(u8) -> bool| {
             UNITS.iter().zip(intensities).filter(|(u, _)| wanted(u.au)).map(|(_, i)| *i).fold(0.0, f32::max)
         };
-        let recognised = |k: usize| au_index(UNITS[k].au).is_some_and(|au| intensities[k] >= self.least[au]);
+        let recognised =
+            |k: usize| au_index(UNITS[k].au).is_some_and(|au| intensities[k] >= self.counts_from(au));
         // The lids take AU 5, 6, 7 and 4 along when they close, but do not move less than these do.
         let lids = strongest(&|au| au == 45);
         let taken_along = strongest(&|au| matches!(au, 4..=7));

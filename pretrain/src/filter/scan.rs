@@ -7,7 +7,7 @@ use glint::au::{AU_COUNT, AUS};
 use glint::frame::Frame;
 use glint::gate::HYSTERESIS;
 use glint::geometry::Similarity;
-use glint::pipeline::{Models, Observation, Options, Pipeline, Step};
+use glint::pipeline::{Models, Options, Pipeline, Step};
 use serde::{Deserialize, Serialize};
 
 use super::judge::{Judge, Range, Reason};
@@ -15,7 +15,10 @@ use super::judge::{Judge, Range, Reason};
 /// A reference lies no longer before the excursion.
 const REFERENCE_NS: i64 = 400_000_000;
 /// An excursion ends when the face was at rest for this long: syllables are one.
-const REST_NS: i64 = 120_000_000;
+const REST_NS: i64 = 150_000_000;
+/// What an AU reads at rest is the lower quartile of this time: a micro-expression is over before it shows there, a face that
+/// stays a little moved, or a head that has turned, does not pass for one movement without end.
+const RECENT_NS: i64 = 1_000_000_000;
 /// How long an excursion lasted is the time between the first and the last frame of at least this share of its greatest
 /// intensity: what is left of a movement, or drifts, lasts for longer, and syllables count together.
 const HEIGHT: f32 = 0.5;
@@ -48,7 +51,7 @@ pub struct Still {
     pub crop_to_frame: Similarity,
     /// Size of the frame.
     pub size: (usize, usize),
-    /// Strongest intensity but for the lids.
+    /// Strongest intensity above rest, the lids left out.
     strength: f32,
 }
 
@@ -86,11 +89,36 @@ impl Active {
     }
 }
 
+/// What the AUs read at rest.
+#[derive(Default)]
+struct Rest {
+    /// Time and intensities of the frames of the last [`RECENT_NS`].
+    recent: VecDeque<(i64, [f32; AU_COUNT])>,
+    sorted: Vec<f32>,
+}
+
+impl Rest {
+    /// Intensities above rest.
+    fn above(&mut self, at_ns: i64, intensities: &[f32; AU_COUNT]) -> [f32; AU_COUNT] {
+        self.recent.push_back((at_ns, *intensities));
+        while self.recent.front().is_some_and(|r| at_ns - r.0 > RECENT_NS) {
+            self.recent.pop_front();
+        }
+        std::array::from_fn(|k| {
+            self.sorted.clear();
+            self.sorted.extend(self.recent.iter().map(|r| r.1[k]));
+            let quartile = (self.sorted.len() - 1) / 4;
+            intensities[k] - *self.sorted.select_nth_unstable_by(quartile, f32::total_cmp).1
+        })
+    }
+}
+
 /// Scans one recording. Memory does not grow with its length.
 pub struct Scanner {
     pipeline: Pipeline,
     judge: Judge,
     rules: Rules,
+    rest: Rest,
     /// Crops of the face at rest, newest last.
     quiet: VecDeque<Still>,
     active: Option<Active>,
@@ -106,6 +134,7 @@ impl Scanner {
             pipeline: Pipeline::new(Options::default(), models)?,
             judge: Judge::new(models, rules.range)?,
             rules,
+            rest: Rest::default(),
             quiet: VecDeque::new(),
             active: None,
             next_ns: 0,
@@ -117,13 +146,13 @@ impl Scanner {
     pub fn push(&mut self, frame: &Frame, found: &mut dyn FnMut(Excursion)) {
         self.frames[0] += 1;
         let step = self.pipeline.push(frame);
-        let observation = self.pipeline.observation().clone();
-        let (Some(intensities), Some((crop, placed))) = (observation.intensities, self.pipeline.stabilised())
-        else {
+        let measured = self.pipeline.observation().intensities;
+        let (Some(intensities), Some((crop, placed))) = (measured, self.pipeline.stabilised()) else {
             let reason = if step == Step::Gap { Reason::Gap } else { Reason::HeadMotion };
             return self.spoil(reason, found);
         };
         self.frames[1] += 1;
+        let intensities = self.rest.above(frame.at_ns, &intensities);
         let still = Still {
             seq: frame.seq,
             at_ns: frame.at_ns,
@@ -135,7 +164,7 @@ impl Scanner {
         if self.rules.unfiltered {
             return self.at_fixed_distance(still, found);
         }
-        let moved = self.moved(&observation, &intensities);
+        let moved = self.moved(&intensities);
         self.follow(moved, still, found);
     }
 
@@ -153,13 +182,12 @@ impl Scanner {
         }
     }
 
-    /// Whether the face is away from its rest: the gate is open, or an AU (the lids left out) is above its minimum; once away,
-    /// above the gate's share of it. The gate alone would not do: it asks for more than the minimum where a camera is noisy,
-    /// since it must stay shut all day, while here the pair is measured again before it is kept.
-    fn moved(&self, observation: &Observation, intensities: &[f32; AU_COUNT]) -> bool {
+    /// Whether the face is away from its rest: an AU (the lids left out) is above its minimum; once away, above the gate's
+    /// share of it. The daemon's gate is not asked: it opens for less, and stays open for as long as a face is a little
+    /// moved, since the spotter judges what it lets through by its course.
+    fn moved(&self, intensities: &[f32; AU_COUNT]) -> bool {
         let share = if self.active.is_some() { HYSTERESIS } else { 1.0 };
-        let least = &self.rules.range.least;
-        observation.gate_open || (0..AU_COUNT).any(|k| AUS[k] != 45 && intensities[k] >= share * least[k])
+        (0..AU_COUNT).any(|k| AUS[k] != 45 && intensities[k] >= share * self.rules.range.counts_from(k))
     }
 
     fn follow(&mut self, moved: bool, still: Still, found: &mut dyn FnMut(Excursion)) {
@@ -306,6 +334,25 @@ mod tests {
                 reason(at)
             );
         }
+    }
+
+    #[test]
+    fn a_face_that_stays_moved_hides_nothing() {
+        let held = Action {
+            apex_ns: 2 * S,
+            offset_ns: 7 * S,
+            profile: Profile::Hold,
+            ..Action::micro(4, 0.12, 2 * S - S / 2)
+        };
+        let smile = Action::micro(12, 0.25, 4 * S + S / 2);
+        let found = scan(Script::new(vec![held, smile]).expect("a face can do it"), 7, false);
+        let kept = found.iter().filter(|e| e.reason == Reason::Kept);
+        let apexes: Vec<i64> = kept.map(|e| e.target.at_ns - 4 * S - S / 2).collect();
+        assert!(
+            apexes.iter().any(|at| (0..=250_000_000).contains(at)),
+            "{:?}",
+            found.iter().map(|e| (e.span_ns, e.reason)).collect::<Vec<_>>()
+        );
     }
 
     #[test]
