@@ -1,11 +1,12 @@
-"""Small quantised networks, run by onnxruntime: the golden files of src/int8/tests.rs.
+"""Small quantised networks and the shipped student, run by onnxruntime: the golden files of src/int8/tests.rs.
 
     python3 pretrain/compare/int8_golden.py tests/golden/int8
 
 For each network: NAME.onnx; NAME.input (f32, little endian); NAME.tensors (u8: the quantised input,
 then what each convolution gives, each as channels x rows x columns); NAME.output (f32). The networks
 are in QOperator form under the rules of docs/int8.md, written here with the onnx package and not by
-glint, so that glint's reader meets files that are not its own.
+glint, so that glint's reader meets files that are not its own. The student is models/student.onnx, which is not
+copied: whoever ships another one runs this again.
 """
 
 import pathlib
@@ -109,21 +110,33 @@ def main(folder):
         model = onnx.shape_inference.infer_shapes(model)
         onnx.checker.check_model(model)
         (folder / f"{name}.onnx").write_bytes(model.SerializeToString())
+        record(folder, name, model, tensors, rng, 2.0**exponent)
+    name = "student"
+    model = onnx.load(pathlib.Path(__file__).parents[2] / "models" / f"{name}.onnx")
+    chain = [n for n in model.graph.node if n.op_type in ("QuantizeLinear", "QLinearConv")]
+    scale = next(t for t in model.graph.initializer if t.name == chain[0].input[1])
+    tensors = [n.output[0] for n in chain]
+    record(folder, name, model, tensors, np.random.default_rng(sum(name.encode())), numpy_helper.to_array(scale))
 
-        # Half steps, so that rounding matters, and values beyond the range.
-        values = rng.integers(-300, 300, shape).astype(np.float32) * np.float32(2.0 ** (exponent - 1))
-        seen = onnx.ModelProto()
-        seen.CopyFrom(model)
-        seen.graph.output.extend(info(t, TensorProto.UINT8, None) for t in tensors)
-        options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        session = onnxruntime.InferenceSession(seen.SerializeToString(), options, ["CPUExecutionProvider"])
-        found = session.run(outputs + tensors, {"x": values})
-        (folder / f"{name}.input").write_bytes(values.astype("<f4").tobytes())
-        (folder / f"{name}.output").write_bytes(b"".join(v.astype("<f4").tobytes() for v in found[: len(outputs)]))
-        (folder / f"{name}.tensors").write_bytes(b"".join(v.tobytes() for v in found[len(outputs) :]))
-        spread = [f"{(v == 0).mean():.2f}/{(v == 255).mean():.2f}" for v in found[len(outputs) :]]
-        print(f"{name}: share of 0 and 255 in each tensor {' '.join(spread)}")
+
+def record(folder, name, model, tensors, rng, scale):
+    """Runs a network on values about its input's range; writes what it was given and what it gave."""
+    (source,), outputs = model.graph.input, [o.name for o in model.graph.output]
+    shape = [d.dim_value for d in source.type.tensor_type.shape.dim]
+    # Half steps, so that rounding matters, and values beyond the range.
+    values = rng.integers(-300, 300, shape).astype(np.float32) * np.float32(scale / 2)
+    seen = onnx.ModelProto()
+    seen.CopyFrom(model)
+    seen.graph.output.extend(helper.make_tensor_value_info(t, TensorProto.UINT8, None) for t in tensors)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(seen.SerializeToString(), options, ["CPUExecutionProvider"])
+    found = session.run(outputs + tensors, {source.name: values})
+    (folder / f"{name}.input").write_bytes(values.astype("<f4").tobytes())
+    (folder / f"{name}.output").write_bytes(b"".join(v.astype("<f4").tobytes() for v in found[: len(outputs)]))
+    (folder / f"{name}.tensors").write_bytes(b"".join(v.tobytes() for v in found[len(outputs) :]))
+    spread = [f"{(v == 0).mean():.2f}/{(v == 255).mean():.2f}" for v in found[len(outputs) :]]
+    print(f"{name}: share of 0 and 255 in each tensor {' '.join(spread)}")
 
 
 if __name__ == "__main__":
