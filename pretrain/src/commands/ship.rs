@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::run::{Run, interrupted, recipe};
 
-/// Runs the recipe of all shipped models from one seed: subject, AU network, detector, landmarks, student. Each step is a
+/// Runs the recipe of all shipped models from one seed: subject, detector, landmarks, student, AU network. Each step is a
 /// command of this program; its line stands in the model's TOML.
 #[derive(clap::Args)]
 #[command(after_help = "Example: glint-pretrain ship --assets ../data --out models --seed 1")]
