@@ -19,7 +19,7 @@ use crate::recognition::score::{
     Confusion, argmax, calibration_error, probabilities, reliability, temperature,
 };
 use crate::run::{Run, plot, recipe};
-use crate::train::student::{Material, Pair, Target, Training, ensemble, rows, train};
+use crate::train::student::{Material, Noise, Pair, Target, Training, ensemble, rows, train};
 
 /// Trains teachers on synthetic motion, distils the student from them, calibrates it on other people and writes
 /// student.onnx and student.toml.
@@ -277,7 +277,12 @@ impl Held {
             // People come as portrait, head, portrait, ...: both halves get both kinds.
             if i / 2 % 2 == 0 { half.push(p) } else { other.push(p) }
         }
-        let material = Material { fields: 0, rendered: recipe.held_out_pairs / 2, ..recipe.material.clone() };
+        let material = Material {
+            fields: 0,
+            rendered: recipe.held_out_pairs / 2,
+            noise: Noise { rendered: 0.0, ..recipe.material.noise.clone() },
+            ..recipe.material.clone()
+        };
         Ok(Self {
             calibration: material.pairs(&half, seed ^ 0x63)?,
             report: material.pairs(&other, seed ^ 0x72)?,

@@ -8,8 +8,8 @@ use glint::au::{AU_COUNT, AUS, Side, UNIT_COUNT, au_index, unit_indices};
 use glint::event::Class;
 use glint::flow::Flow;
 use glint::geometry::Similarity;
-use glint::pipeline::{pair_engine, sample};
-use glint::student::{COLUMN_PX, ROW_PX, SIDE, pool2, prepare};
+use glint::pipeline::pair_engine;
+use glint::student::{COLUMN_PX, ROW_PX, SIDE, pool2, prepare, resample};
 use glint::synth::{Face, render_crop};
 use rand::Rng;
 use rayon::prelude::*;
@@ -96,7 +96,7 @@ pub struct Frames {
     pub zoom: f32,
 }
 
-/// Errors of the measured flow on fields of exact truth.
+/// Patchy errors of a measured flow that neither exact fields nor clean renderings have.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Noise {
@@ -104,6 +104,8 @@ pub struct Noise {
     pub scales: [f32; 3],
     /// Standard deviation of its logarithm between samples.
     pub spread: f32,
+    /// Share of the rendered pairs that get it too; exact fields all do.
+    pub rendered: f32,
 }
 
 /// How one network is trained.
@@ -220,7 +222,14 @@ impl Material {
     /// A sample of rendered faces: flow between two crops, as the daemon measures it.
     fn rendered<F: Face>(&self, face: &F, rng: &mut impl Rng) -> Pair {
         let Crops { onset, apex, class, aus } = self.crops(face, rng);
-        Pair { motion: sample(&mut pair_engine(), &onset, &apex), class, aus }
+        // `pipeline::sample` in two steps: noise comes between them.
+        let mut engine = pair_engine();
+        engine.set_reference(&onset);
+        let mut flow = resample(engine.run(&apex));
+        if rng.random::<f32>() < self.noise.rendered {
+            self.noise.add(&mut flow, rng);
+        }
+        Pair { motion: prepare(&flow), class, aus }
     }
 
     /// A movement as two stabilised crops.
@@ -374,6 +383,7 @@ pub fn ensemble(teachers: &[Perceptron], inputs: &[f32]) -> Result<Vec<[f32; 3]>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use glint::pipeline::sample;
     use glint::synth::{Pack, Subject};
 
     fn material() -> Material {
@@ -391,7 +401,7 @@ mod tests {
                 turn_deg: 0.5,
             },
             frames: Frames { shift: 1.0, zoom: 0.1 },
-            noise: Noise { scales: [0.1; 3], spread: 0.5 },
+            noise: Noise { scales: [0.1; 3], spread: 0.5, rendered: 0.5 },
         }
     }
 
@@ -407,6 +417,21 @@ mod tests {
         for p in &pairs {
             assert!(p.motion.iter().all(|v| v.is_finite()) && p.aus.iter().sum::<f32>() >= 1.0);
         }
+    }
+
+    #[test]
+    fn rendered_pairs_are_the_daemons_samples_but_for_the_noise_asked_for() {
+        let face = Subject::random(Pack::embedded().expect("pack"), 4);
+        let mut material = material();
+        let road = material.crops(&face, &mut generator(7, 1));
+        let daemon = sample(&mut pair_engine(), &road.onset, &road.apex);
+        material.noise.rendered = 0.0;
+        assert_eq!(material.rendered(&face, &mut generator(7, 1)).motion, daemon);
+        material.noise.rendered = 1.0;
+        let noisy = material.rendered(&face, &mut generator(7, 1)).motion;
+        let difference =
+            noisy.iter().zip(&daemon).map(|(a, b)| (a - b).powi(2)).sum::<f32>() / daemon.len() as f32;
+        assert!((0.01..1.5).contains(&difference), "{difference}");
     }
 
     #[test]
