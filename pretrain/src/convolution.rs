@@ -310,8 +310,10 @@ impl Backward<Cpu, 3> for Gradient {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::augment::{generator, normal};
+    use crate::net::tensor;
+    use crate::train::initialised;
     use burn::nn::conv::Conv2dConfig;
-    use burn::tensor::Distribution;
     use proptest::prelude::*;
 
     /// Output, and gradients of input, weights and bias.
@@ -335,6 +337,12 @@ mod tests {
         )
     }
 
+    /// Standard normal deviates. Not drawn by burn: see [`initialised`].
+    fn noise(shape: [usize; 4], seed: u64) -> Tensor<Cpu, 4> {
+        let mut rng = generator(seed, 0);
+        tensor((0..shape.iter().product()).map(|_| normal(&mut rng)).collect(), shape, &Default::default())
+    }
+
     fn assert_near(a: &[f32], b: &[f32]) {
         assert_eq!(a.len(), b.len());
         let size = b.iter().fold(1.0f32, |m, v| m.max(v.abs()));
@@ -350,14 +358,14 @@ mod tests {
         ) {
             prop_assume!(rows + 2 * pad >= side && columns + 2 * pad >= side);
             let device = Default::default();
-            let layer = crate::train::initialised(seed, || {
+            let layer = initialised(seed, &device, || {
                 Conv2dConfig::new([inputs, outputs], [side, side])
                     .with_stride([stride, stride])
                     .with_padding(PaddingConfig2d::Explicit(pad, pad, pad, pad))
                     .with_bias(bias)
                     .init::<CpuTrain>(&device)
             });
-            let x = Tensor::random([samples, inputs, rows, columns], Distribution::Normal(0.0, 1.0), &device);
+            let x = noise([samples, inputs, rows, columns], seed);
             prop_assert!(Geometry::of(&layer, &Tensor::from_inner(x.clone())).is_some());
             let own = outcome(&layer, &x, conv2d);
             let expected = outcome(&layer, &x, |layer, x| layer.forward(x));
@@ -373,12 +381,12 @@ mod tests {
     fn a_batch_is_cut_without_a_trace() {
         // Three samples fit into what is unfolded at a time: seven are cut into three parts.
         let device = Default::default();
-        let layer = crate::train::initialised(1, || {
+        let layer = initialised(1, &device, || {
             Conv2dConfig::new([32, 5], [3, 3])
                 .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
                 .init::<CpuTrain>(&device)
         });
-        let x = Tensor::random([7, 32, 16, 18], Distribution::Normal(0.0, 1.0), &device);
+        let x = noise([7, 32, 16, 18], 1);
         let geometry = Geometry::of(&layer, &Tensor::from_inner(x.clone())).expect("even");
         assert_eq!(geometry.together(), 3);
         let (own, expected) = (outcome(&layer, &x, conv2d), outcome(&layer, &x, |layer, x| layer.forward(x)));

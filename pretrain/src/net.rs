@@ -213,6 +213,7 @@ pub fn focal<B: Backend, const D: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::initialised;
     use burn::backend::Flex;
     use glint::model::Network;
 
@@ -238,14 +239,14 @@ mod tests {
     fn tract_runs_what_burn_trained() {
         let device = Default::default();
         let image = ramp(64 * 64);
-        let net = LandmarksNet::<Flex>::new(&device);
+        let net = initialised(1, &device, || LandmarksNet::<Flex>::new(&device));
         let (points, face) = net.forward(tensor(image.clone(), [1, 1, 64, 64], &device));
         let mut expected = points.into_data().to_vec::<f32>().expect("f32");
         expected.extend(sigmoid(face).into_data().to_vec::<f32>().expect("f32"));
         assert_near(&tract(&net.export(), &[1, 1, 64, 64], &image)[0], &expected);
 
         let image = ramp(240 * 320);
-        let net = DetectorNet::<Flex>::new(&device);
+        let net = initialised(1, &device, || DetectorNet::<Flex>::new(&device));
         let (score, bounds) = net.forward(tensor(image.clone(), [1, 1, 240, 320], &device));
         let found = tract(&net.export(), &[1, 1, 240, 320], &image);
         assert_near(&found[0], &sigmoid(score).into_data().to_vec::<f32>().expect("f32"));

@@ -242,6 +242,7 @@ pub fn mask<B: Backend>(
 mod tests {
     use super::*;
     use crate::augment::{generator, normal};
+    use crate::train::initialised;
     use burn::backend::Flex;
     use glint::model::Network;
     use glint::student::pool2;
@@ -249,7 +250,7 @@ mod tests {
     #[test]
     fn the_folded_file_says_in_tract_what_was_trained() {
         let device = Default::default();
-        let net = PerceptronNet::<Flex>::new(INPUTS, [16, 8], &device);
+        let net = initialised(1, &device, || PerceptronNet::<Flex>::new(INPUTS, [16, 8], &device));
         let mut rng = generator(2, 3);
         let motions: Vec<Vec<f32>> =
             (0..64).map(|_| (0..3 * SIDE * SIDE).map(|_| normal(&mut rng)).collect()).collect();

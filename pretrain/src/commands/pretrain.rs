@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use burn::module::Module;
 use burn::tensor::backend::AutodiffBackend;
 
-use crate::contrast::encoder::{Pairs, Tower};
+use crate::contrast::encoder::Pairs;
 use crate::contrast::recipe::{BUILT_IN, Recipe};
 use crate::contrast::train::{self, Views};
 use crate::device::{self, Device, Job};
@@ -59,13 +59,10 @@ pub fn load<B: AutodiffBackend>(dir: &Path, device: &B::Device) -> Result<(Recip
     let weights = dir.join(WEIGHTS);
     let bytes =
         std::fs::read(&weights).with_context(|| format!("{}: is the run finished?", weights.display()))?;
-    let towers = Pairs::<B> {
-        first: Tower::new(&recipe.first.encoder, recipe.first.shape(), device),
-        second: Tower::new(&recipe.second.encoder, recipe.second.shape(), device),
-    };
     let record =
         checkpoint::from_bytes::<B, _>(&bytes, device).with_context(|| weights.display().to_string())?;
-    Ok((recipe, towers.load_record(record)))
+    let towers = Pairs::<B>::new(&recipe, device).load_record(record);
+    Ok((recipe, towers))
 }
 
 /// Runs the command.

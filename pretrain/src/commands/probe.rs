@@ -18,6 +18,7 @@ use crate::contrast::recipe::{Recipe, Side};
 use crate::contrast::train::{features, one_view};
 use crate::device::{self, Device, Job};
 use crate::run::{self, Run};
+use crate::train::initialised;
 
 /// Arguments that both commands have.
 #[derive(clap::Args)]
@@ -234,12 +235,15 @@ impl Job for Finetune<'_> {
         let mut scored = Scored::default();
         for (k, fold) in folds.iter().enumerate() {
             let seed = common.seed ^ (k as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            B::seed(&device, seed);
-            let own = match &loaded {
-                Some((recipe, towers)) => encoders(towers.clone(), recipe, &prepared.sides),
-                None => prepared.sides.iter().map(|s| Encoder::new(&s.encoder, s.shape(), &device)).collect(),
-            };
-            let model = Classifier::<B>::new(own, width, count, &device);
+            let model = initialised(seed, &device, || {
+                let own = match &loaded {
+                    Some((recipe, towers)) => encoders(towers.clone(), recipe, &prepared.sides),
+                    None => {
+                        prepared.sides.iter().map(|s| Encoder::new(&s.encoder, s.shape(), &device)).collect()
+                    }
+                };
+                Classifier::<B>::new(own, width, count, &device)
+            });
             let train = rest(fold, self.data.len());
             let model = finetune::train(model, &prepared.samples(&train), count, &tuning, seed, &device)?;
             let found = finetune::predict(&model.valid(), &prepared.samples(fold), &device);

@@ -373,6 +373,8 @@ pub fn threshold(said: &[[f32; 3]], classes: &[usize], wanted: &Abstention) -> f
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::perceptron::{INPUTS, PerceptronNet};
+    use crate::train::{Cpu, initialised};
 
     #[test]
     fn the_built_in_recipe_is_read() {
@@ -385,11 +387,7 @@ mod tests {
         let dir = megc::tests::folder(4);
         let samples = megc::load(dir.path()).expect("samples");
         let device = Default::default();
-        let net = crate::perceptron::PerceptronNet::<crate::train::Cpu>::new(
-            crate::perceptron::INPUTS,
-            [32, 16],
-            &device,
-        );
+        let net = initialised(1, &device, || PerceptronNet::<Cpu>::new(INPUTS, [128, 96], &device));
         let rows: Vec<f32> = samples.iter().flat_map(|s| pool2(&s.motion)).collect();
         let before = net.fold(&rows);
         let mut after = before.clone();

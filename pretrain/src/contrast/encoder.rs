@@ -10,6 +10,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::backend::Backend;
 use serde::{Deserialize, Serialize};
 
+use super::recipe::{Recipe, Side};
 use crate::convolution::conv2d;
 
 /// Numbers of an embedding, as in the paper's code.
@@ -257,6 +258,14 @@ pub struct Pairs<B: Backend> {
     pub second: Tower<B>,
 }
 
+impl<B: Backend> Pairs<B> {
+    /// Fresh towers of the recipe's shapes.
+    pub fn new(recipe: &Recipe, device: &B::Device) -> Self {
+        let tower = |side: &Side| Tower::new(&side.encoder, side.shape(), device);
+        Self { first: tower(&recipe.first), second: tower(&recipe.second) }
+    }
+}
+
 /// Rows scaled to length 1.
 pub fn unit<B: Backend>(x: Tensor<B, 2>) -> Tensor<B, 2> {
     let length = ((x.clone() * x.clone()).sum_dim(1) + 1e-12).sqrt();
@@ -267,6 +276,7 @@ pub fn unit<B: Backend>(x: Tensor<B, 2>) -> Tensor<B, 2> {
 mod tests {
     use super::*;
     use crate::net::tensor;
+    use crate::train::initialised;
     use burn::backend::Flex;
     use burn::module::Param;
 
@@ -280,7 +290,7 @@ mod tests {
         for shape in shapes {
             shape.check().expect("valid");
             let view = [3, 28, 28];
-            let tower = Tower::<Flex>::new(&shape, view, &device);
+            let tower = initialised(1, &device, || Tower::<Flex>::new(&shape, view, &device));
             let x: Vec<f32> = (0..2 * 3 * 28 * 28).map(|i| ((i * 37 % 101) as f32 - 50.0) / 25.0).collect();
             let x = tensor::<Flex, 4>(x, [2, 3, 28, 28], &device);
             assert_eq!(tower.encoder.forward(x.clone()).dims(), [2, 16]);

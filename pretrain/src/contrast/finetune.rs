@@ -160,7 +160,7 @@ mod tests {
     use super::*;
     use crate::contrast::encoder::Shape;
     use crate::contrast::views::View;
-    use crate::train::CpuTrain;
+    use crate::train::{CpuTrain, initialised};
     use burn::module::AutodiffModule;
 
     #[test]
@@ -184,10 +184,11 @@ mod tests {
         let device = Default::default();
         let tuning = Tuning { steps: 30, batch: 32, ..Tuning::default() };
         let run = || {
-            crate::train::seed(1);
-            let encoders =
-                sides.iter().map(|s| Encoder::<CpuTrain>::new(&s.encoder, s.shape(), &device)).collect();
-            let model = Classifier::new(encoders, 32, 2, &device);
+            let model = initialised(1, &device, || {
+                let encoders =
+                    sides.iter().map(|s| Encoder::<CpuTrain>::new(&s.encoder, s.shape(), &device)).collect();
+                Classifier::new(encoders, 32, 2, &device)
+            });
             let model = train(model, &samples, 2, &tuning, 7, &device).expect("trains").valid();
             predict(&model, &samples, &device)
         };

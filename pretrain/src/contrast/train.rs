@@ -26,6 +26,7 @@ use crate::net::tensor;
 use crate::pairs::Pair;
 use crate::run::checkpoint::{self, Progress};
 use crate::run::{Interrupted, Run, bar, interrupted};
+use crate::train::initialised;
 
 /// Steps between two checkpoints.
 const CHECKPOINT: usize = 500;
@@ -248,11 +249,9 @@ impl<B: AutodiffBackend> Job<'_, B> {
         ensure!(views.len >= recipe.batch, "{} pairs; a batch alone has {}", views.len, recipe.batch);
         let steps_an_epoch = views.len / recipe.batch;
         let steps = recipe.epochs * steps_an_epoch;
-        B::seed(device, run.seed());
-        let towers = checkpoint::numbered(start.unwrap_or_else(|| Pairs::<B> {
-            first: Tower::new(&recipe.first.encoder, recipe.first.shape(), device),
-            second: Tower::new(&recipe.second.encoder, recipe.second.shape(), device),
-        }));
+        let towers = checkpoint::numbered(
+            start.unwrap_or_else(|| initialised(run.seed(), device, || Pairs::new(recipe, device))),
+        );
         let momentum = match recipe.negatives {
             Negatives::Bank { momentum, .. } => Some(momentum),
             Negatives::InBatch { .. } => None,

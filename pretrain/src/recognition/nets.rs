@@ -131,7 +131,7 @@ where
     inputs.extend(motions.iter().map(|m| small(&mirrored(m, SIDE))));
     let classes: Vec<usize> = classes.iter().chain(classes).copied().collect();
     let weights = balance(&classes, with.balance);
-    let mut model = initialised(seed, || N::new(&device));
+    let mut model = initialised(seed, &device, || N::new(&device));
     let mut optimiser = AdamWConfig::new().with_weight_decay(schedule.weight_decay).init::<CpuTrain, N>();
     let n = schedule.batch;
     for step in 0..schedule.steps {

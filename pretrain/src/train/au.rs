@@ -22,7 +22,7 @@ use glint::synth::{
 use rand::Rng;
 use rand::rngs::SmallRng;
 
-use super::{Cpu, CpuTrain, Schedule, fit};
+use super::{Cpu, CpuTrain, Schedule, fit, initialised};
 use crate::augment::{generator, normal};
 use crate::corpus::mix::Priors;
 use crate::corpus::plan;
@@ -285,8 +285,7 @@ pub fn train(samples: &[Sample], schedule: &Schedule, seed: u64, run: &Run) -> R
     // A floor: nothing is measured better than a fiftieth of a pixel.
     let count = 2.0 * samples.len() as f64;
     let scale: Vec<f32> = scale.iter().map(|m| (m / count).sqrt() as f32 + 0.02).collect();
-    super::seed(seed);
-    let net = Net::<CpuTrain>::new(&device);
+    let net = initialised(seed, &device, || Net::<CpuTrain>::new(&device));
     let n = schedule.batch;
     let net = fit(net, "au", schedule, run, |net, step| {
         let mut rng = generator(seed ^ 0x6175, step as u64);

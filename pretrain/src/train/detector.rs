@@ -10,7 +10,7 @@ use rand::rngs::SmallRng;
 use rayon::prelude::*;
 
 use super::sitters::{Sitter, decoy};
-use super::{Cpu, CpuTrain, Schedule, fit};
+use super::{Cpu, CpuTrain, Schedule, fit, initialised};
 use crate::assets::portraits::face_box;
 use crate::augment::{blur, generator, photometric, texture};
 use crate::net::{DetectorNet, focal, tensor};
@@ -158,10 +158,10 @@ fn targets(faces: &[Rect]) -> Targets {
 
 /// Trains the detector on scenes of `sitters`.
 pub fn train(sitters: &[&Sitter], schedule: &Schedule, seed: u64, run: &Run) -> Result<DetectorNet<Cpu>> {
-    super::seed(seed);
     let device = Default::default();
     let n = schedule.batch;
-    let model = fit(DetectorNet::<CpuTrain>::new(&device), "detector", schedule, run, |model, step| {
+    let net = initialised(seed, &device, || DetectorNet::<CpuTrain>::new(&device));
+    let model = fit(net, "detector", schedule, run, |model, step| {
         let batch: Vec<(Vec<f32>, Targets)> = (0..n)
             .into_par_iter()
             .map(|i| {

@@ -10,7 +10,7 @@ use rand::rngs::SmallRng;
 use rayon::prelude::*;
 
 use super::sitters::{Sitter, decoy};
-use super::{Cpu, CpuTrain, Schedule, fit};
+use super::{Cpu, CpuTrain, Schedule, fit, initialised};
 use crate::augment::{generator, normal, photometric, texture};
 use crate::net::{LandmarksNet, binary_cross_entropy, tensor};
 use crate::run::Run;
@@ -133,10 +133,10 @@ fn targets(crop: &Crop) -> (Vec<f32>, Vec<f32>) {
 
 /// Trains the landmark network.
 pub fn train(sitters: &[&Sitter], schedule: &Schedule, seed: u64, run: &Run) -> Result<LandmarksNet<Cpu>> {
-    super::seed(seed);
     let device = Default::default();
     let n = schedule.batch;
-    let model = fit(LandmarksNet::<CpuTrain>::new(&device), "landmarks", schedule, run, |model, step| {
+    let net = initialised(seed, &device, || LandmarksNet::<CpuTrain>::new(&device));
+    let model = fit(net, "landmarks", schedule, run, |model, step| {
         let batch: Vec<Crop> =
             (0..n).into_par_iter().map(|i| crop(sitters, seed, (step * n + i) as u64)).collect();
         let images: Vec<f32> = batch.iter().flat_map(|c| c.image.iter().map(|&v| normalise(v))).collect();

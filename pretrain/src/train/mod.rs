@@ -57,8 +57,8 @@ const CHECKPOINT: usize = 200;
 
 /// Runs a schedule as `stage` of a run: `loss(model, step)` gives the loss of a step. Metrics go to the run's folder, and
 /// so does a checkpoint: on Ctrl-C, every 200 steps and at the end. A run that resumes continues from it, with
-/// the same result to the last bit where `loss` depends on nothing but its arguments; what burn draws by itself (dropout)
-/// is seeded anew at each step.
+/// the same result to the last bit where `loss` depends on nothing but its arguments: what it draws comes from a
+/// generator of its step, never from burn, which has one for the whole process.
 pub fn fit<M>(
     mut model: M,
     stage: &str,
@@ -76,7 +76,6 @@ where
     let bar = bar(stage, schedule.steps as u64);
     bar.inc(first as u64);
     for step in first..schedule.steps {
-        seed(run.seed() ^ (step as u64 + 1).wrapping_mul(0xd134_2543_de82_ef95));
         let value = loss(&model, step);
         let scalar = value.clone().into_scalar();
         anyhow::ensure!(scalar.is_finite(), "the loss of step {step} is {scalar}: lower the learning rate");
@@ -99,17 +98,13 @@ where
     Ok(model)
 }
 
-/// Fixes what burn draws by itself: initial weights and dropout.
-pub fn seed(seed: u64) {
-    Cpu::seed(&Default::default(), seed);
-}
-
 static INITIALISING: Mutex<()> = Mutex::new(());
 
-/// A network with the initial weights of `seed`, whatever other threads draw.
-pub fn initialised<M: Module<CpuTrain>>(weights: u64, make: impl FnOnce() -> M) -> M {
+/// A network with the initial weights of `seed`: all that burn is left to draw, and here alone. Its generator is the
+/// process's, so that networks drawn elsewhere on another thread would change these.
+pub fn initialised<B: Backend, M: Module<B>>(seed: u64, device: &B::Device, make: impl FnOnce() -> M) -> M {
     let _alone = INITIALISING.lock().unwrap_or_else(PoisonError::into_inner);
-    seed(weights);
+    B::seed(device, seed);
     let lazy = make();
     // A parameter is drawn when it is first read, which a record does and a copy does not.
     lazy.clone().load_record(lazy.into_record())
@@ -120,25 +115,21 @@ mod tests {
     use super::*;
     use crate::net::tensor;
     use burn::module::Module;
-    use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
+    use burn::nn::{Linear, LinearConfig};
 
     #[derive(Module, Debug)]
     struct Tiny<B: Backend> {
         layer: Linear<B>,
-        dropout: Dropout,
     }
 
     fn train(run: &Run, steps: usize, stop: usize) -> Result<Vec<u32>> {
         let device = Default::default();
-        seed(7);
-        let model = Tiny::<CpuTrain> {
-            layer: LinearConfig::new(4, 3).init(&device),
-            dropout: DropoutConfig::new(0.5).init(),
-        };
+        let model =
+            initialised(7, &device, || Tiny::<CpuTrain> { layer: LinearConfig::new(4, 3).init(&device) });
         let schedule = Schedule { steps, batch: 2, learning_rate: 0.05, weight_decay: 0.01 };
         let model = fit(model, "tiny", &schedule, run, |model, step| {
             let x = (0..8).map(|i| ((i + step) as f32).sin()).collect();
-            let y = model.layer.forward(model.dropout.forward(tensor(x, [2, 4], &device)));
+            let y = model.layer.forward(tensor(x, [2, 4], &device));
             // A loss that is no number ends the run as a crash would.
             let broken = if step == stop { f32::NAN } else { 1.0 };
             y.powi_scalar(2).sum() * broken

@@ -342,7 +342,7 @@ pub fn train(
     let n = training.schedule.batch;
     ensure!(!pairs.is_empty() && inputs.len().is_multiple_of(pairs.len()), "rows and samples do not match");
     let size = inputs.len() / pairs.len();
-    let net = initialised(seed, || PerceptronNet::<CpuTrain>::new(size, training.hidden, &device));
+    let net = initialised(seed, &device, || PerceptronNet::<CpuTrain>::new(size, training.hidden, &device));
     let net = fit(net, stage, &training.schedule, run, |net, step| {
         let mut rng = generator(seed, step as u64);
         let (mut motion, mut classes, mut aus) = (Vec::with_capacity(n * size), Vec::new(), Vec::new());

@@ -27,7 +27,7 @@ use crate::corpus::plan::Cast;
 use crate::filter::judge::{Judge, MACRO_FROM, Range, Reason};
 use crate::recognition::megc;
 use crate::run::{self, Run};
-use crate::train::{Cpu, CpuTrain};
+use crate::train::{Cpu, CpuTrain, initialised};
 
 /// One table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -333,9 +333,7 @@ impl<'a> Bench<'a> {
             let done = train::<CpuTrain>(&recipe, &training, &held, &run, "pretrain", &device)?;
             (done.towers, done.retrieval)
         } else {
-            crate::train::seed(seed);
-            let tower = |side: &Side| Tower::new(&side.encoder, side.shape(), &device);
-            (Pairs { first: tower(&recipe.first), second: tower(&recipe.second) }, [0.0; 2])
+            (initialised(seed, &device, || Pairs::new(&recipe, &device)), [0.0; 2])
         };
         let towers: Pairs<Cpu> = towers.valid();
         // What the encoders say of held-out people: both views together, one where there is one.

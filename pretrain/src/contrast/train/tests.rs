@@ -116,9 +116,7 @@ fn defects_do_what_they_say() {
     };
     let run = Run::start_in(dir.path(), 5, &still, false).expect("run");
     let device = Default::default();
-    CpuTrain::seed(&device, 5);
-    let tower = |side: &Side| Tower::<CpuTrain>::new(&side.encoder, side.shape(), &device);
-    let drawn = Pairs { first: tower(&recipe.first), second: tower(&recipe.second) };
+    let drawn = initialised(5, &device, || Pairs::<CpuTrain>::new(&recipe, &device));
     let drawn = checkpoint::numbered::<CpuTrain, _>(drawn);
     let bytes = |t: &Tower<CpuTrain>| to_bytes::<CpuTrain, _>(t.clone().into_record()).expect("bytes");
     let done = train::<CpuTrain>(&still, &views, &views, &run, "t", &device).expect("trains").towers;
@@ -155,9 +153,8 @@ fn both_devices(recipe: &Recipe) -> (Vec<[f64; 2]>, f32) {
     let (mut train, held) = (views(32, 1), views(16, 2));
     train.intensities.iter_mut().enumerate().for_each(|(i, x)| x[0] = (i % 4) as f32);
     let device = Default::default();
-    CpuTrain::seed(&device, 3);
-    // Parameters are drawn when they are first read, by each copy for itself: both start from what was written.
-    let start = to_bytes::<CpuTrain, _>(towers::<CpuTrain>(recipe, &device).into_record()).expect("bytes");
+    let start = initialised(3, &device, || Pairs::<CpuTrain>::new(recipe, &device));
+    let start = to_bytes::<CpuTrain, _>(start.into_record()).expect("bytes");
     let (cpu_losses, cpu) =
         steps(recipe, &train, &held, loaded::<CpuTrain>(recipe, &start, &device), &device);
     let device = crate::device::vulkan_device();
@@ -168,15 +165,9 @@ fn both_devices(recipe: &Recipe) -> (Vec<[f64; 2]>, f32) {
 }
 
 #[cfg(feature = "vulkan")]
-fn towers<B: AutodiffBackend>(recipe: &Recipe, device: &B::Device) -> Pairs<B> {
-    let tower = |side: &Side| Tower::<B>::new(&side.encoder, side.shape(), device);
-    Pairs { first: tower(&recipe.first), second: tower(&recipe.second) }
-}
-
-#[cfg(feature = "vulkan")]
 fn loaded<B: AutodiffBackend>(recipe: &Recipe, bytes: &[u8], device: &B::Device) -> Pairs<B> {
     let record = crate::run::checkpoint::from_bytes::<B, _>(bytes, device).expect("record");
-    towers::<B>(recipe, device).load_record(record)
+    Pairs::<B>::new(recipe, device).load_record(record)
 }
 
 /// Losses of the steps and features of the first view of `held` afterwards.
