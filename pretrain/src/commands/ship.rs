@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::run::{Run, interrupted, recipe};
+use crate::run::{Run, interrupted, is_begun, recipe};
 
 /// Runs the recipe of all shipped models from one seed: subject, detector, landmarks, student, AU network. Each step is a
 /// command of this program; its line stands in the model's TOML.
@@ -67,6 +67,14 @@ struct Step {
     labelled: bool,
 }
 
+/// Holds the name of the step that was begun last.
+const BEGUN: &str = "begun.state";
+
+/// Whether a shipping stopped in this step. The steps after it have nothing to resume, or a run of another shipping.
+fn was_interrupted(dir: &Path, step: &Step) -> bool {
+    std::fs::read_to_string(dir.join(BEGUN)).is_ok_and(|name| name == step.name)
+}
+
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
     let recipe: Recipe =
@@ -89,9 +97,11 @@ pub fn run(args: &Args) -> Result<()> {
         if args.quick {
             replace(&mut line, &step.quick);
         }
-        if args.resume && step.resumes {
+        if args.resume && step.resumes && was_interrupted(run.dir(), step) && is_begun(&line[0], args.seed) {
             line.push("--resume".into());
         }
+        let begun = run.dir().join(BEGUN);
+        std::fs::write(&begun, &step.name).with_context(|| begun.display().to_string())?;
         if let Some(dir) = args.labelled.as_deref().filter(|_| step.labelled) {
             line.extend(["--labelled".into(), text(dir)?]);
         }
@@ -168,6 +178,18 @@ mod tests {
         let mut line = words("au --samples 3000 --out x");
         replace(&mut line, &words("--samples 700 --quick --seed 2"));
         assert_eq!(line, words("au --samples 700 --out x --quick --seed 2"));
+    }
+
+    #[test]
+    fn only_the_interrupted_step_has_something_to_resume() {
+        let recipe: Recipe =
+            recipe::parse("recipes/ship.toml", include_str!("../../recipes/ship.toml")).expect("recipe");
+        let dir = tempfile::tempdir().expect("folder");
+        let found = || recipe.step.iter().filter(|s| was_interrupted(dir.path(), s)).count();
+        assert_eq!(found(), 0);
+        std::fs::write(dir.path().join(BEGUN), &recipe.step[1].name).expect("marker");
+        assert_eq!(found(), 1);
+        assert!(was_interrupted(dir.path(), &recipe.step[1]));
     }
 
     #[test]

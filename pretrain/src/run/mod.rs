@@ -37,16 +37,28 @@ pub struct Run {
     report: Mutex<String>,
 }
 
+/// What a run was asked for; the first file that it writes.
+const RECIPE: &str = "recipe.toml";
+
+fn folder(name: &str, seed: u64) -> PathBuf {
+    PathBuf::from("out").join(format!("{name}-{seed}"))
+}
+
+/// Whether there is a run of this name and seed that could be resumed.
+pub fn is_begun(name: &str, seed: u64) -> bool {
+    folder(name, seed).join(RECIPE).exists()
+}
+
 impl Run {
     /// Opens `out/NAME-SEED`. A new run empties it; one that resumes must have the same recipe.
     pub fn start(name: &str, seed: u64, recipe: &impl Serialize, resume: bool) -> Result<Self> {
-        Self::start_in(&PathBuf::from("out").join(format!("{name}-{seed}")), seed, recipe, resume)
+        Self::start_in(&folder(name, seed), seed, recipe, resume)
     }
 
     /// Opens a folder of one's own choice.
     pub fn start_in(dir: &Path, seed: u64, recipe: &impl Serialize, resume: bool) -> Result<Self> {
         let recipe = toml::to_string(recipe).context("recipe")?;
-        let kept = dir.join("recipe.toml");
+        let kept = dir.join(RECIPE);
         if resume {
             let old =
                 std::fs::read_to_string(&kept).with_context(|| format!("--resume: {}", kept.display()))?;
