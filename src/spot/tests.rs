@@ -1,5 +1,7 @@
 //! The spotter on drawn movements.
 
+use super::judge::{JAW, LIDS_SHARE};
+use super::measure::{LIDS_DRAG, lead};
 use super::*;
 use crate::au::{Side, unit_indices};
 use proptest::prelude::*;
