@@ -10,14 +10,16 @@
 //! | [`flow`] | two crops -> dense optical flow and optical strain |
 //! | [`gate`] | flow -> action unit intensities against a neutral face; thresholds |
 //! | [`spot`] | intensities over time -> onset, apex, offset |
-//! | [`model`] | model files, their specifications and digests; the student network |
+//! | [`model`] | model files, their specifications and digests |
+//! | [`student`] | a movement's flow between onset and apex -> its class |
 //! | [`int8`] | the quantised layers of a network as one operator |
 //! | [`pipeline`] | all of the above: `Pipeline::push(&Frame) -> Step` |
 //! | [`event`] | what is published |
 //! | [`synth`] | a synthetic subject with known action units: demo, tests, training |
 //!
-//! [`au`] and [`geometry`] are the vocabulary. Nothing here reads a clock or a socket: time comes
-//! with the frames. The edges (camera, MQTT, systemd, command line) belong to the binary `glintd`.
+//! [`au`] and [`geometry`] are the vocabulary, [`holdout`] says which people train nothing. Nothing here reads a clock
+//! or a socket: time comes with the frames. The edges (camera, MQTT, systemd, command line) belong to the binary
+//! `glintd`.
 
 pub mod au;
 pub mod clip;
