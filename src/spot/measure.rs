@@ -66,7 +66,7 @@ const PART: f32 = 0.35;
 const GUARD_MS: f32 = 110.0;
 /// See [`GUARD_MS`].
 const REST_MS: f32 = 300.0;
-/// It is looked for from so long after the gate shut,
+/// The level of rest after it is looked for from so long after the gate shut,
 const CALM_MS: f32 = 20.0;
 /// until so long before it opens again.
 const REOPENS_MS: f32 = 30.0;
