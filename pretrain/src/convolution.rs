@@ -291,6 +291,9 @@ impl Backward<Cpu, 3> for Gradient {
     type State = (Geometry, FloatTensor<Cpu>, FloatTensor<Cpu>);
 
     fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        // Better a panic than to wait for oneself.
+        let shared = rayon::current_thread_index().is_some() && rayon::current_num_threads() > 1;
+        assert!(!shared, "a training inside a shared pool of threads: see train::parallel");
         let [x_node, weight_node, bias_node] = ops.parents;
         let gradient = gradients.consume::<Cpu>(&ops.node);
         let (geometry, x, weight) = ops.state;
@@ -396,5 +399,16 @@ mod tests {
         // A network that only infers gives the same bits.
         let inferring = burn::module::AutodiffModule::valid(&layer);
         assert_eq!(values(conv2d(&inferring, x)), own.0);
+    }
+
+    #[test]
+    #[should_panic(expected = "shared pool")]
+    fn a_training_inside_a_shared_pool_is_refused() {
+        let device = Default::default();
+        let layer = initialised(1, &device, || Conv2dConfig::new([2, 3], [1, 1]).init::<CpuTrain>(&device));
+        let padding = PaddingConfig2d::Explicit(0, 0, 0, 0);
+        let layer = Conv2d { padding, ..layer };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("pool");
+        pool.install(|| outcome(&layer, &noise([1, 2, 3, 3], 1), conv2d));
     }
 }

@@ -5,7 +5,6 @@ use anyhow::{Context, Result, ensure};
 use glint::student::{SIDE, Student, pool2};
 use indicatif::ProgressBar;
 use rand::Rng;
-use rayon::prelude::*;
 
 use super::logistic::{Logistic, Rows, balance};
 use super::megc::{Sample, mirrored, subjects};
@@ -13,6 +12,7 @@ use super::nets::{Regularisation, SmallCnn, StstNet, train_and_predict};
 use super::score::{BySubject, Confusion, argmax};
 use crate::augment::generator;
 use crate::run::{Interrupted, interrupted};
+use crate::train::parallel::side_by_side;
 use crate::train::{CpuTrain, Schedule};
 
 /// A row of the table.
@@ -184,24 +184,21 @@ pub fn leave_one_out(
     ensure!(people.len() > 1, "one subject alone: nobody to train on");
     let runs = if method.is_random() { seeds } else { 1 };
     let jobs: Vec<(u64, usize)> = (0..runs).flat_map(|s| (0..people.len()).map(move |p| (s, p))).collect();
-    let found: Vec<Vec<usize>> = jobs
-        .par_iter()
-        .map(|&(seed, left_out)| {
-            if interrupted() {
-                return Err(Interrupted.into());
-            }
-            let train: Vec<usize> = people
-                .iter()
-                .enumerate()
-                .filter(|(k, _)| *k != left_out)
-                .flat_map(|(_, p)| p.iter().copied())
-                .collect();
-            let fold = seed.wrapping_mul(1000).wrapping_add(left_out as u64);
-            let said = material.predict(method, &train, people.len() - 1, &people[left_out], fold);
-            done.inc(1);
-            Ok(said)
-        })
-        .collect::<Result<_>>()?;
+    let found = side_by_side(&jobs, |&(seed, left_out)| {
+        if interrupted() {
+            return Err(Interrupted.into());
+        }
+        let train: Vec<usize> = people
+            .iter()
+            .enumerate()
+            .filter(|(k, _)| *k != left_out)
+            .flat_map(|(_, p)| p.iter().copied())
+            .collect();
+        let fold = seed.wrapping_mul(1000).wrapping_add(left_out as u64);
+        let said = material.predict(method, &train, people.len() - 1, &people[left_out], fold);
+        done.inc(1);
+        Ok(said)
+    })?;
     let mut out = vec![vec![0; material.samples.len()]; runs as usize];
     for ((seed, left_out), said) in jobs.iter().zip(found) {
         people[*left_out].iter().zip(said).for_each(|(&i, c)| out[*seed as usize][i] = c);

@@ -3,6 +3,7 @@
 pub mod au;
 pub mod detector;
 pub mod landmarks;
+pub mod parallel;
 pub mod sitters;
 pub mod student;
 

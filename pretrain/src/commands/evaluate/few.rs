@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::megc2019::{SETTINGS_SCORED, student};
@@ -11,6 +10,7 @@ use crate::recognition::megc;
 use crate::recognition::protocol::{Material, Method, few};
 use crate::recognition::score::{Confusion, mean_sd};
 use crate::run::{Run, bar, plot};
+use crate::train::parallel::side_by_side;
 
 /// Learning curve over 3, 6, 12 and 24 labelled subjects, tested on all others: from scratch, from the pretrained
 /// student, and the untouched student.
@@ -48,18 +48,16 @@ pub fn run(args: &Args) -> Result<()> {
     let progress = bar("draws", args.draws * counts.len() as u64);
     let mut points: Vec<(usize, [(f64, f64); 4])> = Vec::new();
     for count in counts {
-        let scores: Vec<[f64; 4]> = (0..args.draws)
-            .into_par_iter()
-            .map(|draw| {
-                let (train, test) = few(&samples, count, draw)?;
-                let uf1 = |said: Vec<usize>| {
-                    Confusion::of(test.iter().zip(said).map(|(&i, c)| (samples[i].class, c))).uf1()
-                };
-                let of = |method| uf1(material.predict(method, &train, count, &test, draw));
-                progress.inc(1);
-                Ok([of(Method::Cnn), of(Method::Glint), uf1(material.zero_shot(&test)), of(Method::Logreg)])
-            })
-            .collect::<Result<_>>()?;
+        let draws: Vec<u64> = (0..args.draws).collect();
+        let scores: Vec<[f64; 4]> = side_by_side(&draws, |&draw| {
+            let (train, test) = few(&samples, count, draw)?;
+            let uf1 = |said: Vec<usize>| {
+                Confusion::of(test.iter().zip(said).map(|(&i, c)| (samples[i].class, c))).uf1()
+            };
+            let of = |method| uf1(material.predict(method, &train, count, &test, draw));
+            progress.inc(1);
+            Ok([of(Method::Cnn), of(Method::Glint), uf1(material.zero_shot(&test)), of(Method::Logreg)])
+        })?;
         points.push((count, [0, 1, 2, 3].map(|k| mean_sd(&scores.iter().map(|s| s[k]).collect::<Vec<_>>()))));
     }
     progress.finish_and_clear();
