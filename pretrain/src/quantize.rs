@@ -1,16 +1,21 @@
 //! Post-training quantisation of an ONNX file: the convolutions to int8, the rest stays `f32`.
 //!
 //! The chain of `Conv` and `Relu` from the graph's input on becomes `QLinearConv` under the rules of
-//! [`glint::int8`]. Scales are the powers of two with the least squared error on calibration inputs;
-//! each convolution's bias makes up for the mean error of its rounded weights and inputs (Nagel et al.
-//! 2019, section 4.2) and then, since ReLU bends that mean, for what is left of it behind ReLU; so does the bias of
-//! a linear layer after the chain. At last each activation's scale is tried once more by the error of the
-//! network's outputs.
+//! [`glint::int8`]. Scales are the powers of two with the least squared error on calibration inputs; weights are rounded
+//! by what that does to the sums ([`rounding`]); each convolution's bias makes up for the mean error of its rounded weights
+//! and inputs (Nagel et al. 2019, section 4.2) and then, since ReLU bends that mean, for what is left of it behind ReLU; so
+//! does the bias of a linear layer after the chain. At last each activation's scale is tried once more by the error of the
+//! network's outputs, where they count.
+
+mod rounding;
+
+use std::ops::RangeInclusive;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use glint::int8::stack::Stack;
 use glint::int8::{Chain, Conv, Kernel, MAX_SHIFT, MAX_WEIGHT, onnx, power_of_two};
 use glint::model::{Engine, Network};
+use rounding::{Moments, Reads, Spread};
 use tract_onnx::pb;
 use tract_onnx::pb::tensor_proto::DataType;
 
@@ -23,6 +28,48 @@ struct FloatConv {
     bias: Vec<f32>,
     /// Name of the tensor after ReLU.
     output: String,
+    /// How sums spread, where that is known.
+    spread: Option<Spread>,
+    /// Exponent and integer steps of the weights of each output.
+    steps: Vec<(i32, Vec<f32>)>,
+}
+
+impl FloatConv {
+    fn rows(&self) -> impl Iterator<Item = &[f32]> {
+        self.weight.chunks_exact(self.weight.len() / self.shape[0])
+    }
+
+    /// Steps of a row of weights for an exponent, and what that costs.
+    fn round(&self, row: &[f32], exponent: i32) -> (Vec<f32>, f64) {
+        let most = f32::from(MAX_WEIGHT);
+        if let Some(spread) = &self.spread {
+            return spread.round(row, exponent, most);
+        }
+        let steps = row.iter().map(|v| (v * power_of_two(-exponent)).round_ties_even().clamp(-most, most));
+        (steps.collect(), squared_error(row, exponent, -most, most))
+    }
+
+    /// Rounds all weights, each output with the exponent that costs least.
+    fn settle(&mut self, spread: Option<Spread>) {
+        self.spread = spread;
+        let best = |row: &[f32]| {
+            let covers = covering_exponent(row, f32::from(MAX_WEIGHT));
+            // What a step of many cuts off is seen from the weights alone; finer steps than half are not worth a search.
+            let down = if self.spread.is_some() { 1 } else { 4 };
+            (covers - down..=covers)
+                .map(|e| (e, self.round(row, e)))
+                .min_by(|(a, (_, x)), (b, (_, y))| x.total_cmp(y).then(b.cmp(a)))
+                .map_or_else(|| (covers, vec![0.0; row.len()]), |(e, (steps, _))| (e, steps))
+        };
+        self.steps = self.rows().map(best).collect();
+    }
+
+    /// Exponent and integer steps of output `o`, with an exponent out of those that are allowed.
+    fn steps_within(&self, o: usize, row: &[f32], allowed: RangeInclusive<i32>) -> (i32, Vec<f32>) {
+        let (exponent, steps) = &self.steps[o];
+        let kept = *exponent.clamp(allowed.start(), allowed.end());
+        (kept, if kept == *exponent { steps.clone() } else { self.round(row, kept).0 })
+    }
 }
 
 /// The chain in the `f32` file.
@@ -39,7 +86,7 @@ pub struct Quantised {
     pub model: pb::ModelProto,
     /// Its chain.
     pub chain: Chain,
-    /// Root mean square of the error of each output over that of the output itself about its mean, on
+    /// Root mean square of the error of each output over that of the output itself about its mean, where they count, on
     /// the calibration inputs.
     pub relative_error: Vec<f32>,
 }
@@ -102,7 +149,8 @@ fn float_conv(graph: &pb::GraphProto, node: &pb::NodeProto, output: &str) -> Res
             _ => return Ok(None),
         }
     }
-    Ok(Some(FloatConv { shape, stride, pad, weight, bias, output: output.to_owned() }))
+    let output = output.to_owned();
+    Ok(Some(FloatConv { shape, stride, pad, weight, bias, output, spread: None, steps: Vec::new() }))
 }
 
 /// Values of one tensor over the calibration inputs.
@@ -146,10 +194,15 @@ fn squared_error(values: &[f32], exponent: i32, low: f32, high: f32) -> f64 {
         .sum()
 }
 
+/// The exponent with which `high` steps reach the largest value.
+fn covering_exponent(values: &[f32], high: f32) -> i32 {
+    let most = values.iter().fold(1e-6f32, |m, v| m.max(v.abs()));
+    (most / high).log2().ceil() as i32
+}
+
 /// The exponent with the least error: the one that covers the largest value, or up to 4 below.
 fn best_exponent(values: &[f32], low: f32, high: f32) -> i32 {
-    let most = values.iter().fold(1e-6f32, |m, v| m.max(v.abs()));
-    let covers = (most / high).log2().ceil() as i32;
+    let covers = covering_exponent(values, high);
     let error = |e: i32| squared_error(values, e, low, high);
     (covers - 4..=covers).min_by(|&a, &b| error(a).total_cmp(&error(b)).then(b.cmp(&a))).unwrap_or(covers)
 }
@@ -169,16 +222,12 @@ fn build(
     let mut convs = Vec::new();
     for (l, conv) in float.convs.iter().enumerate() {
         let [outputs, inputs, h, w] = conv.shape;
-        let taps = inputs * h * w;
         let (e_in, e_out) = (exponents[l], exponents[l + 1]);
         let mut weight = Vec::with_capacity(conv.weight.len());
         let (mut bias, mut weight_exponent) = (Vec::new(), Vec::new());
-        for (o, (row, &b)) in conv.weight.chunks_exact(taps).zip(&conv.bias).enumerate() {
-            let most = f32::from(MAX_WEIGHT);
+        for (o, (row, &b)) in conv.rows().zip(&conv.bias).enumerate() {
             // Within the shifts that the kernels take.
-            let e = best_exponent(row, -most, most).clamp(e_out - e_in - MAX_SHIFT, e_out - e_in);
-            let rounded: Vec<f32> =
-                row.iter().map(|v| (v * power_of_two(-e)).round_ties_even().clamp(-most, most)).collect();
+            let (e, rounded) = conv.steps_within(o, row, e_out - e_in - MAX_SHIFT..=e_out - e_in);
             // What rounding of weights and of the input adds to the mean of the sum.
             let mut shift = behind.get(l).map_or(0.0, |layer| layer[o]);
             if let Some(now) = quantised_means.get(l) {
@@ -210,7 +259,9 @@ fn build(
 
 /// Means of the elements of tensor `i` of `chain` over the inputs, and its channels.
 fn elements_of(chain: &Chain, i: usize, inputs: &[Vec<f32>]) -> Result<(Vec<f64>, usize)> {
-    let mut stack = Stack::new(chain, Kernel::best()).map_err(|e| anyhow!(e))?;
+    // What comes after the tensor is not run.
+    let chain = Chain { convs: chain.convs[..i.max(1)].to_vec(), ..chain.clone() };
+    let mut stack = Stack::new(&chain, Kernel::best()).map_err(|e| anyhow!(e))?;
     let channels = stack.shape(i)[0];
     let (exponent, zero) =
         if i == 0 { (chain.exponent, chain.zero) } else { (chain.convs[i - 1].exponent, 0) };
@@ -244,18 +295,27 @@ fn outputs_of(network: &mut Network, inputs: &[Vec<f32>]) -> Result<Vec<Vec<f32>
     Ok(all)
 }
 
-/// Root mean square error over root mean square deviation, for each output.
-fn relative_errors(found: &[Vec<f32>], expected: &[Vec<f32>]) -> Vec<f32> {
-    found
-        .iter()
-        .zip(expected)
-        .map(|(a, b)| {
-            let mean = b.iter().map(|&v| f64::from(v)).sum::<f64>() / b.len() as f64;
-            let spread: f64 = b.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum();
-            let error: f64 = a.iter().zip(b).map(|(&x, &y)| f64::from(x - y).powi(2)).sum();
-            (error / spread.max(1e-12)).sqrt() as f32
-        })
-        .collect()
+/// How much each output value counts: gets the outputs of the `f32` network, each over all calibration inputs one after
+/// the other.
+pub type Weigh = fn(&[Vec<f32>]) -> Vec<Vec<f32>>;
+
+/// Every output value counts alike.
+pub fn evenly(outputs: &[Vec<f32>]) -> Vec<Vec<f32>> {
+    outputs.iter().map(|o| vec![1.0; o.len()]).collect()
+}
+
+/// Root mean square error over root mean square deviation, for each output, with its weights.
+fn relative_errors(found: &[Vec<f32>], expected: &[Vec<f32>], weights: &[Vec<f32>]) -> Vec<f32> {
+    let of = |((found, expected), weights): ((&Vec<f32>, &Vec<f32>), &Vec<f32>)| {
+        let sum = |of: &dyn Fn(usize) -> f64| {
+            weights.iter().enumerate().map(|(i, w)| f64::from(*w) * of(i)).sum::<f64>()
+        };
+        let mean = sum(&|i| expected[i].into()) / sum(&|_| 1.0).max(1e-12);
+        let spread = sum(&|i| (f64::from(expected[i]) - mean).powi(2));
+        let error = sum(&|i| f64::from(found[i] - expected[i]).powi(2));
+        (error / spread.max(1e-12)).sqrt() as f32
+    };
+    found.iter().zip(expected).zip(weights).map(of).collect()
 }
 
 /// Puts `chain` in the place of the `f32` layers.
@@ -312,10 +372,15 @@ const BEHIND: usize = 2;
 const LEAST_ACTIVE: f64 = 0.1;
 
 /// Quantises `model`, whose input has `shape` (`[1, c, h, w]`), with calibration inputs of that shape.
-pub fn quantise(model: &pb::ModelProto, shape: [usize; 4], inputs: &[Vec<f32>]) -> Result<Quantised> {
+pub fn quantise(
+    model: &pb::ModelProto,
+    shape: [usize; 4],
+    inputs: &[Vec<f32>],
+    weigh: Weigh,
+) -> Result<Quantised> {
     ensure!(inputs.len() >= 16, "{} calibration inputs; at least 16 are needed", inputs.len());
     let graph = model.graph.as_ref().context("no graph")?;
-    let float = float_chain(graph)?;
+    let mut float = float_chain(graph)?;
 
     // The network with the chain's input and every activation as outputs; tract knows their shapes.
     let mut watched = model.clone();
@@ -333,18 +398,29 @@ pub fn quantise(model: &pb::ModelProto, shape: [usize; 4], inputs: &[Vec<f32>]) 
         );
     };
     let mut seen = vec![Seen::default(); float.convs.len() + 1];
+    let mut moments = Vec::new();
+    for (conv, read) in float.convs.iter().zip(&network.output_shapes) {
+        let &[1, c, h, w] = &read[..] else { bail!("{}: reads {read:?}", conv.output) };
+        let [_, _, kh, kw] = conv.shape;
+        let reads = Reads { input: [c, h, w], kernel: [kh, kw], stride: conv.stride, pad: conv.pad };
+        moments.push(Moments::new(reads));
+    }
     // What the chain itself sees.
     let mut starts: Vec<Vec<f32>> = vec![Vec::new(); inputs.len()];
     for (input, start) in inputs.iter().zip(&mut starts) {
         let channels = |i: usize| if i == 0 { channels } else { float.convs[i - 1].shape[0] };
         let read = |i: usize, v: &[f32]| {
             observe(&mut seen[i], v, channels(i), inputs.len());
+            if let Some(moments) = moments.get_mut(i) {
+                moments.observe(v, inputs.len());
+            }
             if i == 0 {
                 start.extend_from_slice(v);
             }
         };
         network.run(input, read).map_err(|e| anyhow!(e))?;
     }
+    float.convs.iter_mut().zip(moments).for_each(|(conv, moments)| conv.settle(moments.spread()));
     let zero = if seen[0].values.iter().any(|&v| v < 0.0) { 128 } else { 0 };
     let (low, high) = (-f32::from(zero), 255.0 - f32::from(zero));
     let mut exponents = vec![best_exponent(&seen[0].values, low, high)];
@@ -373,6 +449,7 @@ pub fn quantise(model: &pb::ModelProto, shape: [usize; 4], inputs: &[Vec<f32>]) 
     };
     let mut reference = Network::from_model(model, &shape, Engine::Plain).map_err(|e| anyhow!(e))?;
     let expected = outputs_of(&mut reference, inputs)?;
+    let weights = weigh(&expected);
     let last = &seen[float.convs.len()].elements;
     let rewritten = |chain: &Chain| -> Result<pb::ModelProto> {
         let (now, _) = elements_of(chain, float.convs.len(), &starts)?;
@@ -386,7 +463,7 @@ pub fn quantise(model: &pb::ModelProto, shape: [usize; 4], inputs: &[Vec<f32>]) 
         let model = rewritten(chain)?;
         let mut network =
             Network::from_model(&model, &shape, Engine::Stack(Kernel::best())).map_err(|e| anyhow!(e))?;
-        Ok(relative_errors(&outputs_of(&mut network, inputs)?, &expected))
+        Ok(relative_errors(&outputs_of(&mut network, inputs)?, &expected, &weights))
     };
     let score = |e: &[i32]| -> Result<f32> { Ok(errors(&corrected(e)?)?.iter().map(|v| v * v).sum::<f32>()) };
     let mut best = score(&exponents)?;
@@ -424,7 +501,7 @@ mod tests {
             (0..shape.iter().product()).map(|i| 2.0 * wave(i) - 1.0).collect()
         };
         let inputs: Vec<_> = (0..24).map(input).collect();
-        let done = quantise(&float, shape, &inputs)?;
+        let done = quantise(&float, shape, &inputs, evenly)?;
         assert_eq!(done.chain.convs.len(), 3);
         assert!(done.relative_error[0] < 0.05, "{:?}", done.relative_error);
         let network = Network::from_model(&done.model, &shape, Engine::Stack(Kernel::best()));

@@ -2,12 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
-use glint::face::detector::normalise;
+use anyhow::{Context, Result, anyhow, ensure};
+use glint::face::detector::{DetectorSpec, normalise};
 use glint::int8::{fixture, onnx};
-use glint::model::parse_onnx;
+use glint::model::{Checked, parse_onnx};
+use glint::synth::NoiseTable;
 use prost::Message;
 
+use crate::faces::detection::Trial;
+use crate::faces::{mean, scenes};
+use crate::quantize::{evenly, quantise};
 use crate::train::{detector, landmarks, sitters};
 
 /// Quantises the convolutions of a shipped network with inputs made as for its training, or writes the
@@ -66,10 +70,19 @@ pub fn run(args: &Args) -> Result<()> {
     let shape = onnx::input_shape(&model).context("the file does not state the shape of its input")?;
     let shape: [usize; 4] = shape.try_into().map_err(|s| anyhow!("{}: input {s:?}", path.display()))?;
     let inputs = calibration(network, assets, args.seed, args.samples)?;
-    let done = crate::quantize::quantise(&model, shape, &inputs)?;
+    let weigh = match network {
+        Network::Landmarks => evenly,
+        Network::Detector => where_faces_are,
+    };
+    let done = quantise(&model, shape, &inputs, weigh)?;
     for (i, error) in done.relative_error.iter().enumerate() {
         eprintln!("output {i}: error {:.4} of its spread, on {} calibration inputs", error, inputs.len());
     }
+    // The file may be overwritten.
+    let float = match network {
+        Network::Detector => Some(Checked::load(&args.models, name)?),
+        Network::Landmarks => None,
+    };
     let spec_path = args.models.join(format!("{name}.toml"));
     let text = std::fs::read_to_string(&spec_path).with_context(|| spec_path.display().to_string())?;
     let mut spec: toml::Table = text.parse().with_context(|| spec_path.display().to_string())?;
@@ -85,7 +98,42 @@ pub fn run(args: &Args) -> Result<()> {
             spec.insert(key.into(), toml::Value::String(value));
         }
         spec
-    })
+    })?;
+    if let Some(float) = float {
+        compare_detectors(&float, &Checked::load(&args.out, name)?, assets, args.seed)?;
+    }
+    Ok(())
+}
+
+/// Scenes in which both forms of a detector look for a face.
+const SCENES: u64 = 400;
+
+/// Says how many faces int8 costs: an error of the outputs does not show it. Nobody who is held out is looked at.
+fn compare_detectors(
+    float: &Checked<DetectorSpec>,
+    int8: &Checked<DetectorSpec>,
+    assets: &Path,
+    seed: u64,
+) -> Result<()> {
+    let portraits = crate::assets::portraits::load(&assets.join("portraits"))?;
+    let kept: Vec<_> = portraits.iter().filter(|p| !p.held_out()).collect();
+    ensure!(!kept.is_empty(), "{}: no portrait that trains", assets.display());
+    let noise = NoiseTable::new();
+    let mut trials = [Trial::new("f32", float, None)?, Trial::new("int8", int8, None)?];
+    for i in 0..SCENES {
+        let scene = scenes::portrait(&noise, kept[i as usize % kept.len()], seed, i);
+        trials.iter_mut().for_each(|t| t.face(&scene.luma, scene.bounds));
+    }
+    for t in &trials {
+        eprintln!(
+            "{:<5} finds {:.3} of {SCENES} faces, {:.3} of those 48 to 64 px wide, overlap {:.3}",
+            t.name,
+            t.recall(),
+            t.recall_between(48.0, 64.0),
+            mean(t.overlaps.iter().copied())
+        );
+    }
+    Ok(())
 }
 
 /// Inputs as the network met them in training.
@@ -107,6 +155,19 @@ fn calibration(network: Network, assets: &Path, seed: u64, samples: usize) -> Re
     Ok((0..samples as u64).map(|i| luma(i).into_iter().map(normalise).collect()).collect())
 }
 
+/// Scores count everywhere, boxes as much as there is a face: what the network says of a box elsewhere is not read.
+fn where_faces_are(outputs: &[Vec<f32>]) -> Vec<Vec<f32>> {
+    let mut weights = evenly(outputs);
+    if let ([scores, _], [_, bounds]) = (outputs, &mut weights[..]) {
+        let cells = detector::INPUT_WIDTH / detector::STRIDE * (detector::INPUT_HEIGHT / detector::STRIDE);
+        // Scores `[n, cells]`, boxes `[n, 4, cells]`.
+        for (bounds, scores) in bounds.chunks_exact_mut(4 * cells).zip(scores.chunks_exact(cells)) {
+            bounds.iter_mut().zip(scores.iter().cycle()).for_each(|(weight, score)| *weight = *score);
+        }
+    }
+    weights
+}
+
 /// The fixture in both forms, for the comparison with onnxruntime.
 fn write_fixture(dir: &Path) -> Result<()> {
     let model = fixture::student_like(1);
@@ -118,4 +179,21 @@ fn write_fixture(dir: &Path) -> Result<()> {
         eprintln!("{}", path.display());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boxes_count_where_faces_are() {
+        // Two inputs of 20x15 cells, one face in the second.
+        let mut scores = vec![0.0; 2 * 300];
+        scores[300 + 7] = 0.9;
+        let weights = where_faces_are(&[scores, vec![0.0; 2 * 4 * 300]]);
+        assert_eq!(weights[0], vec![1.0; 600]);
+        let count: Vec<usize> = (0..2400).filter(|&i| weights[1][i] > 0.0).collect();
+        assert_eq!(count, [0, 1, 2, 3].map(|k| 1200 + 300 * k + 7));
+        assert_eq!(weights[1][1207], 0.9);
+    }
 }

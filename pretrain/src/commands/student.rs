@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::corpus::person::{self, Person, Split};
 use crate::perceptron::Perceptron;
-use crate::quantize::quantise;
+use crate::quantize::{evenly, quantise};
 use crate::recognition::logistic::{Logistic, Rows, balance};
 use crate::recognition::megc::{self, Sample, mirrored};
 use crate::recognition::score::{
@@ -173,7 +173,7 @@ fn quantised(float: &[u8], training: &[Pair]) -> Result<Vec<u8>> {
     let model = parse_onnx(float).map_err(|e| anyhow!(e))?;
     let step = (training.len() / QUANTISATION_SAMPLES).max(1);
     let inputs: Vec<Vec<f32>> = training.iter().step_by(step).map(|p| p.motion.clone()).collect();
-    let done = quantise(&model, [1, 3, SIDE, SIDE], &inputs)?;
+    let done = quantise(&model, [1, 3, SIDE, SIDE], &inputs, evenly)?;
     eprintln!("int8: error {:.4} of the logits' spread, on {} inputs", done.relative_error[0], inputs.len());
     Ok(done.model.encode_to_vec())
 }
