@@ -55,7 +55,7 @@ pub struct Tally {
     pub truth: usize,
     /// Found movements.
     pub found: usize,
-    /// Absolute errors of the hits in ms: onset, apex, offset.
+    /// Errors of the hits in ms, late ones positive: onset, apex, offset.
     pub errors_ms: [Vec<f64>; 3],
     /// Every true movement: fraction, travel in pixels, whether it was found.
     pub movements: Vec<(f32, f32, bool)>,
@@ -72,7 +72,7 @@ impl Tally {
             self.hits += 1;
             let pairs = [(t.onset_ns, f.onset_ns), (t.apex_ns, f.apex_ns), (t.offset_ns, f.offset_ns)];
             for (errors, (truth, found)) in self.errors_ms.iter_mut().zip(pairs) {
-                errors.push((found - truth).abs() as f64 / 1e6);
+                errors.push((found - truth) as f64 / 1e6);
             }
         }
     }
@@ -94,6 +94,11 @@ impl Tally {
 
     /// Median absolute errors of onset, apex, offset in ms; NaN without a hit.
     pub fn median_errors_ms(&self) -> [f64; 3] {
+        std::array::from_fn(|k| median(&self.errors_ms[k].iter().map(|e| e.abs()).collect::<Vec<_>>()))
+    }
+
+    /// Median errors of onset, apex, offset in ms, late ones positive; NaN without a hit.
+    pub fn median_lags_ms(&self) -> [f64; 3] {
         std::array::from_fn(|k| median(&self.errors_ms[k]))
     }
 
@@ -215,6 +220,10 @@ mod tests {
         assert!((tally.f1() - 2.0 / 6.0).abs() < 1e-9);
         assert_eq!(tally.median_errors_ms(), [10.0, 10.0, 10.0]);
         assert_eq!(tally.below(1.25), (1, 2));
+        let mut early = Tally::default();
+        early.add(&[micro(1000, 1300)], &[movement(980, 1310)]);
+        assert_eq!(early.median_lags_ms(), [-20.0, -5.0, 10.0]);
+        assert_eq!(early.median_errors_ms(), [20.0, 5.0, 10.0]);
     }
 
     #[test]

@@ -413,12 +413,13 @@ impl Report {
             .iter()
             .map(|r| {
                 let [onset, apex, offset] = r.tally.median_errors_ms();
+                let lags = r.tally.median_lags_ms().map(number);
                 let (low, high) = poisson_interval(r.false_alarms);
                 let (small, of) = r.tally.below(SMALL_PX);
                 let value = json!({
                     "f1": number(r.tally.f1()), "precision": number(r.tally.precision()),
                     "recall": number(r.tally.recall()), "movements": r.tally.truth,
-                    "onset_ms": number(onset), "apex_ms": number(apex), "offset_ms": number(offset),
+                    "onset_ms": number(onset), "apex_ms": number(apex), "offset_ms": number(offset), "lags_ms": lags,
                     "false_per_min": number(r.false_alarms as f64 / r.minutes), "minutes": number(r.minutes),
                     "false_per_min_ci95": [number(low / r.minutes), number(high / r.minutes)],
                     "false_by_cause": r.causes, "recall_small": number(share(small as u64, of as u64)),
@@ -468,6 +469,11 @@ impl Report {
         );
         for r in &self.rates {
             println!("{}", r.line());
+        }
+        println!("\nmedian lag of onset, apex and offset in ms: early ones are negative");
+        for r in &self.rates {
+            let [onset, apex, offset] = r.tally.median_lags_ms();
+            println!("{:3}  {onset:6.1} {apex:5.1} {offset:5.1}", r.fps);
         }
         println!(
             "\ndistractors alone: false alarms by cause; candidates rejected by cause; frames moving, gate open"
