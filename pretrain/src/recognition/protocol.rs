@@ -50,8 +50,10 @@ const STRENGTH: f32 = 60.0;
 /// That of the intercepts.
 const INTERCEPT_STRENGTH: f32 = 1.0;
 const ITERATIONS: usize = 100;
-/// Subjects whose regression weighs as much as the student: its share grows in proportion to their number.
-const EQUAL_SHARES: f32 = 10.0;
+/// Subjects for each whole share of the regression,
+const PER_SHARE: f32 = 10.0;
+/// which is half of that where there are so few: what a regression has learned then is these very people.
+const HALF_TRUSTED: f32 = 3.0;
 
 /// How the networks from scratch are trained: fixed before any of them was scored.
 #[derive(Debug, Clone)]
@@ -159,7 +161,8 @@ impl<'a> Material<'a> {
     /// Product of two experts: what the student says, and what a regression on the training subjects says, the more of
     /// the second the more subjects there are.
     fn adapted(&self, train: &[usize], people: usize, test: &[usize]) -> Vec<[f32; 3]> {
-        let share = people as f32 / EQUAL_SHARES;
+        let people = people as f32;
+        let share = people / PER_SHARE * people / (people + HALF_TRUSTED);
         let model = self.logistic(train);
         test.iter()
             .map(|&i| {
