@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::net::{tensor, values};
 use crate::onnx::Graph;
+use crate::recognition::logistic::Logistic;
 
 /// Inputs after the 2x2 mean.
 pub const INPUTS: usize = 3 * (SIDE / 2) * (SIDE / 2);
@@ -110,6 +111,17 @@ pub struct Layer {
 }
 
 impl Layer {
+    /// The same layer between more inputs and outputs, which have nothing to do with each other.
+    fn widened(&self, inputs: usize, outputs: usize) -> Self {
+        let mut weight = vec![0.0; inputs * outputs];
+        for (to, from) in weight.chunks_exact_mut(outputs).zip(self.weight.chunks_exact(self.outputs)) {
+            to[..self.outputs].copy_from_slice(from);
+        }
+        let mut bias = self.bias.clone();
+        bias.resize(outputs, 0.0);
+        Self { inputs, outputs, weight, bias }
+    }
+
     /// Outputs of any number of rows.
     pub fn apply(&self, rows: &[f32]) -> Vec<f32> {
         let mut out = Vec::with_capacity(rows.len() / self.inputs * self.outputs);
@@ -164,6 +176,32 @@ impl Perceptron {
     /// Class logits of rows after the 2x2 mean.
     pub fn logits(&self, rows: &[f32]) -> Vec<[f32; 3]> {
         self.class.apply(&self.hidden(rows)).chunks_exact(3).map(|c| [c[0], c[1], c[2]]).collect()
+    }
+
+    /// Adds `share` times the logits of a linear model of the rows to the class logits. Of each of them two more units of
+    /// both hidden layers keep the positive and the negative part, so it stays a perceptron and is exact.
+    pub fn add_linear(&mut self, model: &Logistic, share: f32) {
+        let [units, last] = [0, 1].map(|l| self.layers[l].outputs);
+        let parts = [0, 1, 2].map(|c| [(c, 2 * c, 1.0), (c, 2 * c + 1, -1.0)]);
+        let (first, second) = (self.layers[0].inputs, units + 6);
+        self.layers[0] = self.layers[0].widened(first, units + 6);
+        self.layers[1] = self.layers[1].widened(second, last + 6);
+        self.class = self.class.widened(last + 6, 3);
+        self.aus = self.aus.widened(last + 6, self.aus.outputs);
+        for (c, part, sign) in parts.into_iter().flatten() {
+            let (weights, intercept) = model.class(c);
+            let layer = &mut self.layers[0];
+            layer.bias[units + part] = sign * intercept;
+            layer
+                .weight
+                .iter_mut()
+                .skip(units + part)
+                .step_by(units + 6)
+                .zip(weights)
+                .for_each(|(to, w)| *to = sign * w);
+            self.layers[1].weight[(units + part) * (last + 6) + last + part] = 1.0;
+            self.class.weight[(last + part) * 3 + c] = sign * share;
+        }
     }
 
     /// Parameters of what is shipped: the folded layers and the class head.

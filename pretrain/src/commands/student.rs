@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, ensure};
 use glint::event::Class;
 use glint::model::{Checked, FileSpec, parse_onnx, sha256_hex};
-use glint::student::{SIDE, Student, StudentSpec, pool2};
+use glint::student::{SIDE, Student, StudentSpec};
 use prost::Message;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -13,11 +13,11 @@ use serde_json::json;
 use crate::corpus::person::{self, Person, Split};
 use crate::perceptron::Perceptron;
 use crate::quantize::{evenly, quantise};
-use crate::recognition::logistic::{Logistic, Rows, balance};
-use crate::recognition::megc::{self, Sample, mirrored};
+use crate::recognition::megc::{self, Sample};
 use crate::recognition::score::{
     Confusion, argmax, calibration_error, probabilities, reliability, temperature,
 };
+use crate::recognition::tuning::{self, left_out};
 use crate::run::{Run, plot, recipe};
 use crate::train::student::{Material, Noise, Pair, Target, Training, ensemble, rows, train};
 
@@ -38,7 +38,7 @@ pub struct Args {
     /// TOML recipe; without it the built-in `recipes/student.toml`.
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
-    /// Folder of labelled samples (`index.csv`, `flow/`): the student's last layer is tuned on them.
+    /// Folder of labelled samples (`index.csv`, `flow/`): a regression on them is added to the student.
     #[arg(long, value_name = "DIR")]
     labelled: Option<PathBuf>,
     /// A run of seconds: shows that it works, not what it can.
@@ -48,9 +48,6 @@ pub struct Args {
     #[arg(long)]
     resume: bool,
 }
-
-/// Precision of the prior of what labelled samples change in the last layer.
-const TUNING_STRENGTH: f32 = 20.0;
 
 /// Training samples on which activations are watched for their scales.
 const QUANTISATION_SAMPLES: usize = 400;
@@ -119,13 +116,31 @@ pub fn run(args: &Args) -> Result<()> {
         made_by += &format!(" --recipe {}", path.display());
     }
     if let Some(dir) = &args.labelled {
-        tune(&mut student, &megc::load(dir)?);
+        tune(&mut student, &megc::load(dir)?, &run)?;
         made_by += " --labelled DIR";
     }
     if args.quick {
         made_by += " --quick";
     }
     finish(&recipe, &args.assets, args.seed, (&teachers, &student, &training), (&args.out, &made_by), run)
+}
+
+/// Tunes the student on labelled samples, and says what that is worth on people whose labels are not seen.
+fn tune(student: &mut Perceptron, samples: &[Sample], run: &Run) -> Result<()> {
+    match left_out(student, samples).map(|c| c.map(|c| c.uf1())) {
+        Some([untouched, tuned]) => {
+            let said =
+                json!({"labelled": samples.len(), "uf1_untouched": untouched, "uf1_tuned_left_out": tuned});
+            run.log(&said)?;
+            eprintln!("{said}");
+            if tuned <= untouched {
+                eprintln!("warning: leaving one subject out, tuning does not help on these samples");
+            }
+        }
+        None => eprintln!("warning: one subject alone: what tuning is worth on others cannot be told"),
+    }
+    tuning::tune(student, samples);
+    Ok(())
 }
 
 /// Quantises, calibrates and writes a student: the int8 form to `out`, the f32 form beside the run.
@@ -145,27 +160,6 @@ pub fn finish(
     calibration.write(&run.dir().join("f32"), &float, made_by)?;
     calibration.write(out, &int8, made_by)?;
     run.finish()
-}
-
-/// Fits the last layer to labelled samples, with a prior that is centred at the synthetic one.
-fn tune(student: &mut Perceptron, samples: &[Sample]) {
-    let rows: Vec<f32> =
-        samples.iter().flat_map(|s| [pool2(&s.motion), pool2(&mirrored(&s.motion, SIDE))].concat()).collect();
-    let class: Vec<usize> = samples.iter().flat_map(|s| [s.class; 2]).collect();
-    let weight: Vec<f32> = balance(&class, 1.0).iter().map(|w| 0.5 * w).collect();
-    let (x, offset) = (student.hidden(&rows), student.logits(&rows));
-    let found = Logistic::fit(
-        &Rows { x: &x, class: &class, weight: &weight, offset: Some(&offset) },
-        TUNING_STRENGTH,
-        TUNING_STRENGTH,
-        200,
-    );
-    let layer = &mut student.class;
-    for c in 0..3 {
-        let (weights, intercept) = found.class(c);
-        layer.bias[c] += intercept;
-        layer.weight.iter_mut().skip(c).step_by(3).zip(weights).for_each(|(w, d)| *w += d);
-    }
 }
 
 /// The int8 form of the student, calibrated on training samples.
@@ -373,30 +367,11 @@ pub fn threshold(said: &[[f32; 3]], classes: &[usize], wanted: &Abstention) -> f
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::perceptron::{INPUTS, PerceptronNet};
-    use crate::train::{Cpu, initialised};
 
     #[test]
     fn the_built_in_recipe_is_read() {
         let recipe = Recipe::read(None, false).expect("recipe");
         assert!(recipe.teachers >= 3);
-    }
-
-    #[test]
-    fn labelled_samples_move_the_last_layer_alone() {
-        let dir = megc::tests::folder(4);
-        let samples = megc::load(dir.path()).expect("samples");
-        let device = Default::default();
-        let net = initialised(1, &device, || PerceptronNet::<Cpu>::new(INPUTS, [128, 96], &device));
-        let rows: Vec<f32> = samples.iter().flat_map(|s| pool2(&s.motion)).collect();
-        let before = net.fold(&rows);
-        let mut after = before.clone();
-        tune(&mut after, &samples);
-        let right = |net: &Perceptron| {
-            net.logits(&rows).iter().zip(&samples).filter(|(z, s)| argmax(z) == s.class).count()
-        };
-        assert!(right(&after) > right(&before) && right(&after) > 18, "{} {}", right(&before), right(&after));
-        assert_eq!((&after.layers, &after.aus), (&before.layers, &before.aus));
     }
 
     #[test]

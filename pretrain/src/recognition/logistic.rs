@@ -10,8 +10,6 @@ pub struct Rows<'a> {
     pub class: &'a [usize],
     /// Weight of each row.
     pub weight: &'a [f32],
-    /// Added to the logits of each row, where there is something known beforehand.
-    pub offset: Option<&'a [[f32; 3]]>,
 }
 
 /// A fitted model: `logits = x W + b`.
@@ -81,9 +79,7 @@ impl Problem<'_> {
         let mut intercepts = [0.0f64; 3];
         for i in 0..self.n {
             let x = &self.rows.x[i * d..(i + 1) * d];
-            let offset = self.rows.offset.map_or([0.0; 3], |o| o[i]);
-            let z =
-                [0, 1, 2].map(|c| theta[3 * d + c] as f32 + offset[c] + dot(&weights[c * d..(c + 1) * d], x));
+            let z = [0, 1, 2].map(|c| theta[3 * d + c] as f32 + dot(&weights[c * d..(c + 1) * d], x));
             let p = super::score::probabilities(&z, 1.0);
             let (w, class) = (self.rows.weight[i], self.rows.class[i]);
             loss -= f64::from(w) * f64::from(p[class].max(1e-12)).ln();
@@ -192,7 +188,7 @@ mod tests {
             })
             .collect();
         let weight = balance(&class, 1.0);
-        let rows = Rows { x: &x, class: &class, weight: &weight, offset: None };
+        let rows = Rows { x: &x, class: &class, weight: &weight };
         let model = Logistic::fit(&rows, 1.0, 0.0, 200);
         let right = x
             .chunks_exact(5)
@@ -208,10 +204,9 @@ mod tests {
     }
 
     #[test]
-    fn a_strong_prior_leaves_what_is_known() {
+    fn a_strong_prior_leaves_nothing_to_say() {
         let (x, class) = ([1.0f32, -1.0, 0.5, 2.0], [0, 1, 2, 0]);
-        let offset = [[3.0, 0.0, 0.0]; 4];
-        let rows = Rows { x: &x, class: &class, weight: &[1.0; 4], offset: Some(&offset) };
+        let rows = Rows { x: &x, class: &class, weight: &[1.0; 4] };
         let model = Logistic::fit(&rows, 1e6, 1e6, 50);
         assert!(model.logits(&[1.0]).iter().all(|z| z.abs() < 1e-3));
     }

@@ -2,14 +2,15 @@
 //! nothing is chosen by the subjects that are tested.
 
 use anyhow::{Context, Result, ensure};
-use glint::student::{SIDE, Student, pool2};
+use glint::student::{SIDE, Student};
 use indicatif::ProgressBar;
 use rand::Rng;
 
-use super::logistic::{Logistic, Rows, balance};
+use super::logistic::Logistic;
 use super::megc::{Sample, mirrored, subjects};
 use super::nets::{Regularisation, SmallCnn, StstNet, train_and_predict};
 use super::score::{BySubject, Confusion, argmax};
+use super::tuning::{regression, rows, share};
 use crate::augment::generator;
 use crate::run::{Interrupted, interrupted};
 use crate::train::parallel::side_by_side;
@@ -44,16 +45,6 @@ impl Method {
         matches!(self, Self::Cnn | Self::Ststnet)
     }
 }
-
-/// Precision of the weights' prior in the logistic regression on real samples.
-const STRENGTH: f32 = 60.0;
-/// That of the intercepts.
-const INTERCEPT_STRENGTH: f32 = 1.0;
-const ITERATIONS: usize = 100;
-/// Subjects for each whole share of the regression,
-const PER_SHARE: f32 = 10.0;
-/// which is half of that where there are so few: what a regression has learned then is these very people.
-const HALF_TRUSTED: f32 = 3.0;
 
 /// How the networks from scratch are trained: fixed before any of them was scored.
 #[derive(Debug, Clone)]
@@ -101,9 +92,7 @@ impl<'a> Material<'a> {
             }
             prior.push(z);
         }
-        let rows =
-            [samples.iter().map(|s| pool2(&s.motion)).collect(), mirror.iter().map(|m| pool2(m)).collect()];
-        Ok(Self { samples, schedules: Schedules::default(), rows, prior })
+        Ok(Self { samples, schedules: Schedules::default(), rows: rows(samples), prior })
     }
 
     fn classes(&self, of: &[usize]) -> Vec<usize> {
@@ -148,21 +137,13 @@ impl<'a> Material<'a> {
     }
 
     fn logistic(&self, train: &[usize]) -> Logistic {
-        let mut x = Vec::new();
-        self.rows.iter().for_each(|rows| train.iter().for_each(|&i| x.extend_from_slice(&rows[i])));
-        let once = self.classes(train);
-        let class: Vec<usize> = once.iter().chain(&once).copied().collect();
-        // Each face counts once, half as it is and half mirrored.
-        let weight: Vec<f32> = balance(&class, 1.0).iter().map(|w| 0.5 * w).collect();
-        let rows = Rows { x: &x, class: &class, weight: &weight, offset: None };
-        Logistic::fit(&rows, STRENGTH, INTERCEPT_STRENGTH, ITERATIONS)
+        regression(&self.rows, |i| self.samples[i].class, train)
     }
 
     /// Product of two experts: what the student says, and what a regression on the training subjects says, the more of
     /// the second the more subjects there are.
     fn adapted(&self, train: &[usize], people: usize, test: &[usize]) -> Vec<[f32; 3]> {
-        let people = people as f32;
-        let share = people / PER_SHARE * people / (people + HALF_TRUSTED);
+        let share = share(people);
         let model = self.logistic(train);
         test.iter()
             .map(|&i| {
