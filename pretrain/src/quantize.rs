@@ -2,7 +2,7 @@
 //!
 //! The chain of `Conv` and `Relu` from the graph's input on becomes `QLinearConv` under the rules of
 //! [`glint::int8`]. Scales are the powers of two with the least squared error on calibration inputs; weights are rounded
-//! by what that does to the sums ([`rounding`]); each convolution's bias makes up for the mean error of its rounded weights
+//! by what that does to the sums (`rounding`); each convolution's bias makes up for the mean error of its rounded weights
 //! and inputs (Nagel et al. 2019, section 4.2) and then, since ReLU bends that mean, for what is left of it behind ReLU; so
 //! does the bias of a linear layer after the chain. At last each activation's scale is tried once more by the error of the
 //! network's outputs, where they count.
