@@ -9,6 +9,7 @@ use glint::model::{Checked, parse_onnx};
 use glint::synth::NoiseTable;
 use prost::Message;
 
+use crate::assets::portraits::{self, Portrait};
 use crate::faces::detection::Trial;
 use crate::faces::{mean, scenes};
 use crate::quantize::{evenly, quantise};
@@ -69,7 +70,11 @@ pub fn run(args: &Args) -> Result<()> {
     let model = parse_onnx(&bytes).map_err(|e| anyhow!("{}: {e}", path.display()))?;
     let shape = onnx::input_shape(&model).context("the file does not state the shape of its input")?;
     let shape: [usize; 4] = shape.try_into().map_err(|s| anyhow!("{}: input {s:?}", path.display()))?;
-    let inputs = calibration(network, assets, args.seed, args.samples)?;
+    let portraits = portraits::load(&assets.join("portraits"))?;
+    // Nobody who is held out is looked at.
+    let kept: Vec<_> = portraits.iter().filter(|p| !p.held_out()).collect();
+    ensure!(!kept.is_empty(), "{}: no portrait that trains", assets.display());
+    let inputs = calibration(network, &kept, args.seed, args.samples);
     let weigh = match network {
         Network::Landmarks => evenly,
         Network::Detector => where_faces_are,
@@ -100,7 +105,7 @@ pub fn run(args: &Args) -> Result<()> {
         spec
     })?;
     if let Some(float) = float {
-        compare_detectors(&float, &Checked::load(&args.out, name)?, assets, args.seed)?;
+        compare_detectors(&float, &Checked::load(&args.out, name)?, &kept, args.seed)?;
     }
     Ok(())
 }
@@ -108,16 +113,13 @@ pub fn run(args: &Args) -> Result<()> {
 /// Scenes in which both forms of a detector look for a face.
 const SCENES: u64 = 400;
 
-/// Says how many faces int8 costs: an error of the outputs does not show it. Nobody who is held out is looked at.
+/// Says how many faces int8 costs: an error of the outputs does not show it.
 fn compare_detectors(
     float: &Checked<DetectorSpec>,
     int8: &Checked<DetectorSpec>,
-    assets: &Path,
+    kept: &[&Portrait],
     seed: u64,
 ) -> Result<()> {
-    let portraits = crate::assets::portraits::load(&assets.join("portraits"))?;
-    let kept: Vec<_> = portraits.iter().filter(|p| !p.held_out()).collect();
-    ensure!(!kept.is_empty(), "{}: no portrait that trains", assets.display());
     let noise = NoiseTable::new();
     let mut trials = [Trial::new("f32", float, None)?, Trial::new("int8", int8, None)?];
     for i in 0..SCENES {
@@ -137,14 +139,12 @@ fn compare_detectors(
 }
 
 /// Inputs as the network met them in training.
-fn calibration(network: Network, assets: &Path, seed: u64, samples: usize) -> Result<Vec<Vec<f32>>> {
-    let portraits = crate::assets::portraits::load(&assets.join("portraits"))?;
-    let kept: Vec<_> = portraits.iter().filter(|p| !p.held_out()).collect();
+fn calibration(network: Network, kept: &[&Portrait], seed: u64, samples: usize) -> Vec<Vec<f32>> {
     // Seeds of training runs are small numbers.
     let seed = seed ^ 0x6361_6c69_6272_6174;
     let sitters = match network {
-        Network::Landmarks => sitters::of_crops(&kept),
-        Network::Detector => sitters::of_portraits(&kept),
+        Network::Landmarks => sitters::of_crops(kept),
+        Network::Detector => sitters::of_portraits(kept),
     };
     let sitters: Vec<_> = sitters.iter().collect();
     let size = (detector::INPUT_WIDTH, detector::INPUT_HEIGHT);
@@ -152,7 +152,7 @@ fn calibration(network: Network, assets: &Path, seed: u64, samples: usize) -> Re
         Network::Landmarks => landmarks::crop(&sitters, seed, i).image,
         Network::Detector => detector::scene(&sitters, size, seed, i).image,
     };
-    Ok((0..samples as u64).map(|i| luma(i).into_iter().map(normalise).collect()).collect())
+    (0..samples as u64).map(|i| luma(i).into_iter().map(normalise).collect()).collect()
 }
 
 /// Scores count everywhere, boxes as much as there is a face: what the network says of a box elsewhere is not read.

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use glint::event::Class;
 use glint::model::{Checked, FileSpec, parse_onnx, sha256_hex};
 use glint::student::{SIDE, Student, StudentSpec};
+use indicatif::ProgressBar;
 use prost::Message;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -14,10 +15,11 @@ use crate::corpus::person::{self, Person, Split};
 use crate::perceptron::Perceptron;
 use crate::quantize::{evenly, quantise};
 use crate::recognition::megc::{self, Sample};
+use crate::recognition::protocol::{self, Method, leave_one_out};
 use crate::recognition::score::{
     Confusion, argmax, calibration_error, probabilities, reliability, temperature,
 };
-use crate::recognition::tuning::{self, left_out};
+use crate::recognition::tuning;
 use crate::run::{Run, plot, recipe};
 use crate::train::student::{Material, Noise, Pair, Target, Training, ensemble, rows, train};
 
@@ -116,7 +118,7 @@ pub fn run(args: &Args) -> Result<()> {
         made_by += &format!(" --recipe {}", path.display());
     }
     if let Some(dir) = &args.labelled {
-        tune(&mut student, &megc::load(dir)?, &run)?;
+        tune(&mut student, &megc::load(dir)?, &training, &run)?;
         made_by += " --labelled DIR";
     }
     if args.quick {
@@ -126,18 +128,24 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 /// Tunes the student on labelled samples, and says what that is worth on people whose labels are not seen.
-fn tune(student: &mut Perceptron, samples: &[Sample], run: &Run) -> Result<()> {
-    match left_out(student, samples).map(|c| c.map(|c| c.uf1())) {
-        Some([untouched, tuned]) => {
-            let said =
-                json!({"labelled": samples.len(), "uf1_untouched": untouched, "uf1_tuned_left_out": tuned});
-            run.log(&said)?;
-            eprintln!("{said}");
-            if tuned <= untouched {
-                eprintln!("warning: leaving one subject out, tuning does not help on these samples");
-            }
+fn tune(student: &mut Perceptron, samples: &[Sample], training: &[Pair], run: &Run) -> Result<()> {
+    if megc::subjects(samples).len() < 2 {
+        eprintln!("warning: one subject alone: what tuning is worth on others cannot be told");
+    } else {
+        let mut untouched = deployed(&quantised(&student.export(), training)?)?;
+        let material = protocol::Material::new(samples, &mut untouched)?;
+        let all: Vec<usize> = (0..samples.len()).collect();
+        let uf1 =
+            |said: &[usize]| Confusion::of(samples.iter().map(|s| s.class).zip(said.iter().copied())).uf1();
+        let tuned = leave_one_out(&material, Method::Glint, 1, &ProgressBar::hidden())?;
+        let [untouched, tuned] = [uf1(&material.zero_shot(&all)), uf1(&tuned[0])];
+        let said =
+            json!({"labelled": samples.len(), "uf1_untouched": untouched, "uf1_tuned_left_out": tuned});
+        run.log(&said)?;
+        eprintln!("{said}");
+        if tuned <= untouched {
+            eprintln!("warning: leaving one subject out, tuning does not help on these samples");
         }
-        None => eprintln!("warning: one subject alone: what tuning is worth on others cannot be told"),
     }
     tuning::tune(student, samples);
     Ok(())

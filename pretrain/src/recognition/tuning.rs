@@ -7,7 +7,6 @@ use glint::student::{SIDE, pool2};
 
 use super::logistic::{Logistic, Rows, balance};
 use super::megc::{Sample, mirrored, subjects};
-use super::score::{Confusion, argmax};
 use crate::perceptron::Perceptron;
 
 /// Precision of the weights' prior in the regression.
@@ -51,30 +50,6 @@ pub fn tune(student: &mut Perceptron, samples: &[Sample]) {
     student.add_linear(&model, share(subjects(samples).len()));
 }
 
-/// Confusions of the untouched student, and of one tuned on all other subjects for the samples of each; `None` with a single
-/// subject.
-pub fn left_out(student: &Perceptron, samples: &[Sample]) -> Option<[Confusion; 2]> {
-    let people = subjects(samples);
-    if people.len() < 2 {
-        return None;
-    }
-    let rows = rows(samples);
-    let said = student.logits(&rows[0].concat());
-    let tuned = people.iter().enumerate().flat_map(|(k, person)| {
-        let others = people.iter().enumerate().filter(|(j, _)| *j != k);
-        let train: Vec<usize> = others.flat_map(|(_, p)| p.iter().copied()).collect();
-        let model = regression(&rows, |i| samples[i].class, &train);
-        let share = share(people.len() - 1);
-        let (rows, said) = (&rows, &said);
-        person.iter().map(move |&i| {
-            let change = model.logits(&rows[0][i]);
-            (samples[i].class, argmax(&[0, 1, 2].map(|c| said[i][c] + share * change[c])))
-        })
-    });
-    let untouched = samples.iter().zip(&said).map(|(s, z)| (s.class, argmax(z)));
-    Some([Confusion::of(untouched), Confusion::of(tuned)])
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::megc;
@@ -92,7 +67,7 @@ mod tests {
     #[test]
     fn what_the_samples_say_is_added_to_the_student() {
         let dir = megc::tests::folder(4);
-        let mut samples = megc::load(dir.path()).expect("samples");
+        let samples = megc::load(dir.path()).expect("samples");
         let device = Default::default();
         let net = initialised(1, &device, || PerceptronNet::<Cpu>::new(INPUTS, [32, 16], &device));
         let all = rows(&samples);
@@ -108,17 +83,5 @@ mod tests {
                 assert!((a[c] - b[c] - share(4) * change[c]).abs() < 1e-4, "{i} {a:?} {b:?} {change:?}");
             }
         }
-        // The same movements in people who were left out.
-        let [untouched, tuned] = left_out(&before, &samples).expect("several subjects");
-        assert!(tuned.uf1() > untouched.uf1(), "{untouched:?} {tuned:?}");
-        let first = subjects(&samples)[0].clone();
-        samples.retain({
-            let mut i = 0;
-            move |_| {
-                i += 1;
-                first.contains(&(i - 1))
-            }
-        });
-        assert!(left_out(&before, &samples).is_none());
     }
 }
