@@ -16,9 +16,9 @@ pub const EVENT_TYPE: &str = "glint.movement.v1";
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// 40 to 500 ms from onset to offset.
+    /// 40 ms from onset to offset up to the longest that the device's capabilities state: 500 ms and the spread of the estimate.
     Micro,
-    /// Longer than 500 ms.
+    /// Longer than that.
     Macro,
     /// AU 45 alone.
     Blink,

@@ -6,10 +6,13 @@
 //! is a threshold on intensity, nothing else.
 
 mod features;
+mod rest;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::features::{FEATURES, features, mirror};
+pub use self::features::{COLUMNS, FEATURES, ROWS, features, mirror, motion};
+pub(crate) use self::rest::REACH_NS;
+pub use self::rest::{Gate, LongSwing, Swing};
 use crate::au::{AUS, UNIT_COUNT, UNITS, unit_indices};
 use crate::kernels::layer;
 use crate::model::{Checked, FileSpec, ModelError, Spec};
@@ -154,124 +157,6 @@ pub fn presentable(signed: &[f32; UNIT_COUNT]) -> [f32; UNIT_COUNT] {
     signed.map(|i| i.clamp(0.0, 5.0))
 }
 
-/// Multiples of the measured noise below which the gate stays shut.
-pub const NOISE_MULTIPLE: f32 = 4.5;
-/// The gate closes at this share of the intensity that opens it.
-pub const HYSTERESIS: f32 = 0.6;
-/// And when a movement has fallen to this share of its peak: what is left of it does not hold the gate open.
-pub const FALLEN: f32 = 0.2;
-/// Time constant of the noise estimate.
-const NOISE_SECONDS: f32 = 4.0;
-/// Time constant of the baseline: far longer than the rise of a micro-expression, far shorter than a
-/// head needs to turn away.
-const BASELINE_SECONDS: f32 = 0.7;
-/// A gate that has been open for longer than a micro-expression lasts, by less than this multiple of the floors, is open
-/// for drift; the baseline then follows with this time constant.
-const DRIFT_AFTER_SECONDS: f32 = 0.65;
-/// See [`DRIFT_AFTER_SECONDS`].
-const DRIFT_EXCESS: f32 = 1.6;
-/// See [`DRIFT_AFTER_SECONDS`].
-const DRIFT_SECONDS: f32 = 0.3;
-/// The gate looks at intensities through a low pass of this time constant: noise of single frames does not open it.
-const SMOOTH_SECONDS: f32 = 0.015;
-
-/// The gate of one track: thresholds, baseline, this camera's noise, hysteresis.
-#[derive(Debug, Clone)]
-pub struct Gate {
-    thresholds: [f32; UNIT_COUNT],
-    /// What a quiet face reads: a head that turns slowly looks a little like an expression.
-    baseline: [f32; UNIT_COUNT],
-    /// Intensities above the baseline, smoothed.
-    smooth: [f32; UNIT_COUNT],
-    /// Greatest `smooth` since the gate opened.
-    peak: [f32; UNIT_COUNT],
-    /// Mean absolute value of `smooth` in a quiet face.
-    noise: [f32; UNIT_COUNT],
-    open: bool,
-}
-
-impl Gate {
-    /// A closed gate.
-    pub fn new(thresholds: [f32; UNIT_COUNT]) -> Self {
-        let zero = [0.0; UNIT_COUNT];
-        Self { thresholds, baseline: zero, smooth: zero, peak: zero, noise: zero, open: false }
-    }
-
-    /// Intensity from which a unit counts: its minimum recognisable intensity, or what the noise of
-    /// this camera asks for.
-    pub fn floor(&self, unit: usize) -> f32 {
-        // The mean absolute value of a normal deviate is 0.8 standard deviations.
-        self.thresholds[unit].max(NOISE_MULTIPLE * 1.25 * self.noise[unit])
-    }
-
-    /// Takes the (signed) intensities of a frame, `dt_s` after the last one, and gives them above the baseline: what
-    /// everything after the gate sees. The gate opens when any unit is above its floor, and closes when all are below
-    /// [`HYSTERESIS`] times theirs or have fallen to [`FALLEN`] of what they reached.
-    pub fn update(&mut self, intensities: &[f32; UNIT_COUNT], dt_s: f32) -> [f32; UNIT_COUNT] {
-        let relative = std::array::from_fn(|k| intensities[k] - self.baseline[k]);
-        let share = 1.0 - (-dt_s.max(0.0) / SMOOTH_SECONDS).exp();
-        for (s, r) in self.smooth.iter_mut().zip(&relative) {
-            *s += share * (r - *s);
-        }
-        if !self.open {
-            self.peak = [0.0; UNIT_COUNT];
-        }
-        let limit = |k: usize| {
-            if self.open { (HYSTERESIS * self.floor(k)).max(FALLEN * self.peak[k]) } else { self.floor(k) }
-        };
-        self.open = (0..UNIT_COUNT).any(|k| self.smooth[k] >= limit(k));
-        for (p, s) in self.peak.iter_mut().zip(&self.smooth) {
-            *p = p.max(*s);
-        }
-        relative
-    }
-
-    /// Whether a unit is above its floor.
-    pub fn above(&self, unit: usize) -> bool {
-        self.smooth[unit] >= self.floor(unit)
-    }
-
-    /// Learns baseline and noise from a quiet face; `dt_s` is the time since the last frame. Not called
-    /// while anything moves: both freeze.
-    pub fn learn(&mut self, intensities: &[f32; UNIT_COUNT], dt_s: f32) {
-        let share = |seconds: f32| (dt_s / seconds).clamp(0.0, 0.2);
-        let (slow, fast) = (share(NOISE_SECONDS), share(BASELINE_SECONDS));
-        for (n, s) in self.noise.iter_mut().zip(&self.smooth) {
-            *n += slow * (s.abs() - *n);
-        }
-        self.shift_baseline(intensities, fast);
-    }
-
-    fn shift_baseline(&mut self, intensities: &[f32; UNIT_COUNT], share: f32) {
-        for ((b, s), i) in self.baseline.iter_mut().zip(&mut self.smooth).zip(intensities) {
-            let step = share * (i - *b);
-            *b += step;
-            *s -= step;
-        }
-    }
-
-    /// Lets the baseline follow a face that has read a little too much for so long that nothing moves: a head that has
-    /// turned, light that has changed. `open_s` is how long the gate has been open. A face that moves much is left alone.
-    pub fn follow_drift(&mut self, intensities: &[f32; UNIT_COUNT], dt_s: f32, open_s: f32) {
-        let excess = (0..UNIT_COUNT).map(|k| self.smooth[k] / self.floor(k)).fold(0.0, f32::max);
-        if open_s < DRIFT_AFTER_SECONDS || excess > DRIFT_EXCESS {
-            return;
-        }
-        self.shift_baseline(intensities, (dt_s / DRIFT_SECONDS).clamp(0.0, 0.2));
-    }
-
-    /// Forgets the baseline: the neutral face is another one.
-    pub fn reset_baseline(&mut self) {
-        (self.baseline, self.smooth) = ([0.0; UNIT_COUNT], [0.0; UNIT_COUNT]);
-        self.open = false;
-    }
-
-    /// Whether the gate is open.
-    pub fn is_open(&self) -> bool {
-        self.open
-    }
-}
-
 /// Larger side of each AU of [`AUS`], in order.
 pub fn by_au(intensities: &[f32; UNIT_COUNT]) -> [f32; AUS.len()] {
     AUS.map(|au| {
@@ -303,61 +188,6 @@ mod tests {
         assert_eq!(net.run(&flow)[3], 0.0);
         flow[0] = 1e9;
         assert!((net.run(&flow)[3] - 2.0 * (CLIP + 1.5 - 1.0)).abs() < 1e-4, "clipped");
-    }
-
-    #[test]
-    fn the_gate_does_not_chatter() {
-        let mut gate = Gate::new([0.5; UNIT_COUNT]);
-        let mut changes = 0;
-        let mut last = false;
-        for t in 0..100 {
-            let mut i = [0.0; UNIT_COUNT];
-            // Around the threshold with a ripple smaller than the hysteresis.
-            i[4] = 0.5 + 0.12 * (t as f32).sin();
-            gate.update(&i, 0.01);
-            changes += usize::from(gate.is_open() != last);
-            last = gate.is_open();
-        }
-        assert_eq!(changes, 1);
-    }
-
-    #[test]
-    fn noise_raises_the_floor() {
-        let mut gate = Gate::new([0.3; UNIT_COUNT]);
-        for t in 0..4000 {
-            let i = [if t / 4 % 2 == 0 { -0.5 } else { 0.5 }; UNIT_COUNT];
-            gate.update(&i, 0.01);
-            gate.learn(&i, 0.01);
-        }
-        assert!(gate.floor(0) > 1.0, "{}", gate.floor(0));
-        let mut i = [0.0; UNIT_COUNT];
-        i[0] = 0.9;
-        (0..20).for_each(|_| _ = gate.update(&i, 0.01));
-        assert!(!gate.is_open());
-    }
-
-    #[test]
-    fn a_slow_drift_becomes_the_baseline() {
-        let mut gate = Gate::new([0.4; UNIT_COUNT]);
-        for t in 0..400 {
-            let drift = [0.005 * t as f32; UNIT_COUNT];
-            gate.update(&drift, 0.01);
-            assert!(!gate.is_open(), "open at {t}");
-            gate.learn(&drift, 0.01);
-        }
-    }
-
-    #[test]
-    fn drift_shuts_the_gate_and_a_held_movement_does_not() {
-        for (level, shut) in [(0.55, true), (2.0, false)] {
-            let mut gate = Gate::new([0.4; UNIT_COUNT]);
-            let i = [level; UNIT_COUNT];
-            for t in 0..200 {
-                gate.update(&i, 0.01);
-                gate.follow_drift(&i, 0.01, 0.01 * t as f32);
-            }
-            assert_eq!(gate.is_open(), !shut, "{level}");
-        }
     }
 
     #[test]

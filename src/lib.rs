@@ -15,6 +15,7 @@
 //! | [`int8`] | the quantised layers of a network as one operator |
 //! | [`pipeline`] | all of the above: `Pipeline::push(&Frame) -> Step` |
 //! | [`event`] | what is published |
+//! | [`inject`] | known movements put into footage |
 //! | [`synth`] | a synthetic subject with known action units: demo, tests, training |
 //!
 //! [`au`] and [`geometry`] are the vocabulary, [`holdout`] says which people train nothing. Nothing here reads a clock
@@ -30,6 +31,7 @@ pub mod frame;
 pub mod gate;
 pub mod geometry;
 pub mod holdout;
+pub mod inject;
 pub mod int8;
 mod kernels;
 pub mod model;

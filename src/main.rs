@@ -11,6 +11,7 @@ use glint::pipeline::{Models, Options, Pipeline, Purpose};
 
 use daemon::config::{Config, ConfigError};
 use daemon::media::{Ending, print_line};
+use daemon::summary::Account;
 
 #[global_allocator]
 static ALLOCATOR: daemon::allocations::Counting = daemon::allocations::Counting;
@@ -49,6 +50,9 @@ enum Command {
     /// Write a row of measurements per frame of a clip, and a plot.
     #[command(after_help = "Example: glintd inspect talk.avi --csv talk.csv --plot talk.png")]
     Inspect(InspectArgs),
+    /// Put known movements into a clip of the site and count how many are found: how well would glint see here?
+    #[command(after_help = "Example: glintd selftest kiosk.avi --seed 1")]
+    Selftest(SelftestArgs),
     /// List the cameras, their modes and the one that glint would choose; --watch helps to aim one.
     #[command(after_help = "Example: glintd cameras --watch /dev/video0")]
     Cameras(CamerasArgs),
@@ -86,6 +90,25 @@ struct ReplayArgs {
     /// Publish the events too, by the configuration's broker and outbox.
     #[arg(long, requires = "config")]
     mqtt: bool,
+    #[command(flatten)]
+    account: AccountArgs,
+}
+
+/// What `replay` and `inspect` say beside their results.
+#[derive(clap::Args)]
+struct AccountArgs {
+    /// Write a line of JSON for each candidate, published or not: its times, AUs, verdict, cause and score.
+    #[arg(long, value_name = "FILE")]
+    explain: Option<PathBuf>,
+    /// The closing line on stderr as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+impl AccountArgs {
+    fn account(&self) -> anyhow::Result<Account> {
+        Account::new(self.explain.as_deref(), self.json)
+    }
 }
 
 #[derive(clap::Args)]
@@ -101,6 +124,26 @@ struct InspectArgs {
     /// A picture of the AU traces with the events shaded.
     #[arg(long)]
     plot: Option<PathBuf>,
+    #[command(flatten)]
+    account: AccountArgs,
+}
+
+#[derive(clap::Args)]
+struct SelftestArgs {
+    /// An AVI, a Y4M or a folder of numbered images: half a minute or more of a person who sits where people will sit.
+    clip: PathBuf,
+    /// Frames per second, instead of the clip's own.
+    #[arg(long)]
+    fps: Option<f64>,
+    /// Chooses movements and times.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The clip is watched so often, with other movements each time.
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
+    /// One JSON object on stdout.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(clap::Args)]
@@ -179,6 +222,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check(&args),
         Command::Replay(args) => replay(&args),
         Command::Inspect(args) => inspect(&args),
+        Command::Selftest(args) => selftest(&args),
         Command::Cameras(args) => cameras(args),
         Command::Bench(args) => bench(&args),
     };
@@ -258,12 +302,14 @@ fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         Some(config) if args.mqtt => Some(daemon::publish::Publisher::start(config)?),
         _ => None,
     };
-    let ending = daemon::replay::run(&args.clip, args.fps, args.pace, &device, &mut pipeline, |event| {
-        if let Some(publisher) = &publisher {
-            publisher.publish(event);
-        }
-        print_line(&event.to_json())
-    })?;
+    let account = args.account.account()?;
+    let ending =
+        daemon::replay::run(&args.clip, args.fps, args.pace, &device, &mut pipeline, account, |event| {
+            if let Some(publisher) = &publisher {
+                publisher.publish(event);
+            }
+            print_line(&event.to_json())
+        })?;
     if let Some(publisher) = publisher {
         publisher.finish()?;
     }
@@ -273,7 +319,15 @@ fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
 fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     let options = Options { kinds: vec![Kind::Micro, Kind::Macro, Kind::Blink], ..Options::default() };
     let mut pipeline = Pipeline::new(options, &Models::embedded()?)?;
-    ended(daemon::inspect::run(&args.clip, args.fps, &args.csv, args.plot.as_deref(), &mut pipeline)?)
+    let account = args.account.account()?;
+    let plot = args.plot.as_deref();
+    ended(daemon::inspect::run(&args.clip, args.fps, &args.csv, plot, &mut pipeline, account)?)
+}
+
+fn selftest(args: &SelftestArgs) -> anyhow::Result<ExitCode> {
+    let models = Models::embedded()?;
+    daemon::selftest::run(&args.clip, args.fps, args.seed, args.rounds, &models, args.json)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn cameras(args: CamerasArgs) -> anyhow::Result<ExitCode> {

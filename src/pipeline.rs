@@ -23,7 +23,7 @@ mod models;
 mod subject;
 
 pub use models::Models;
-use subject::{Subject, context};
+use subject::Subject;
 
 use std::collections::VecDeque;
 
@@ -37,10 +37,10 @@ use crate::face::track::Sight;
 use crate::face::{CROP_HEIGHT, CROP_WIDTH, FaceStage};
 use crate::flow::{FlowEngine, Settings};
 use crate::frame::Frame;
-use crate::gate::{AuNet, Thresholds, by_au, features, presentable};
+use crate::gate::{AuNet, Thresholds, by_au, presentable};
 use crate::geometry::{Rect, Similarity};
 use crate::model::ModelError;
-use crate::spot::{Candidate, Rejection, Verdict};
+use crate::spot::{Candidate, Judge, Rejection, Sample};
 use crate::student::{self, Student};
 
 /// Why class words may be published.
@@ -158,6 +158,12 @@ pub struct Counters {
     pub frames: u64,
     /// Frames with a face.
     pub frames_with_face: u64,
+    /// Frames in which the head moved too fast, or was turned too far, to measure the skin.
+    pub frames_moving: u64,
+    /// Frames with a face that is too dark.
+    pub frames_dark: u64,
+    /// Frames at a rate under [`MIN_FPS`].
+    pub frames_slow: u64,
     /// Frames lost before the pipeline, or not decoded.
     pub gaps: u64,
     /// Frames with an open gate.
@@ -166,6 +172,12 @@ pub struct Counters {
     pub student_runs: u64,
     /// Events published.
     pub events: u64,
+    /// Micro-expressions among them.
+    pub events_micro: u64,
+    /// Longer movements among them.
+    pub events_macro: u64,
+    /// Blinks among them.
+    pub events_blink: u64,
     /// Candidates rejected: shorter than a micro-expression.
     pub rejected_too_short: u64,
     /// Candidates rejected: macro-expressions.
@@ -178,11 +190,24 @@ pub struct Counters {
     pub rejected_speech: u64,
     /// Candidates rejected: the light changed.
     pub rejected_light: u64,
-    /// Candidates rejected: no rise and fall of a movement.
-    pub rejected_shape: u64,
+    /// Candidates rejected: something before the face, or in its glasses.
+    pub rejected_occlusion: u64,
+    /// Candidates rejected: fine tension, gaze, noise.
+    pub rejected_noise: u64,
     /// Candidates rejected: lost frames, or too low a rate.
     pub rejected_timing: u64,
 }
+
+impl Counters {
+    /// Rejected candidates by cause, in words.
+    pub fn rejected(&self) -> [(&'static str, u64); 9] {
+        let mut copy = *self;
+        Rejection::ALL.map(|cause| (cause.word(), *counter(&mut copy, cause)))
+    }
+}
+
+/// Mean luma of a face under which it is too dark.
+pub const DARK_LUMA: f32 = 45.0;
 
 /// Time that each stage took on one frame: filled by whoever gives [`Pipeline::push_timed`] a clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -207,12 +232,14 @@ pub struct Pipeline {
     thresholds: [f32; UNIT_COUNT],
     faces: FaceStage,
     net: AuNet,
+    judge: Judge,
     student: Student,
     pair: FlowEngine,
     onset: Vec<f32>,
     apex: Vec<f32>,
     subjects: Vec<Subject>,
     waiting: VecDeque<Movement>,
+    concluded: Vec<(u32, Candidate)>,
     observation: Observation,
     counters: Counters,
     size: (usize, usize),
@@ -248,6 +275,7 @@ impl Pipeline {
                 options.max_tracks,
             ),
             net: AuNet::from_file(&models.au)?,
+            judge: Judge::from_file(&models.judge)?,
             model: format!("sha256:{}", student.sha256()),
             student,
             pair: pair_engine(),
@@ -255,6 +283,7 @@ impl Pipeline {
             apex: vec![0.0; n],
             subjects: Vec::new(),
             waiting: VecDeque::new(),
+            concluded: Vec::new(),
             observation: Observation::default(),
             counters: Counters::default(),
             size: (0, 0),
@@ -277,6 +306,19 @@ impl Pipeline {
         Some((&follower.track.crop, follower.track.crop_to_frame))
     }
 
+    /// What the spotter was given of the face that [`Pipeline::observation`] speaks of in the last frame; `None` where it
+    /// could not be measured. For the trainer of the judge.
+    pub fn sample(&self) -> Option<&Sample> {
+        let at_ns = self.last?.1;
+        let subject = self.subjects.iter().find(|s| s.track == self.observation.track)?;
+        subject.sample.as_ref().filter(|s| s.at_ns == at_ns)
+    }
+
+    /// Candidates that were concluded with the last frame, published or not, each with its track.
+    pub fn concluded(&self) -> &[(u32, Candidate)] {
+        &self.concluded
+    }
+
     /// Running counts.
     pub fn counters(&self) -> &Counters {
         &self.counters
@@ -287,8 +329,8 @@ impl Pipeline {
         let at_ns = self.last.map_or(0, |(_, t)| t);
         self.faces.followers().iter_mut().for_each(|f| f.track.calibrate(at_ns));
         for s in &mut self.subjects {
-            s.spotter.disturb(Rejection::HeadMotion);
-            s.gate.reset_baseline();
+            s.spotter.interrupt(at_ns, Rejection::HeadMotion);
+            s.is_misplaced = true;
         }
     }
 
@@ -297,11 +339,20 @@ impl Pipeline {
         self.faces.reset();
         self.subjects.clear();
         self.last = None;
-        self.interval_ns = 0.0;
+        (self.interval_ns, self.deviation_ns) = (0.0, 0.0);
     }
 
-    /// A movement that is still waiting at the end of a clip; call until `None`.
+    /// The end of a clip: movements that are complete, one after the other; call until `None`.
     pub fn finish(&mut self) -> Option<Movement> {
+        self.concluded.clear();
+        for at in 0..self.subjects.len() {
+            while self.waiting.is_empty() {
+                let Self { subjects, judge, .. } = self;
+                let Subject { spotter, gate, .. } = &mut subjects[at];
+                let Some(candidate) = spotter.finish(gate, judge) else { break };
+                self.take(at, candidate);
+            }
+        }
         self.waiting.pop_front()
     }
 
@@ -310,7 +361,8 @@ impl Pipeline {
         self.counters.frames += 1;
         self.counters.gaps += 1;
         self.last = Some((seq, at_ns));
-        self.subjects.iter_mut().for_each(|s| s.spotter.gap());
+        self.subjects.iter_mut().for_each(|s| s.spotter.interrupt(at_ns, Rejection::Timing));
+        self.concluded.clear();
         self.observation = Observation { fps: self.fps(), jitter: self.jitter(), ..Observation::default() };
         Step::Gap
     }
@@ -330,8 +382,10 @@ impl Pipeline {
         let lost = self.keep_time(frame);
         if lost > 0 {
             self.counters.gaps += lost;
-            self.subjects.iter_mut().for_each(|s| s.spotter.gap());
+            let at_ns = frame.at_ns;
+            self.subjects.iter_mut().for_each(|s| s.spotter.interrupt(at_ns, Rejection::Timing));
         }
+        self.concluded.clear();
         let searched = self.faces.push(frame);
         done(if searched { Stage::FaceDetect } else { Stage::FaceTrack });
         let (fps, jitter) = (self.fps(), self.jitter());
@@ -360,6 +414,10 @@ impl Pipeline {
             }
         }
         self.counters.frames_with_face += u64::from(step != Step::NoFace);
+        self.counters.frames_moving += u64::from(step == Step::Moving);
+        self.counters.frames_slow += u64::from(fps > 0.0 && fps < MIN_FPS);
+        let light = self.sample().map(|s| s.context.light);
+        self.counters.frames_dark += u64::from(light.is_some_and(|l| l < DARK_LUMA.ln()));
         if let Some(movement) = self.waiting.pop_front() {
             return Step::Event(movement);
         }
@@ -398,11 +456,9 @@ impl Pipeline {
     fn retire(&mut self) {
         let Self { subjects, faces, counters, .. } = self;
         let followers = faces.followers();
-        subjects.retain_mut(|s| {
+        subjects.retain(|s| {
             let alive = followers.iter().any(|f| f.track.id == s.track);
-            if !alive && s.spotter.disturb(Rejection::HeadMotion).is_some() {
-                counters.rejected_head_motion += 1;
-            }
+            counters.rejected_head_motion += u64::from(!alive && s.spotter.is_active());
             alive
         });
     }
@@ -422,74 +478,52 @@ impl Pipeline {
         let dt_s = (at_ns - subject.last_ns) as f32 / 1e9;
         subject.last_ns = at_ns;
         if follower.sight != Sight::Steady {
-            if let Some(cause) = subject.spotter.disturb(Rejection::HeadMotion) {
-                count(&mut self.counters, cause);
-            }
-            subject.crops.drain(..).for_each(|c| subject.spare.push(c.luma));
+            subject.spotter.interrupt(at_ns, Rejection::HeadMotion);
             return (follower.sight != Sight::Missed, Step::Moving);
         }
         subject.keep_crop(at_ns, &track.crop);
         if !track.has_neutral() {
+            // The face has been placed anew: what was known of it lies elsewhere.
             track.absorb(at_ns, dt_s);
+            subject.spotter.interrupt(at_ns, Rejection::HeadMotion);
+            subject.is_misplaced = true;
             return (true, Step::Quiet);
         }
-        if subject.version != track.neutral_version {
-            subject.flow.set_reference(&track.neutral);
-            subject.version = track.neutral_version;
-        }
-        let flow = subject.flow.run(&track.crop);
-        done(Stage::Flow);
-        features(flow, &track.neutral, &track.crop, &mut subject.features);
-        let measured = self.net.run(&subject.features);
-        let relative = subject.gate.update(&measured, dt_s);
-        subject.intensities = presentable(&relative);
+        let sample = subject.measure(track, &mut self.net, at_ns, &mut || done(Stage::Flow));
+        let above = subject.gate.update(at_ns, &sample.levels);
+        subject.intensities = presentable(&above);
         let open = subject.gate.is_open();
         self.counters.gate_open += u64::from(open);
         done(Stage::Gate);
-        let context = context(track, subject.flow.outliers());
-        if subject.is_relit(at_ns, context.light) && subject.spotter.is_active() {
-            // Lit otherwise, the face reads otherwise: what it is now is neutral.
-            count(&mut self.counters, Rejection::Light);
-            subject.spotter.disturb(Rejection::Light);
-            subject.gate.reset_baseline();
-            (subject.light, subject.relit_ns) = (None, None);
-            track.calibrate(at_ns);
-            return (true, Step::Quiet);
-        }
-        let gate = &subject.gate;
-        let verdict = subject.spotter.push(at_ns, &relative, context, open, |k| gate.above(k));
+        let found = subject.spotter.push(&sample, &subject.gate, &mut self.judge);
+        subject.sample = Some(sample);
         done(Stage::Spot);
-        match verdict {
-            Verdict::Quiet => {
-                subject.gate.learn(&measured, dt_s);
-                track.absorb(at_ns, dt_s);
-                subject.learn_light(at_ns, dt_s, context.light);
-                return (true, Step::Quiet);
-            }
-            Verdict::Active => {
-                subject.gate.follow_drift(&measured, dt_s, subject.spotter.open_s(at_ns));
-                return (true, Step::Active);
-            }
-            Verdict::Rejected(cause, candidate) => {
-                count(&mut self.counters, cause);
-                match candidate {
-                    Some(c) if self.options.kinds.contains(&c.kind) => self.publish(at, &c),
-                    // What has lasted for seconds is the new neutral face.
-                    None if cause == Rejection::Macro => {
-                        track.calibrate(at_ns);
-                        subject.gate.reset_baseline();
-                    }
-                    _ => {}
-                }
-            }
-            Verdict::Done(candidate) => {
-                if self.options.kinds.contains(&Kind::Micro) {
-                    self.publish(at, &candidate);
-                    done(Stage::Student);
-                }
-            }
+        subject.follow_rest(track, at_ns, dt_s);
+        if let Some(candidate) = found {
+            self.take(at, candidate);
+            done(Stage::Student);
         }
-        (true, Step::Quiet)
+        (true, if open || self.subjects[at].spotter.is_active() { Step::Active } else { Step::Quiet })
+    }
+
+    /// Publishes a candidate of a kind that was asked for, and counts any other by its cause.
+    fn take(&mut self, at: usize, candidate: Candidate) {
+        let strongest = candidate.peak.iter().copied().fold(0.0, f32::max);
+        let lids = by_au(&candidate.peak)[AU_COUNT - 1];
+        let wanted = self.options.kinds.contains(&candidate.kind)
+            && match (candidate.kind, candidate.cause) {
+                (Kind::Micro, cause) => cause.is_none(),
+                // Only what a person would see is told of a longer movement, and a blink closes the lids.
+                (Kind::Macro, _) => strongest >= VISIBLE,
+                (Kind::Blink, _) => lids >= VISIBLE,
+            };
+        match candidate.cause {
+            _ if wanted => self.publish(at, &candidate),
+            Some(cause) => count(&mut self.counters, cause),
+            None => {}
+        }
+        let track = self.subjects[at].track;
+        self.concluded.push((track, candidate));
     }
 
     /// Turns a candidate into a movement, with the student's word where there is a purpose.
@@ -502,7 +536,7 @@ impl Pipeline {
         let subject = &self.subjects[at];
         let aus = readings(&candidate.peak);
         if aus.is_empty() {
-            self.counters.rejected_too_short += 1;
+            count(&mut self.counters, Rejection::Noise);
             return;
         }
         let mut label = None;
@@ -524,6 +558,11 @@ impl Pipeline {
             .map_or(0.0, |f| (f.track.quality * 100.0).round() / 100.0);
         let good = fps >= GOOD_FPS && self.jitter() <= MAX_JITTER;
         self.counters.events += 1;
+        *match candidate.kind {
+            Kind::Micro => &mut self.counters.events_micro,
+            Kind::Macro => &mut self.counters.events_macro,
+            Kind::Blink => &mut self.counters.events_blink,
+        } += 1;
         self.waiting.push_back(Movement {
             kind: candidate.kind,
             onset_ns: candidate.onset_ns,
@@ -542,13 +581,15 @@ impl Pipeline {
     }
 }
 
+/// Intensity from which a movement is visible: FACS A.
+const VISIBLE: f32 = 0.5;
 /// Share of the other side's intensity from which a movement counts as one of both sides.
 const BOTH_SIDES: f32 = 0.4;
 /// AUs weaker than this share of the strongest one are left out: the fields of neighbours overlap.
 const STRAY: f32 = 0.3;
 
 /// Active AUs of a movement, strongest first, sides joined.
-fn readings(peak: &[f32; UNIT_COUNT]) -> Vec<AuReading> {
+pub fn readings(peak: &[f32; UNIT_COUNT]) -> Vec<AuReading> {
     let strongest = peak.iter().copied().fold(0.0, f32::max);
     let mut out: Vec<AuReading> = AUS
         .iter()
@@ -575,16 +616,21 @@ fn readings(peak: &[f32; UNIT_COUNT]) -> Vec<AuReading> {
 }
 
 fn count(counters: &mut Counters, cause: Rejection) {
-    *match cause {
+    *counter(counters, cause) += 1;
+}
+
+fn counter(counters: &mut Counters, cause: Rejection) -> &mut u64 {
+    match cause {
         Rejection::TooShort => &mut counters.rejected_too_short,
         Rejection::Macro => &mut counters.rejected_macro,
         Rejection::Blink => &mut counters.rejected_blink,
         Rejection::HeadMotion => &mut counters.rejected_head_motion,
         Rejection::Speech => &mut counters.rejected_speech,
         Rejection::Light => &mut counters.rejected_light,
-        Rejection::Shape => &mut counters.rejected_shape,
+        Rejection::Occlusion => &mut counters.rejected_occlusion,
+        Rejection::Noise => &mut counters.rejected_noise,
         Rejection::Timing => &mut counters.rejected_timing,
-    } += 1;
+    }
 }
 
 #[cfg(test)]

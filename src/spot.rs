@@ -1,49 +1,49 @@
-//! Onset, apex and offset of movements, from gated intensities over time, and what is no micro-expression.
+//! Onset, apex and offset of movements, from the swings of the gate, and what is no micro-expression.
 //!
-//! Causal, on timestamps alone. A movement opens when the gate opens and ends when the gate has been shut for
-//! [`Settings::settle_ms`]. Movements of several AUs that overlap in time are one event; two are told apart when the gate
-//! shuts between them. Onset and offset are the instants at which the movement is zero: the rise and the fall cross a
-//! quarter and three quarters of the apex at times from which a raised cosine gives its two ends. A finished movement
-//! waits for [`Settings::context_ms`]: what comes before and after it tells a movement from a part of speech, and the
-//! level of rest on both sides is what its height is measured from. `docs/spotting.md` explains the [`Measures`].
+//! Causal, on timestamps alone. Swings of units that rise and fall together are one candidate; a candidate on top of a held
+//! expression, beside a blink or in the middle of drift is one by itself. It waits for [`Settings::context_ms`] after its
+//! offset, because what follows tells a movement from a part of speech. Onset and offset are the instants at which it is
+//! zero: rise and fall cross a quarter and three quarters of the height above the local rest at times from which a raised
+//! cosine gives its two ends. Rate, gaps and duration are rules; everything else is asked of the [`Judge`], a small network
+//! over the [`Measures`]. `docs/spotting.md` explains both.
 
 mod history;
 mod judge;
 mod measure;
+mod rigid;
 
 use std::collections::VecDeque;
 
 use crate::au::UNIT_COUNT;
 use crate::event::Kind;
+use crate::gate::{Gate, LongSwing, REACH_NS, Swing};
 
-use history::{History, Sample};
-pub use measure::Measures;
-use measure::Stretch;
+use history::History;
+pub use history::{CELLS, Sample};
+pub use judge::{CLIP, Cause, Judge, JudgeSpec};
+use measure::Group;
+pub use measure::{MEASURES, Measures, NAMES};
 
-/// Times and limits of the spotter.
+/// Times of the spotter.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
     /// Shortest micro-expression.
     pub min_ms: f32,
     /// Longest micro-expression.
     pub max_ms: f32,
-    /// How long the gate must be shut before the offset is sure.
-    pub settle_ms: f32,
     /// How long after the offset a movement waits for what follows it.
     pub context_ms: f32,
-    /// History that is kept before the gate opens, to find the onset.
-    pub history_ms: f32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         // 40 to 500 ms: Yan et al. 2013; the estimate of onset and offset adds its own spread.
-        Self { min_ms: 40.0, max_ms: 540.0, settle_ms: 50.0, context_ms: 180.0, history_ms: 1200.0 }
+        Self { min_ms: 40.0, max_ms: 540.0, context_ms: 180.0 }
     }
 }
 
 /// Why a candidate was not published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Rejection {
     /// Shorter than a micro-expression.
     TooShort,
@@ -51,16 +51,48 @@ pub enum Rejection {
     Macro,
     /// The lids.
     Blink,
-    /// One movement after the other, as in speech.
+    /// A part of speech.
     Speech,
-    /// The head moved too fast, the face was turned or lost meanwhile.
+    /// The head moved, was turned or lost meanwhile.
     HeadMotion,
     /// The light changed meanwhile.
     Light,
-    /// It does not rise and fall as a movement does.
-    Shape,
+    /// Something came before the face or shone in glasses.
+    Occlusion,
+    /// Fine tension, gaze, noise: nothing that can be recognised.
+    Noise,
     /// Frames were lost meanwhile, or the rate is too low.
     Timing,
+}
+
+impl Rejection {
+    /// All causes.
+    pub const ALL: [Self; 9] = [
+        Self::TooShort,
+        Self::Macro,
+        Self::Blink,
+        Self::Speech,
+        Self::HeadMotion,
+        Self::Light,
+        Self::Occlusion,
+        Self::Noise,
+        Self::Timing,
+    ];
+
+    /// The word in counters and tables.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::TooShort => "too_short",
+            Self::Macro => "macro",
+            Self::Blink => "blink",
+            Self::Speech => "speech",
+            Self::HeadMotion => "head_motion",
+            Self::Light => "light",
+            Self::Occlusion => "occlusion",
+            Self::Noise => "noise",
+            Self::Timing => "timing",
+        }
+    }
 }
 
 /// A finished movement.
@@ -74,13 +106,17 @@ pub struct Candidate {
     pub apex_ns: i64,
     /// The instant after which there is no movement.
     pub offset_ns: i64,
-    /// Intensities at the apex above those at rest, of units that were above their floor at any time.
+    /// Intensities at the apex above those at rest, of the units that take part.
     pub peak: [f32; UNIT_COUNT],
     /// What it is judged by.
-    pub measures: Measures,
+    pub measures: Box<Measures>,
+    /// Why it is no micro-expression; `None` of one.
+    pub cause: Option<Rejection>,
+    /// How likely it is one by the judge, 0 to 1.
+    pub score: f32,
 }
 
-/// What is known of a frame beside the intensities.
+/// What is known of a frame beside levels and motion.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Context {
     /// Middle of the face in eye distances.
@@ -93,32 +129,50 @@ pub struct Context {
     pub quality: f32,
     /// Share of the pixels that the flow could not explain.
     pub outliers: f32,
+    /// Distance between the eyes in frame pixels.
+    pub eye_distance_px: f32,
 }
 
-/// What a frame means to the spotter.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Verdict {
-    /// Nothing moves.
-    Quiet,
-    /// A movement is under way, or one that ended waits for its context.
-    Active,
-    /// A movement has ended.
-    Done(Candidate),
-    /// A movement has ended and is none.
-    Rejected(Rejection, Option<Candidate>),
+impl Context {
+    /// Numbers of a context.
+    pub const COUNT: usize = 8;
+
+    /// All of it, in the order of the fields.
+    pub fn numbers(&self) -> [f32; Self::COUNT] {
+        let Self { head, pose, light, quality, outliers, eye_distance_px } = *self;
+        [head[0], head[1], pose[0], pose[1], light, quality, outliers, eye_distance_px]
+    }
+
+    /// The context of such numbers.
+    pub fn of_numbers(
+        [x, y, size, roll, light, quality, outliers, eye_distance_px]: [f32; Self::COUNT],
+    ) -> Self {
+        Self { head: [x, y], pose: [size, roll], light, quality, outliers, eye_distance_px }
+    }
 }
 
-/// Finds movements in the intensities of one track.
+/// An event is published at most so long after its offset.
+const LATEST_NS: i64 = 240_000_000;
+/// Swings belong together when their tops lie within so much of each other, or within this share of the leading one's width,
+const TOGETHER_NS: i64 = 50_000_000;
+/// See [`TOGETHER_NS`].
+const TOGETHER_SHARE: f64 = 0.4;
+/// and their upper halves share so much.
+const TOGETHER_OVERLAP: f64 = 0.35;
+/// Long movements that end within so much of each other are one.
+const LONG_TOGETHER_NS: i64 = 300_000_000;
+
+/// Finds movements in the levels of one track.
 #[derive(Debug, Clone)]
 pub struct Spotter {
     settings: Settings,
     history: History,
-    open: Option<Stretch>,
-    shut_ns: Option<i64>,
-    /// Stretches that wait for their context, oldest first.
-    pending: VecDeque<Stretch>,
-    /// End and strength of the last stretch.
-    ended: Option<(i64, f32)>,
+    /// Swings that belong to no candidate yet.
+    waiting: Vec<Swing>,
+    long: Vec<LongSwing>,
+    /// When frames were lost or could not be measured, and which of both.
+    breaks: VecDeque<(i64, i64, Rejection)>,
+    last_ns: Option<i64>,
 }
 
 impl Spotter {
@@ -127,115 +181,144 @@ impl Spotter {
         Self {
             settings,
             history: History::new(),
-            open: None,
-            shut_ns: None,
-            pending: VecDeque::new(),
-            ended: None,
+            waiting: Vec::new(),
+            long: Vec::new(),
+            breaks: VecDeque::new(),
+            last_ns: None,
         }
     }
 
-    /// Whether a movement is under way.
+    /// Whether a movement waits for what follows it.
     pub fn is_active(&self) -> bool {
-        self.open.is_some() || !self.pending.is_empty()
+        !self.waiting.is_empty()
     }
 
-    /// For how long the gate has been open, in seconds.
-    pub fn open_s(&self, at_ns: i64) -> f32 {
-        self.open.map_or(0.0, |s| (at_ns - s.opened_ns) as f32 / 1e9)
-    }
-
-    /// The frame cannot be measured: head motion, loss. A movement under way is spoilt.
-    pub fn disturb(&mut self, cause: Rejection) -> Option<Rejection> {
-        self.history.clear();
-        let spoilt = self.is_active().then_some(cause);
-        (self.open, self.shut_ns) = (None, None);
-        self.pending.clear();
-        spoilt
-    }
-
-    /// Frames are missing before the next one: a movement under way keeps going, and its times suffer.
-    pub fn gap(&mut self) {
-        for stretch in self.open.iter_mut().chain(&mut self.pending) {
-            stretch.disturbed = Some(Rejection::Timing);
+    /// A frame that could not be measured, or frames that were lost before it: a movement across it is spoilt.
+    pub fn interrupt(&mut self, at_ns: i64, cause: Rejection) {
+        let from_ns = self.last_ns.unwrap_or(at_ns);
+        match self.breaks.back_mut() {
+            Some((_, to, last)) if *last == cause && *to >= from_ns => *to = at_ns,
+            _ => self.breaks.push_back((from_ns, at_ns, cause)),
+        }
+        while self.breaks.front().is_some_and(|(_, to, _)| at_ns - to > 4 * REACH_NS) {
+            self.breaks.pop_front();
         }
     }
 
-    /// One measured frame. `open` is the gate, `above` tells which units are above their floor.
-    pub fn push(
-        &mut self,
-        at_ns: i64,
-        intensities: &[f32; UNIT_COUNT],
-        context: Context,
-        open: bool,
-        above: impl Fn(usize) -> bool,
-    ) -> Verdict {
-        let keep = at_ns - ns(self.settings.history_ms + 4.0 * self.settings.max_ms);
-        self.history.push(Sample { at_ns, intensities: *intensities, context }, keep);
-        let mut abandoned = false;
-        if open {
-            self.shut_ns = None;
-            let stretch = self.open.get_or_insert(Stretch {
-                opened_ns: at_ns,
-                shut_ns: at_ns,
-                counted: [false; UNIT_COUNT],
-                disturbed: None,
-                strength: 0.0,
-                previous: self.ended,
-                next: None,
-            });
-            for (k, c) in stretch.counted.iter_mut().enumerate() {
-                *c |= above(k);
-            }
-            stretch.strength = intensities.iter().copied().fold(stretch.strength, f32::max);
-            let now = (stretch.opened_ns, stretch.strength);
-            if let Some(pending) = self.pending.back_mut() {
-                pending.next = Some(now);
-            }
-            // A face that stays moved is no event: what it is now will become its neutral.
-            abandoned = at_ns - now.0 > ns(6.0 * self.settings.max_ms);
-            if abandoned {
-                self.open = None;
-                self.ended = Some((at_ns, now.1));
-            }
-        } else if let Some(mut stretch) = self.open {
-            let shut_ns = *self.shut_ns.get_or_insert(at_ns);
-            if at_ns - shut_ns >= ns(self.settings.settle_ms) {
-                stretch.shut_ns = shut_ns;
-                self.pending.push_back(stretch);
-                self.ended = Some((shut_ns, stretch.strength));
-                (self.open, self.shut_ns) = (None, None);
-            }
+    /// One measured frame, after the gate has seen it. At most one candidate is concluded with it.
+    pub fn push(&mut self, sample: &Sample, gate: &Gate, judge: &mut Judge) -> Option<Candidate> {
+        let at_ns = sample.at_ns;
+        self.last_ns = Some(at_ns);
+        self.history.push(sample, at_ns - 5 * REACH_NS);
+        self.waiting.extend_from_slice(gate.swings());
+        self.long.extend_from_slice(gate.long_swings());
+        let lead = self.waiting.iter().copied().max_by(|a, b| a.height().total_cmp(&b.height()));
+        if let Some(lead) = lead.filter(|l| self.is_ripe(l, at_ns, gate)) {
+            return self.conclude(&lead, gate, judge);
         }
-        let context_ns = ns(self.settings.context_ms);
-        let due = self.pending.front().is_some_and(|p| at_ns - p.shut_ns >= context_ns);
-        match if due { self.pending.pop_front() } else { None } {
-            Some(done) => self.conclude(done),
-            None if abandoned => Verdict::Rejected(Rejection::Macro, None),
-            None if self.is_active() => Verdict::Active,
-            None => Verdict::Quiet,
+        // A stronger one may wait for longer than a weaker one that has nothing to do with it.
+        let oldest = self.waiting.iter().copied().min_by_key(|s| s.fell_ns);
+        match oldest.filter(|o| at_ns - offset_ns(o) >= LATEST_NS) {
+            Some(oldest) => {
+                let strongest = self.together(&oldest).max_by(|a, b| a.height().total_cmp(&b.height()));
+                let lead = strongest.copied().unwrap_or(oldest);
+                self.conclude(&lead, gate, judge)
+            }
+            None => self.conclude_long(at_ns, gate),
         }
     }
 
-    /// What a stretch was.
-    fn conclude(&self, stretch: Stretch) -> Verdict {
-        let Some(mut candidate) = measure::measure(&self.history, &stretch) else {
-            return Verdict::Rejected(Rejection::TooShort, None);
+    /// The stream has ended: what is complete is concluded, one after the other.
+    pub fn finish(&mut self, gate: &mut Gate, judge: &mut Judge) -> Option<Candidate> {
+        self.waiting.extend_from_slice(gate.finish());
+        loop {
+            let lead = self.waiting.iter().copied().max_by(|a, b| a.height().total_cmp(&b.height()))?;
+            let found = self.conclude(&lead, gate, judge);
+            if found.is_some() {
+                return found;
+            }
+        }
+    }
+
+    /// Whether enough is known of what follows a swing.
+    fn is_ripe(&self, lead: &Swing, at_ns: i64, gate: &Gate) -> bool {
+        let since = at_ns - offset_ns(lead);
+        if since < ns(self.settings.context_ms) {
+            return false;
+        }
+        // A unit that began within it may turn out to be a part of it.
+        let pending = gate.open_since_ns().is_some_and(|t| t < lead.top.0);
+        !pending || since >= LATEST_NS
+    }
+
+    fn together(&self, lead: &Swing) -> impl Iterator<Item = &Swing> {
+        self.waiting.iter().filter(move |s| belongs(lead, s))
+    }
+
+    fn conclude(&mut self, lead: &Swing, gate: &Gate, judge: &mut Judge) -> Option<Candidate> {
+        let members: Vec<Swing> = self.together(lead).copied().collect();
+        self.waiting.retain(|s| !members.contains(s) && s != lead);
+        let group = Group { lead: *lead, members };
+        let mut c = measure::measure(&self.history, gate, &group)?;
+        let ms = (c.offset_ns - c.onset_ns) as f32 / 1e6;
+        let broken = self.breaks.iter().find(|(from, to, _)| *from < c.offset_ns && *to > c.onset_ns);
+        (c.cause, c.score) = match broken {
+            Some((_, _, why)) => (Some(*why), 0.0),
+            None if ms < self.settings.min_ms => (Some(Rejection::TooShort), 0.0),
+            None => judge.judge(&c.measures),
         };
-        if let Some(cause) = stretch.disturbed {
-            return Verdict::Rejected(cause, None);
+        if c.cause.is_none() && ms > self.settings.max_ms {
+            c.cause = Some(Rejection::Macro);
         }
-        match judge::judge(&candidate.measures, &self.settings) {
-            None => Verdict::Done(candidate),
-            Some(cause) => {
-                candidate.kind = match cause {
-                    Rejection::Blink => Kind::Blink,
-                    Rejection::Macro => Kind::Macro,
-                    _ => return Verdict::Rejected(cause, None),
-                };
-                Verdict::Rejected(cause, Some(candidate))
-            }
-        }
+        c.kind = match c.cause {
+            Some(Rejection::Blink) => Kind::Blink,
+            Some(Rejection::Macro) => Kind::Macro,
+            _ => Kind::Micro,
+        };
+        Some(c)
     }
+
+    /// Long movements that have ended, as one candidate.
+    fn conclude_long(&mut self, at_ns: i64, gate: &Gate) -> Option<Candidate> {
+        let last = self.long.iter().map(|l| l.to_ns).max()?;
+        if at_ns - last < LONG_TOGETHER_NS && gate.is_long() {
+            return None;
+        }
+        let lead = self.long.iter().copied().max_by(|a, b| a.top.1.total_cmp(&b.top.1))?;
+        let mut peak = [0.0f32; UNIT_COUNT];
+        let (mut onset_ns, mut end_ns) = (lead.from_ns, lead.to_ns);
+        for l in self.long.drain(..).filter(|l| l.from_ns < lead.to_ns && l.to_ns > lead.from_ns) {
+            peak[l.unit] = peak[l.unit].max(l.top.1);
+            (onset_ns, end_ns) = (onset_ns.min(l.from_ns), end_ns.max(l.to_ns));
+        }
+        if end_ns - onset_ns <= ns(self.settings.max_ms) {
+            return None;
+        }
+        Some(Candidate {
+            kind: Kind::Macro,
+            onset_ns,
+            apex_ns: lead.top.0,
+            offset_ns: end_ns,
+            peak,
+            measures: Box::new([0.0; MEASURES]),
+            cause: Some(Rejection::Macro),
+            score: 0.0,
+        })
+    }
+}
+
+/// When a swing has about fallen to nothing.
+fn offset_ns(swing: &Swing) -> i64 {
+    swing.fell_ns + (swing.fell_ns - swing.top.0).max(0)
+}
+
+/// Whether a swing rises and falls with another one.
+fn belongs(lead: &Swing, other: &Swing) -> bool {
+    let width = (lead.fell_ns - lead.rose_ns) as f64;
+    let apart = (lead.top.0 - other.top.0).abs();
+    let both = (lead.fell_ns.min(other.fell_ns) - lead.rose_ns.max(other.rose_ns)) as f64;
+    let either = (lead.fell_ns.max(other.fell_ns) - lead.rose_ns.min(other.rose_ns)) as f64;
+    (apart <= TOGETHER_NS || apart as f64 <= TOGETHER_SHARE * width) && both >= TOGETHER_OVERLAP * either
 }
 
 fn ns(ms: f32) -> i64 {

@@ -23,7 +23,7 @@ fn the_same_seed_ships_the_same_files() {
     let assets = Path::new(&assets).canonicalize().expect("GLINT_ASSETS");
     let [first, second] = [(); 2].map(|()| tempfile::tempdir().expect("folder"));
     let printed = ship(&assets, first.path());
-    for name in ["subject.bin", "au.bin", "detector.onnx", "landmarks.onnx", "student.onnx"] {
+    for name in ["subject.bin", "au.bin", "judge.bin", "detector.onnx", "landmarks.onnx", "student.onnx"] {
         assert!(printed.contains(name), "{name}: {printed}");
         let spec = first.path().join("models").join(name).with_extension("toml");
         assert!(std::fs::read_to_string(spec).expect("specification").contains("made_by"));

@@ -11,12 +11,12 @@ use serde_json::json;
 
 use super::camera::modes::{Mode, Wish, choose};
 use super::camera::{Camera, CameraSettings, Next, controls_of, modes_of, nodes};
+use glint::pipeline::DARK_LUMA;
+
 use super::media::print_line;
 
 /// Under this distance between the eyes, in pixels, small movements vanish.
 const SMALL_EYES_PX: f32 = 40.0;
-/// Mean luma of the face under which noise hides movements.
-const DARK: f32 = 45.0;
 /// Relative flicker of the face's brightness from frame to frame that counts.
 const FLICKER: f32 = 0.02;
 
@@ -43,11 +43,11 @@ pub fn reason(view: &View) -> Option<&'static str> {
         return Some("fps_low");
     }
     let Some(eyes) = view.eye_distance_px else {
-        return Some(if view.brightness < DARK { "too_dark" } else { "no_face" });
+        return Some(if view.brightness < DARK_LUMA { "too_dark" } else { "no_face" });
     };
     if eyes < SMALL_EYES_PX {
         Some("too_small")
-    } else if view.brightness < DARK {
+    } else if view.brightness < DARK_LUMA {
         Some("too_dark")
     } else if view.moving {
         Some("too_fast")

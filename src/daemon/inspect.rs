@@ -11,6 +11,7 @@ use glint::gate::au_key;
 use glint::pipeline::{Pipeline, Step};
 
 use super::media::{self, Ending};
+use super::summary::Account;
 
 /// What the plot needs of a clip.
 #[derive(Default)]
@@ -27,6 +28,7 @@ pub fn run(
     csv: &Path,
     plot: Option<&Path>,
     pipeline: &mut Pipeline,
+    account: Account,
 ) -> anyhow::Result<Ending> {
     let file = std::fs::File::create(csv).with_context(|| csv.display().to_string())?;
     let mut out = std::io::BufWriter::new(file);
@@ -34,7 +36,7 @@ pub fn run(
     writeln!(out, "frame,t_ms,face,x,y,w,h,track,quality,motion_px,{names},gate,state")?;
     let mut traces = Traces::default();
     let keep = plot.is_some();
-    let ending = media::run(path, fps, pipeline, |step, frame, pipeline, _| {
+    let ending = media::run(path, fps, pipeline, account, |step, frame, pipeline, _| {
         let t_ms = frame.at_ns as f64 / 1e6;
         // A movement that is found at the very end has no frame of its own.
         let seen_before = traces.times_ms.last().is_some_and(|t| keep && *t == t_ms as f32);

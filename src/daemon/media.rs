@@ -9,6 +9,8 @@ use glint::frame::Frame;
 use glint::pipeline::{Pipeline, Step};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::summary::Account;
+
 /// How a clip ended.
 pub enum Ending {
     /// At its end, with at least one decoded frame.
@@ -29,18 +31,19 @@ fn progress(clip: &Clip) -> ProgressBar {
     bar
 }
 
-/// Opens a clip and pushes every frame; `see` gets each step with the frame's number and time, the
+/// Opens a clip and pushes every frame; at the end the account says what was seen. `see` gets each step with the frame's number and time, the
 /// pipeline as it is after it, and the clip.
 pub fn run(
     path: &Path,
     fps: Option<f64>,
     pipeline: &mut Pipeline,
+    mut account: Account,
     mut see: impl FnMut(Step, &Frame, &Pipeline, &Clip) -> anyhow::Result<()>,
 ) -> anyhow::Result<Ending> {
     let mut clip = Clip::open(path, fps)?;
     let bar = progress(&clip);
     let mut frame = Frame::default();
-    let mut decoded = 0u64;
+    let (mut decoded, mut first_ns) = (0u64, None);
     let ending = loop {
         let step = match clip.next(&mut frame) {
             Ok(None) => break Ending::Complete,
@@ -57,16 +60,23 @@ pub fn run(
                 break Ending::Failed(error.into());
             }
         };
+        first_ns = first_ns.or(Some(frame.at_ns));
+        account.add(pipeline)?;
         see(step, &frame, pipeline, &clip)?;
         bar.inc(1);
     };
-    while let Some(movement) = pipeline.finish() {
+    loop {
+        let last = pipeline.finish();
+        account.add(pipeline)?;
+        let Some(movement) = last else { break };
         see(Step::Event(movement), &frame, pipeline, &clip)?;
     }
     bar.finish_and_clear();
     if decoded == 0 && matches!(ending, Ending::Complete) {
         return Err(anyhow::anyhow!("{}: no frame could be decoded", path.display()));
     }
+    let seconds = first_ns.map_or(0.0, |first| (frame.at_ns - first) as f64 / 1e9);
+    account.finish(pipeline, seconds)?;
     Ok(ending)
 }
 

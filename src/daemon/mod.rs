@@ -19,7 +19,9 @@ pub mod publish;
 pub mod replay;
 pub mod report;
 pub mod run;
+pub mod selftest;
 pub mod serve;
+pub mod summary;
 pub mod systemd;
 pub mod vision;
 

@@ -9,6 +9,7 @@ use glint::event::Event;
 use glint::pipeline::{Pipeline, Step};
 
 use super::media::{self, Ending};
+use super::summary::Account;
 
 /// Runs the pipeline over a clip and gives every event to `deliver`. With `pace`, frames come at the
 /// clip's own speed. Nothing is dropped.
@@ -18,10 +19,11 @@ pub fn run(
     pace: bool,
     device: &str,
     pipeline: &mut Pipeline,
+    account: Account,
     mut deliver: impl FnMut(&Event) -> anyhow::Result<()>,
 ) -> anyhow::Result<Ending> {
     let start = Instant::now();
-    media::run(path, fps, pipeline, |step, frame, _, clip: &Clip| {
+    media::run(path, fps, pipeline, account, |step, frame, _, clip: &Clip| {
         if pace {
             let due = Duration::from_nanos(frame.at_ns.max(0) as u64);
             std::thread::sleep(due.saturating_sub(start.elapsed()));

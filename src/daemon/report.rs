@@ -108,6 +108,8 @@ pub(crate) struct Capabilities {
     /// Kinds of movement that it publishes.
     #[cfg_attr(test, schemars(with = "Vec<String>"))]
     pub(crate) kinds: Vec<Kind>,
+    /// Shortest and longest movement that is told as a micro-expression, in ms.
+    pub(crate) micro_ms: [f32; 2],
     /// Declared purpose; null: no class words.
     #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub(crate) purpose: Option<Purpose>,

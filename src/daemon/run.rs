@@ -93,12 +93,14 @@ pub fn options(config: &Config) -> Result<Options, ConfigError> {
 
 /// What the device is and can do, with every key that the site has set: a retained message.
 fn capabilities(config: &Config, models: &Models) -> Capabilities {
+    let limits = glint::spot::Settings::default();
     Capabilities {
         version: env!("CARGO_PKG_VERSION"),
         event_type: glint::event::EVENT_TYPE,
         models: models.digests().into_iter().map(|(name, d)| (name, format!("sha256:{d}"))).collect(),
         commands: Command::ALL.map(Command::word).to_vec(),
         kinds: config.gate.kinds.clone(),
+        micro_ms: [limits.min_ms, limits.max_ms],
         purpose: config.deployment.purpose,
         overrides: overrides(config),
     }

@@ -90,6 +90,7 @@ fn setup(config: Config, frames: u64) -> (Setup, Arc<AtomicU64>) {
             models: Default::default(),
             commands: Vec::new(),
             kinds: Vec::new(),
+            micro_ms: [40.0, 540.0],
             purpose: None,
             overrides: Default::default(),
         },

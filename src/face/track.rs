@@ -172,6 +172,13 @@ impl Track {
         self.refresh(at_ns);
     }
 
+    /// Takes the present face as neutral and goes on measuring: it stands otherwise than before, and is known.
+    pub fn rebase(&mut self, at_ns: i64) {
+        self.neutral.copy_from_slice(&self.crop);
+        self.quiet_s = NEUTRAL_START_SECONDS;
+        self.refresh(at_ns);
+    }
+
     fn refresh(&mut self, at_ns: i64) {
         self.stabiliser.set_reference(&self.neutral);
         self.neutral_version += 1;

@@ -9,6 +9,23 @@ const FINE: (usize, usize) = (CROP_WIDTH / 4, CROP_HEIGHT / 4);
 /// Columns and rows of the coarse grid: a cell is 8 x 8 crop pixels.
 const COARSE: (usize, usize) = (CROP_WIDTH / 8, CROP_HEIGHT / 8);
 
+/// Columns and rows of the cells of [`motion`]: a cell is 16 x 16 crop pixels.
+pub const COLUMNS: usize = CROP_WIDTH / 16;
+/// See [`COLUMNS`].
+pub const ROWS: usize = CROP_HEIGHT / 16;
+
+/// Motion of each cell of 16 x 16 crop pixels, in crop pixels: u of all cells and then v, from the features of a face.
+pub fn motion(features: &[f32]) -> [f32; 2 * COLUMNS * ROWS] {
+    let mut out = [0.0; 2 * COLUMNS * ROWS];
+    let planes = features.chunks_exact(COARSE.0 * COARSE.1);
+    for (plane, out) in planes.zip(out.chunks_exact_mut(COLUMNS * ROWS)) {
+        crate::kernels::halve(plane, COARSE.0, out);
+        // Flow speaks in pixels of half the crop's resolution.
+        out.iter_mut().for_each(|v| *v *= 2.0);
+    }
+    out
+}
+
 /// A part of the fine grid, as far to the left of the middle as to the right of it.
 struct Band {
     x: usize,

@@ -6,6 +6,7 @@ use crate::face::detector::DetectorSpec;
 use crate::face::landmarks::LandmarksSpec;
 use crate::gate::AuSpec;
 use crate::model::{Checked, ModelError};
+use crate::spot::JudgeSpec;
 use crate::student::StudentSpec;
 
 /// All model files, digests checked.
@@ -16,6 +17,8 @@ pub struct Models {
     pub landmarks: Checked<LandmarksSpec>,
     /// Fields and thresholds of the AUs.
     pub au: Checked<AuSpec>,
+    /// The judge of candidates.
+    pub judge: Checked<JudgeSpec>,
     /// The student.
     pub student: Checked<StudentSpec>,
 }
@@ -39,6 +42,11 @@ impl Models {
                 include_str!("../../models/au.toml"),
                 include_bytes!("../../models/au.bin"),
             )?,
+            judge: Checked::embedded(
+                "judge",
+                include_str!("../../models/judge.toml"),
+                include_bytes!("../../models/judge.bin"),
+            )?,
             student: Checked::embedded(
                 "student",
                 include_str!("../../models/student.toml"),
@@ -49,20 +57,27 @@ impl Models {
 
     /// The models of a folder.
     pub fn load(dir: &Path) -> Result<Self, ModelError> {
+        Self::with_judge(dir, Checked::load(dir, "judge")?)
+    }
+
+    /// The models of a folder, and a judge from elsewhere: a folder in which the judge is still to be trained has none.
+    pub fn with_judge(dir: &Path, judge: Checked<JudgeSpec>) -> Result<Self, ModelError> {
         Ok(Self {
             detector: Checked::load(dir, "detector")?,
             landmarks: Checked::load(dir, "landmarks")?,
             au: Checked::load(dir, "au")?,
+            judge,
             student: Checked::load(dir, "student")?,
         })
     }
 
     /// Name and SHA-256 of each file.
-    pub fn digests(&self) -> [(&'static str, &str); 4] {
+    pub fn digests(&self) -> [(&'static str, &str); 5] {
         [
             ("detector", &self.detector.sha256),
             ("landmarks", &self.landmarks.sha256),
             ("au", &self.au.sha256),
+            ("judge", &self.judge.sha256),
             ("student", &self.student.sha256),
         ]
     }

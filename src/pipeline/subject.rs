@@ -6,19 +6,21 @@ use crate::au::UNIT_COUNT;
 use crate::face::track::Track;
 use crate::face::{CROP_HEIGHT, CROP_WIDTH};
 use crate::flow::{FlowEngine, Settings};
-use crate::gate::{FEATURES, Gate};
+use crate::gate::{AuNet, FEATURES, Gate, features, motion};
 use crate::geometry::Point;
-use crate::spot::{self, Spotter};
+use crate::spot::{self, CELLS, Sample, Spotter};
 
 /// Crops are kept this long, for the pair that the student sees.
 const CROPS_NS: i64 = 2_000_000_000;
 /// And at most so many of them.
 const MAX_CROPS: usize = 512;
 
-/// Change of the logarithm of brightness after which a face is lit otherwise, and how long it must last.
-const RELIT: f32 = 0.03;
-/// See [`RELIT`].
-const RELIT_NS: i64 = 300_000_000;
+/// Motion against the neutral face, in crop pixels in the mean, from which the face stands otherwise than it.
+const AWAY_PX: f32 = 0.45;
+/// A face that has stood otherwise for so long has a new neutral once nothing is under way,
+const AWAY_NS: i64 = 500_000_000;
+/// or after so long in any case.
+const AWAY_AT_MOST_NS: i64 = 1_500_000_000;
 
 pub(super) struct Crop {
     at_ns: i64,
@@ -28,19 +30,31 @@ pub(super) struct Crop {
 /// What is kept of one face.
 pub(super) struct Subject {
     pub(super) track: u32,
-    pub(super) version: u64,
-    pub(super) flow: FlowEngine,
+    version: u64,
+    flow: FlowEngine,
     pub(super) gate: Gate,
     pub(super) spotter: Spotter,
     pub(super) crops: VecDeque<Crop>,
     pub(super) spare: Vec<Vec<u8>>,
     pub(super) last_ns: i64,
     pub(super) intensities: [f32; UNIT_COUNT],
-    pub(super) features: Vec<f32>,
-    /// Brightness of the neutral face, as in [`spot::Context`]; `None` until one frame was quiet.
-    pub(super) light: Option<f32>,
-    /// Since when the brightness is another one.
-    pub(super) relit_ns: Option<i64>,
+    features: Vec<f32>,
+    /// The neutral face that `flow` has prepared.
+    reference: Vec<f32>,
+    /// Added to levels and motion, so that they go on where the neutral face is taken anew.
+    carry: Carry,
+    /// Whether the crop has been placed anew: the old reference does not fit it.
+    pub(super) is_misplaced: bool,
+    /// Since when the face stands otherwise than its neutral.
+    away_since_ns: Option<i64>,
+    /// The last measured frame.
+    pub(super) sample: Option<Sample>,
+}
+
+/// Levels of all units and motion of all cells.
+struct Carry {
+    levels: [f32; UNIT_COUNT],
+    motion: [f32; 2 * CELLS],
 }
 
 impl Subject {
@@ -56,26 +70,79 @@ impl Subject {
             last_ns: track.born_ns,
             intensities: [0.0; UNIT_COUNT],
             features: vec![0.0; FEATURES],
-            light: None,
-            relit_ns: None,
+            reference: vec![0.0; CROP_WIDTH * CROP_HEIGHT],
+            carry: Carry { levels: [0.0; UNIT_COUNT], motion: [0.0; 2 * CELLS] },
+            is_misplaced: true,
+            away_since_ns: None,
+            sample: None,
         }
     }
 
-    /// Whether the light has been another one than the neutral face's for so long that it stays.
-    pub(super) fn is_relit(&mut self, at_ns: i64, light: f32) -> bool {
-        let neutral = *self.light.get_or_insert(light);
-        if (light - neutral).abs() < RELIT {
-            self.relit_ns = None;
-            return false;
+    /// Measures the present crop; `flowed` is called once the flow is known. Where the neutral face has changed since the
+    /// last frame, the crop is measured against both, and the difference is carried on: a new reference is no movement.
+    pub(super) fn measure(
+        &mut self,
+        track: &Track,
+        net: &mut AuNet,
+        at_ns: i64,
+        flowed: &mut dyn FnMut(),
+    ) -> Sample {
+        if self.version != track.neutral_version {
+            let before = match &self.sample {
+                Some(last) if self.is_misplaced => Some((last.levels, last.motion)),
+                Some(_) => {
+                    let (levels, motion) = self.against_reference(track, net, &mut || {});
+                    let carry = &self.carry;
+                    Some((sum(&levels, &carry.levels), sum(&motion, &carry.motion)))
+                }
+                None => None,
+            };
+            self.flow.set_reference(&track.neutral);
+            self.reference.copy_from_slice(&track.neutral);
+            self.version = track.neutral_version;
+            if let Some((levels, motion)) = before {
+                let now = self.against_reference(track, net, &mut || {});
+                self.carry =
+                    Carry { levels: difference(&levels, &now.0), motion: difference(&motion, &now.1) };
+            }
+            self.is_misplaced = false;
         }
-        at_ns - *self.relit_ns.get_or_insert(at_ns) >= RELIT_NS
+        let (levels, motion) = self.against_reference(track, net, flowed);
+        let away = motion.iter().map(|v| v * v).sum::<f32>() / CELLS as f32;
+        self.away_since_ns = (away > AWAY_PX * AWAY_PX).then(|| self.away_since_ns.unwrap_or(at_ns));
+        Sample {
+            at_ns,
+            levels: sum(&levels, &self.carry.levels),
+            motion: sum(&motion, &self.carry.motion),
+            context: context(track, self.flow.outliers()),
+        }
     }
 
-    /// Lets the brightness of the neutral face follow a quiet face.
-    pub(super) fn learn_light(&mut self, at_ns: i64, dt_s: f32, light: f32) {
-        let stays = self.relit_ns.is_some_and(|t| at_ns - t >= RELIT_NS);
-        let neutral = self.light.get_or_insert(light);
-        *neutral += if stays { 1.0 } else { dt_s.clamp(0.0, 0.2) } * (light - *neutral);
+    /// Levels and motion of the present crop against the reference.
+    fn against_reference(
+        &mut self,
+        track: &Track,
+        net: &mut AuNet,
+        flowed: &mut dyn FnMut(),
+    ) -> ([f32; UNIT_COUNT], [f32; 2 * CELLS]) {
+        let flow = self.flow.run(&track.crop);
+        flowed();
+        features(flow, &self.reference, &track.crop, &mut self.features);
+        (net.run(&self.features), motion(&self.features))
+    }
+
+    /// Lets the neutral face follow the present one: slowly while they are alike, and at once where the face has stood
+    /// otherwise for long, a turned head or a held expression.
+    pub(super) fn follow_rest(&mut self, track: &mut Track, at_ns: i64, dt_s: f32) {
+        let open = self.gate.is_open();
+        match self.away_since_ns {
+            None if !open => track.absorb(at_ns, dt_s),
+            Some(since) if (at_ns - since > AWAY_NS && !open) || at_ns - since > AWAY_AT_MOST_NS => {
+                track.rebase(at_ns);
+                self.away_since_ns = None;
+            }
+            _ => {}
+        }
     }
 
     pub(super) fn keep_crop(&mut self, at_ns: i64, crop: &[f32]) {
@@ -119,5 +186,14 @@ pub(super) fn context(track: &Track, outliers: f32) -> spot::Context {
         light: brightness.max(1.0).ln(),
         quality: track.quality,
         outliers,
+        eye_distance_px: track.eye_distance_px(),
     }
+}
+
+fn sum<const N: usize>(a: &[f32; N], b: &[f32; N]) -> [f32; N] {
+    std::array::from_fn(|k| a[k] + b[k])
+}
+
+fn difference<const N: usize>(a: &[f32; N], b: &[f32; N]) -> [f32; N] {
+    std::array::from_fn(|k| a[k] - b[k])
 }

@@ -80,6 +80,43 @@ fn a_still_face_is_quiet_and_keeps_the_gate_shut() {
 }
 
 #[test]
+fn a_new_neutral_face_is_no_movement() {
+    // A smile that stays, and a turned head: the reference changes, the levels go on.
+    let held = Action {
+        apex_ns: 2_300_000_000,
+        offset_ns: 20_000_000_000,
+        profile: crate::synth::Profile::Hold,
+        ..Action::micro(12, 0.5, 2_000_000_000)
+    };
+    let subject = Subject::random(Pack::embedded().expect("pack"), 9);
+    let mut scene = Scene::new(subject, Script::new(vec![held]).expect("valid"), Camera::default());
+    let mut pipeline =
+        Pipeline::new(Options::default(), &Models::embedded().expect("models")).expect("pipeline");
+    let (mut frame, mut levels, mut references) = (Frame::default(), Vec::new(), 0);
+    let mut version = 0;
+    for seq in 0..360 {
+        scene.render(seq, (seq as f64 * 1e9 / 60.0) as i64, &mut frame);
+        pipeline.push(&frame);
+        let track = pipeline.faces.followers().first().map(|f| f.track.neutral_version);
+        references += i32::from(track.is_some_and(|v| v != version));
+        version = track.unwrap_or(version);
+        if let Some(sample) = pipeline.sample() {
+            levels.push((frame.at_ns, by_au(&sample.levels)[8]));
+        }
+    }
+    assert!(references > 3, "{references} references");
+    let rise = |from: i64, to: i64| {
+        let at = |t: i64| levels.iter().find(|l| l.0 >= t * 1_000_000).map_or(f32::NAN, |l| l.1);
+        at(to) - at(from)
+    };
+    assert!(rise(1900, 2500) > 1.2, "{}", rise(1900, 2500));
+    // From then on it stays where it is, however often the reference changes.
+    for t in (2600..5800).step_by(100) {
+        assert!(rise(2500, t).abs() < 0.5, "{t}: {}", rise(2500, t));
+    }
+}
+
+#[test]
 fn half_the_frames_still_find_a_strong_movement() {
     let actions = || vec![Action::micro(12, 0.4, 2_000_000_000)];
     let (all, ..) = run(5, actions(), 200.0, 3.0, 1);

@@ -1,7 +1,5 @@
-//! The spotter on drawn movements.
+//! The spotter on drawn movements, with a judge that takes every candidate for a micro-expression.
 
-use super::judge::{JAW, LIDS_SHARE};
-use super::measure::{LIDS_DRAG, lead};
 use super::*;
 use crate::au::{Side, unit_indices};
 use proptest::prelude::*;
@@ -17,53 +15,79 @@ fn bump(t: f64, onset: f64, apex: f64, offset: f64) -> f32 {
     (0.5 - 0.5 * (std::f64::consts::PI * phase).cos()) as f32
 }
 
-/// Runs a movement of one unit through gate and spotter.
-fn spot(fps: f64, times_ms: [f64; 3], height: f32, unit: usize, origin_ns: i64) -> Vec<Verdict> {
-    let mut spotter = Spotter::new(Settings::default());
-    let mut gate = crate::gate::Gate::new([0.4; UNIT_COUNT]);
+fn unit(au: u8) -> usize {
+    unit_indices(au, Side::Both).next().expect("a known AU")
+}
+
+/// A judge without an opinion.
+fn lenient() -> Judge {
+    let mut numbers = vec![0.0; Judge::numbers([1, 1])];
+    numbers[MEASURES..2 * MEASURES].fill(1.0);
+    Judge::new([1, 1], 0.0, &numbers)
+}
+
+/// A candidate and when it was concluded.
+type Concluded = (Candidate, i64);
+
+/// Runs levels at times in ms through gate and spotter at `fps` for some seconds; `None` is a frame that is not measured.
+fn course(
+    fps: f64,
+    seconds: f64,
+    origin_ns: i64,
+    act: impl Fn(f64) -> Option<[f32; UNIT_COUNT]>,
+) -> Vec<Concluded> {
+    let (mut spotter, mut judge) = (Spotter::new(Settings::default()), lenient());
+    let mut gate = Gate::new([0.3; UNIT_COUNT]);
     let mut out = Vec::new();
-    for i in 0..(fps * 3.0) as i64 {
+    for i in 0..(fps * seconds) as i64 {
         let t = i as f64 / fps;
-        let mut intensities = [0.0; UNIT_COUNT];
-        intensities[unit] = height * bump(1e3 * t, times_ms[0], times_ms[1], times_ms[2]);
-        let relative = gate.update(&intensities, (1.0 / fps) as f32);
         let at_ns = origin_ns + (t * 1e9) as i64;
-        let context = Context { quality: 1.0, ..Context::default() };
-        match spotter.push(at_ns, &relative, context, gate.is_open(), |k| gate.above(k)) {
-            Verdict::Quiet | Verdict::Active => {}
-            other => out.push(other),
-        }
+        let Some(levels) = act(1e3 * t) else {
+            spotter.interrupt(at_ns, Rejection::HeadMotion);
+            continue;
+        };
+        gate.update(at_ns, &levels);
+        let context = Context { quality: 1.0, eye_distance_px: 80.0, ..Context::default() };
+        let sample = Sample { at_ns, levels, motion: [0.0; 2 * CELLS], context };
+        out.extend(spotter.push(&sample, &gate, &mut judge).map(|c| (c, at_ns)));
     }
+    out.extend(std::iter::from_fn(|| spotter.finish(&mut gate, &mut judge)).map(|c| (c, i64::MAX)));
     out
 }
 
-const SMILE: u8 = 12;
-
-fn smile() -> usize {
-    unit_indices(SMILE, Side::Left).next().expect("AU 12")
+fn one(unit: usize, level: f32) -> [f32; UNIT_COUNT] {
+    let mut levels = [0.0; UNIT_COUNT];
+    levels[unit] = level;
+    levels
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn finds_onset_apex_offset(fps in prop::sample::select(vec![30.0, 60.0, 100.0, 200.0]), start in 800f64..1200.0,
-                               rise in 80f64..180.0, fall in 80f64..220.0, height in 0.9f32..4.0) {
+    fn finds_onset_apex_offset(fps in prop::sample::select(vec![25.0, 30.0, 60.0, 100.0, 200.0]), start in 800f64..1200.0,
+                               rise in 80f64..180.0, fall in 80f64..220.0, height in 0.9f32..4.0, drift in -0.4f32..0.4) {
         let times = [start, start + rise, start + rise + fall];
-        let found = spot(fps, times, height, smile(), 0);
-        prop_assert_eq!(found.len(), 1);
-        let Verdict::Done(c) = &found[0] else { return Err(TestCaseError::fail(format!("{:?}", found[0]))) };
-        let tolerance = 10.0 + 700.0 / fps;
+        let found = course(fps, 3.0, 0, |t| {
+            let level = height * bump(t, times[0], times[1], times[2]) + drift * (1e-3 * t) as f32;
+            Some(one(unit(12), level))
+        });
+        prop_assert_eq!(found.len(), 1, "{:?}", found);
+        let (c, at_ns) = &found[0];
+        prop_assert!(c.cause.is_none() && c.kind == Kind::Micro, "{:?}", c.cause);
+        let tolerance = 12.0 + 800.0 / fps;
         for (ns, truth) in [(c.onset_ns, times[0]), (c.apex_ns, times[1]), (c.offset_ns, times[2])] {
             let error = ns as f64 / 1e6 - truth;
             prop_assert!(error.abs() < tolerance, "{error} ms at {fps} fps");
         }
+        // Published at most a quarter of a second after the offset, and a frame.
+        prop_assert!(*at_ns as f64 / 1e6 - times[2] < 250.0 + 1e3 / fps + tolerance, "{at_ns}");
     }
 
     #[test]
     fn a_constant_on_all_times_changes_nothing(origin in -1_000_000_000_000i64..1_000_000_000_000) {
-        let at = |origin| match spot(100.0, [1000.0, 1100.0, 1250.0], 1.5, smile(), origin).pop() {
-            Some(Verdict::Done(c)) => Some((c.onset_ns - origin, c.apex_ns - origin, c.offset_ns - origin)),
-            _ => None,
+        let at = |origin| {
+            let found = course(100.0, 3.0, origin, |t| Some(one(unit(12), 1.5 * bump(t, 1000.0, 1100.0, 1250.0))));
+            found.first().map(|(c, _)| (c.onset_ns - origin, c.apex_ns - origin, c.offset_ns - origin))
         };
         let (a, b) = (at(0).expect("found"), at(origin).expect("found"));
         // Times pass through f64.
@@ -72,136 +96,83 @@ proptest! {
 }
 
 #[test]
-fn what_lids_drag_along_moves_on_its_own_too() {
-    let peak = |parts: &[(u8, f32)]| {
-        let mut peak = [0.0; UNIT_COUNT];
-        for &(au, intensity) in parts {
-            unit_indices(au, Side::Both).for_each(|k| peak[k] = intensity);
-        }
-        peak
-    };
-    let lids = |parts: &[(u8, f32)]| lead(&peak(parts), &[45], &[7, 5], LIDS_DRAG);
-    // A blink tightens the lids; tight lids look a little like a blink.
-    assert!(lids(&[(45, 3.0), (7, 1.5)]) > LIDS_SHARE);
-    assert!(lids(&[(45, 0.2), (7, 2.0)]) < LIDS_SHARE);
-    // Talk is talk, however much of lip and chin it pulls at.
-    let jaw = |parts: &[(u8, f32)]| lead(&peak(parts), &[25, 26], &[16, 17], 0.0);
-    assert!(jaw(&[(26, 0.6), (17, 0.8)]) > JAW);
-}
-
-#[test]
-fn long_and_lid_movements_are_told_apart() {
-    let found = spot(100.0, [500.0, 1000.0, 1500.0], 2.0, smile(), 0);
-    assert!(
-        matches!(&found[..], [Verdict::Rejected(Rejection::Macro, Some(c))] if c.kind == Kind::Macro),
-        "{found:?}"
-    );
-    let lid = unit_indices(45, Side::Left).next().expect("AU 45");
-    let found = spot(100.0, [1000.0, 1100.0, 1250.0], 4.0, lid, 0);
-    assert!(
-        matches!(&found[..], [Verdict::Rejected(Rejection::Blink, Some(c))] if c.kind == Kind::Blink),
-        "{found:?}"
-    );
-}
-
-#[test]
-fn disturbance_spoils_what_is_under_way() {
-    let mut spotter = Spotter::new(Settings::default());
-    let mut i = [0.0; UNIT_COUNT];
-    i[3] = 2.0;
-    let c = Context::default();
-    assert_eq!(spotter.push(0, &i, c, true, |_| true), Verdict::Active);
-    assert_eq!(spotter.disturb(Rejection::HeadMotion), Some(Rejection::HeadMotion));
-    assert_eq!(spotter.disturb(Rejection::HeadMotion), None);
-    assert_eq!(spotter.push(10_000_000, &[0.0; UNIT_COUNT], c, false, |_| false), Verdict::Quiet);
-}
-
-/// Runs what `act` says of each time in ms (intensities, brightness, share of outliers) through gate and spotter.
-fn course(act: impl Fn(f64) -> ([f32; UNIT_COUNT], f32, f32)) -> Vec<Verdict> {
-    let mut spotter = Spotter::new(Settings::default());
-    let mut gate = crate::gate::Gate::new([0.4; UNIT_COUNT]);
-    let mut out = Vec::new();
-    for i in 0..400 {
-        let (intensities, light, outliers) = act(10.0 * f64::from(i));
-        let relative = gate.update(&intensities, 0.01);
-        let context = Context { quality: 1.0, light, outliers, ..Context::default() };
-        match spotter.push(10_000_000 * i64::from(i), &relative, context, gate.is_open(), |k| gate.above(k)) {
-            Verdict::Quiet | Verdict::Active => {}
-            other => out.push(other),
-        }
-    }
-    out
-}
-
-fn unit(au: u8) -> usize {
-    unit_indices(au, Side::Both).next().expect("a known AU")
-}
-
-#[test]
-fn syllables_are_speech() {
-    let found = course(|t| {
-        let mut i = [0.0; UNIT_COUNT];
-        i[unit(26)] = (0..6)
-            .map(|k| {
-                1.5 * bump(
-                    t,
-                    1000.0 + 240.0 * f64::from(k),
-                    1100.0 + 240.0 * f64::from(k),
-                    1200.0 + 240.0 * f64::from(k),
-                )
-            })
-            .sum();
-        (i, 5.0, 0.0)
+fn units_that_move_together_are_one_candidate_and_others_are_not() {
+    let found = course(100.0, 3.0, 0, |t| {
+        let mut levels = one(unit(12), 1.5 * bump(t, 1000.0, 1120.0, 1300.0));
+        levels[unit(6)] = 0.9 * bump(t, 1010.0, 1125.0, 1290.0);
+        // A blink begins in the middle of it.
+        levels[unit(45)] = 3.0 * bump(t, 1180.0, 1270.0, 1450.0);
+        Some(levels)
     });
-    assert!(
-        !found.is_empty() && found.iter().all(|v| matches!(v, Verdict::Rejected(Rejection::Speech, _))),
-        "{found:?}"
-    );
+    assert_eq!(found.len(), 2, "{found:?}");
+    let smile = &found.iter().find(|(c, _)| c.peak[unit(12)] > 0.0).expect("the smile").0;
+    assert!(smile.peak[unit(6)] > 0.7 && smile.peak[unit(45)] == 0.0, "{:?}", smile.peak);
+    assert!((smile.onset_ns / 1_000_000 - 1000).abs() < 25, "{}", smile.onset_ns);
 }
 
 #[test]
-fn a_weak_neighbour_does_not_spoil_a_movement() {
-    let found = course(|t| {
-        let mut i = [0.0; UNIT_COUNT];
-        i[unit(12)] = 2.5 * bump(t, 1000.0, 1120.0, 1300.0);
-        i[unit(4)] = 0.55 * bump(t, 1360.0, 1460.0, 1560.0);
-        (i, 5.0, 0.0)
+fn a_movement_on_top_of_a_held_expression_is_one() {
+    let found = course(60.0, 4.0, 0, |t| {
+        let held = bump(t.min(1000.0), 800.0, 1000.0, 1200.0);
+        Some(one(unit(4), 2.0 * held + 0.6 * bump(t, 2000.0, 2120.0, 2300.0)))
     });
-    assert!(
-        matches!(&found[0], Verdict::Done(c) if c.peak[unit(12)] > 2.0 && c.peak[unit(4)] == 0.0),
-        "{found:?}"
-    );
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!((found[0].0.peak[unit(4)] - 0.6).abs() < 0.1, "{:?}", found[0].0.peak);
 }
 
 #[test]
-fn light_and_what_flow_cannot_explain_are_no_movement() {
-    let smile = |t: f64| {
-        let mut i = [0.0; UNIT_COUNT];
-        i[unit(12)] = 1.5 * bump(t, 1000.0, 1120.0, 1300.0);
-        i
+fn what_lasts_is_a_macro_expression_whatever_the_judge_says() {
+    let found = course(100.0, 8.0, 0, |t| {
+        let up = bump(t.min(1300.0), 1000.0, 1300.0, 1600.0);
+        Some(one(unit(12), 2.0 * up * (1.0 - bump(t.min(5300.0), 5000.0, 5300.0, 5600.0))))
+    });
+    let [(c, _)] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((c.kind, c.cause), (Kind::Macro, Some(Rejection::Macro)));
+    assert!(c.offset_ns - c.onset_ns > 3_500_000_000, "{c:?}");
+}
+
+#[test]
+fn a_frame_that_could_not_be_measured_spoils_what_is_under_way_and_nothing_else() {
+    let found = course(100.0, 4.0, 0, |t| {
+        let level = 1.5 * bump(t, 1000.0, 1120.0, 1300.0) + 1.5 * bump(t, 2000.0, 2120.0, 2300.0);
+        (!(1150.0..1180.0).contains(&t)).then(|| one(unit(12), level))
+    });
+    let causes: Vec<_> = found.iter().map(|(c, _)| c.cause).collect();
+    assert_eq!(causes, [Some(Rejection::HeadMotion), None]);
+}
+
+#[test]
+fn a_movement_that_is_complete_at_the_end_is_told() {
+    let found = course(100.0, 1.33, 0, |t| Some(one(unit(12), 1.5 * bump(t, 1000.0, 1120.0, 1300.0))));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].1, i64::MAX, "told at the end");
+    let cut = course(100.0, 1.15, 0, |t| Some(one(unit(12), 1.5 * bump(t, 1000.0, 1120.0, 1300.0))));
+    assert!(cut.is_empty(), "{cut:?}");
+}
+
+#[test]
+fn each_syllable_is_a_candidate_that_knows_its_neighbours() {
+    let talk = |t: f64| {
+        let syllable = |k: i32| {
+            bump(
+                t,
+                1000.0 + 240.0 * f64::from(k),
+                1100.0 + 240.0 * f64::from(k),
+                1200.0 + 240.0 * f64::from(k),
+            )
+        };
+        Some(one(unit(26), 1.5 * (0..6).map(syllable).sum::<f32>()))
     };
-    let lit = course(|t| (smile(t), if t > 1100.0 { 5.1 } else { 5.0 }, 0.0));
-    assert!(matches!(lit[..], [Verdict::Rejected(Rejection::Light, None)]), "{lit:?}");
-    // A hand does not rise and fall as exactly as a muscle does; brows that fold the skin above them do.
-    let rough = |t: f64| smile(t).map(|v| v * (1.0 + 0.12 * (t / 15.0).sin() as f32));
-    let covers = |t: f64| if (1000.0..1300.0).contains(&t) { 0.3 } else { 0.02 };
-    let covered = course(|t| (rough(t), 5.0, covers(t)));
-    assert!(matches!(covered[..], [Verdict::Rejected(Rejection::Shape, None)]), "{covered:?}");
-    for found in [
-        course(|t| (rough(t), 5.0, 0.02)),
-        course(|t| (smile(t), 5.0, covers(t))),
-        course(|t| (smile(t), 5.0, 0.02)),
-    ] {
-        assert!(matches!(found[..], [Verdict::Done(_)]), "{found:?}");
-    }
+    let found = course(100.0, 4.0, 0, talk);
+    assert!(found.len() >= 5, "{found:?}");
+    let same_before = NAMES.iter().position(|n| *n == "same_before").expect("a measure");
+    let lone = course(100.0, 4.0, 0, |t| Some(one(unit(26), 1.5 * bump(t, 1000.0, 1100.0, 1200.0))));
+    assert!(lone[0].0.measures[same_before] < 0.1);
+    assert!(found[1..].iter().all(|(c, _)| c.measures[same_before] > 0.7), "{found:?}");
 }
 
 #[test]
 fn noise_of_one_frame_is_no_movement() {
-    let found = course(|t| {
-        let mut i = [0.0; UNIT_COUNT];
-        i[unit(12)] = if t as i64 % 500 == 100 { 0.7 } else { 0.0 };
-        (i, 5.0, 0.0)
-    });
+    let found = course(100.0, 4.0, 0, |t| Some(one(unit(12), if t as i64 % 500 == 100 { 0.7 } else { 0.0 })));
     assert!(found.is_empty(), "{found:?}");
 }

@@ -22,6 +22,13 @@ pub struct Camera {
     pub exposure: f32,
     /// JPEG quality 1 to 100; `None` for uncompressed frames.
     pub jpeg_quality: Option<u8>,
+    /// Time for which the shutter is open: what moves meanwhile is blurred.
+    #[serde(default)]
+    pub shutter_ms: f32,
+    /// Blocks of 8 x 8 pixels that change less than so many gray levels in the mean are not coded again, as in video at a
+    /// low rate; 0 codes all.
+    #[serde(default)]
+    pub block_skip: f32,
     /// Chooses the noise and the background.
     pub seed: u64,
 }
@@ -38,6 +45,8 @@ impl Default for Camera {
             shot_noise: 0.008,
             exposure: 1.0,
             jpeg_quality: None,
+            shutter_ms: 0.0,
+            block_skip: 0.0,
             seed: 1,
         }
     }
@@ -123,9 +132,47 @@ pub fn jpeg_round_trip(luma: &mut [u8], width: usize, height: usize, quality: u8
     }
 }
 
+/// Keeps each block of 8 x 8 pixels of the frame before where it changes by less than `limit` gray levels in the mean, as
+/// video at a low rate does; `before` becomes what is shown.
+pub(super) fn skip_blocks(luma: &mut [u8], before: &mut Vec<u8>, width: usize, limit: f32) {
+    if before.len() == luma.len() {
+        let height = luma.len() / width;
+        for (top, left) in (0..height).step_by(8).flat_map(|y| (0..width).step_by(8).map(move |x| (y, x))) {
+            let (rows, columns) = (top..(top + 8).min(height), left..(left + 8).min(width));
+            let count = (rows.len() * columns.len()) as f32;
+            let of = |y: usize| y * width + columns.start..y * width + columns.end;
+            let changed: u32 = rows
+                .clone()
+                .flat_map(|y| luma[of(y)].iter().zip(&before[of(y)]))
+                .map(|(a, b)| u32::from(a.abs_diff(*b)))
+                .sum();
+            if changed as f32 / count < limit {
+                rows.for_each(|y| luma[of(y)].copy_from_slice(&before[of(y)]));
+            }
+        }
+    }
+    before.clear();
+    before.extend_from_slice(luma);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blocks_that_hardly_change_stay() {
+        let (mut before, mut luma) = (vec![100u8; 24 * 10], vec![100u8; 24 * 10]);
+        for y in 0..10 {
+            luma[y * 24 + 9..y * 24 + 14].fill(140);
+            luma[y * 24 + 20] = 104;
+        }
+        skip_blocks(&mut luma, &mut before, 24, 2.0);
+        assert_eq!((luma[9], luma[20]), (140, 100));
+        assert_eq!(before, luma);
+        let mut other = vec![1u8; 7];
+        skip_blocks(&mut other, &mut before, 7, 50.0);
+        assert_eq!(other, [1; 7], "the first frame is coded whole");
+    }
 
     #[test]
     fn noise_has_the_variance_it_says() {

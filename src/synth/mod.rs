@@ -14,6 +14,7 @@
 mod camera;
 mod crop;
 mod face;
+mod life;
 mod pack;
 mod props;
 mod raster;
@@ -26,6 +27,7 @@ pub(crate) use camera::SplitMix;
 pub use camera::{Camera, NoiseTable, jpeg_round_trip};
 pub use crop::{displacement, draw_crop, face_to_crop, lens_blur, render_crop};
 pub use face::{FACE_EYE_DISTANCE, FACE_EYES, Face};
+pub use life::{HeadMove, Life};
 pub use pack::{
     ATLAS_HEIGHT, MESH_LANDMARKS, MOUTH_COLUMNS, MOUTH_LINE, MOUTH_ROWS, Pack, PackArrays, Subject,
     SubjectSpec, TEXTURE_HEIGHT, TEXTURE_WIDTH,

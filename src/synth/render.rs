@@ -1,6 +1,6 @@
 //! Frames of a subject at any time, with their truth.
 
-use super::camera::{Camera, NoiseTable, SplitMix, jpeg_round_trip};
+use super::camera::{Camera, NoiseTable, SplitMix, jpeg_round_trip, skip_blocks};
 use super::face::{FACE_EYE_DISTANCE, FACE_EYES, Face};
 use super::pack::Subject;
 use super::raster::Pose;
@@ -33,6 +33,8 @@ pub struct Scene<F: Face = Subject> {
     plane: Vec<f32>,
     tmp: Vec<f32>,
     placed: F::Posed,
+    /// The frame before as it was shown, where blocks are skipped.
+    shown: Vec<u8>,
 }
 
 impl<F: Face> Scene<F> {
@@ -48,6 +50,7 @@ impl<F: Face> Scene<F> {
             plane: vec![0.0; n],
             tmp: vec![0.0; n],
             placed: F::Posed::default(),
+            shown: Vec::new(),
         };
         scene.paint_background();
         scene
@@ -105,6 +108,31 @@ impl<F: Face> Scene<F> {
     /// Renders the face at a time into `frame`, which keeps its buffer.
     pub fn render(&mut self, seq: u64, at_ns: i64, frame: &mut Frame) {
         let (w, h) = (self.camera.width, self.camera.height);
+        self.paint(at_ns);
+        if self.camera.shutter_ms > 0.0 {
+            // The mean of the beginning, the middle and the end of the exposure.
+            let mut sum = self.plane.clone();
+            for share in [-0.5, 0.5] {
+                self.paint(at_ns + (share * 1e6 * f64::from(self.camera.shutter_ms)) as i64);
+                sum.iter_mut().zip(&self.plane).for_each(|(s, v)| *s += v);
+            }
+            self.plane.iter_mut().zip(&sum).for_each(|(v, s)| *v = s / 3.0);
+        }
+        (frame.seq, frame.at_ns, frame.width, frame.height) = (seq, at_ns, w, h);
+        frame.luma.resize(w * h, 0);
+        let light = self.script.light_at(at_ns);
+        self.noise.expose(&self.camera, seq, light, &self.plane, w, &mut frame.luma);
+        if self.camera.block_skip > 0.0 {
+            skip_blocks(&mut frame.luma, &mut self.shown, w, self.camera.block_skip);
+        }
+        if let Some(quality) = self.camera.jpeg_quality {
+            jpeg_round_trip(&mut frame.luma, w, h, quality);
+        }
+    }
+
+    /// Paints the scene at an instant into the plane, before light and noise.
+    fn paint(&mut self, at_ns: i64) {
+        let w = self.camera.width;
         let head = self.head(at_ns);
         let pose = self.pose(at_ns);
         self.face.place(&pose, &head, &mut self.placed);
@@ -119,13 +147,6 @@ impl<F: Face> Scene<F> {
         }
         if self.camera.blur {
             kernels::smooth(&mut self.plane, w, &mut self.tmp);
-        }
-        (frame.seq, frame.at_ns, frame.width, frame.height) = (seq, at_ns, w, h);
-        frame.luma.resize(w * h, 0);
-        let light = self.script.light_at(at_ns);
-        self.noise.expose(&self.camera, seq, light, &self.plane, w, &mut frame.luma);
-        if let Some(quality) = self.camera.jpeg_quality {
-            jpeg_round_trip(&mut frame.luma, w, h, quality);
         }
     }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::SynthError;
 use super::camera::SplitMix;
+use super::life::{Life, Posture};
 use super::props::{Glare, Glasses, Hand};
 use crate::au::{AUS, Side, UNIT_COUNT, au_index, unit_indices};
 use crate::geometry::{Point, Similarity};
@@ -18,6 +19,10 @@ pub enum Profile {
     Cosine,
     /// Up as a raised cosine, held for half the time that is left, down as a raised cosine.
     Hold,
+    /// The least jerk up and down (Flash and Hogan 1985): steeper in the middle than a raised cosine.
+    LeastJerk,
+    /// Up quickly and with a slow tail down, as muscles relax.
+    Relax,
 }
 
 /// One movement of one AU: exactly zero until the onset and from the offset on, greatest at the apex.
@@ -57,7 +62,7 @@ impl Action {
     /// Fraction of the full shape at a time.
     pub fn at(&self, at_ns: i64) -> f32 {
         let hold_ns = match self.profile {
-            Profile::Cosine => 0,
+            Profile::Cosine | Profile::LeastJerk | Profile::Relax => 0,
             Profile::Hold => (self.offset_ns - self.apex_ns) / 2,
         };
         let fall_ns = self.apex_ns + hold_ns;
@@ -70,7 +75,13 @@ impl Action {
         } else {
             (self.offset_ns - at_ns) as f64 / (self.offset_ns - fall_ns) as f64
         };
-        self.intensity * raised_cosine(share) as f32
+        let course = match self.profile {
+            Profile::Cosine | Profile::Hold => raised_cosine(share),
+            Profile::LeastJerk => share.powi(3) * (10.0 - 15.0 * share + 6.0 * share * share),
+            Profile::Relax if at_ns < self.apex_ns => raised_cosine(share.powf(0.75)),
+            Profile::Relax => raised_cosine(share).powf(1.6),
+        };
+        self.intensity * course as f32
     }
 
     fn check(&self) -> Result<(), String> {
@@ -149,12 +160,15 @@ impl HeadMotion {
         (sum / 1.85) as f32
     }
 
-    /// The transform of the head about its middle, in eye distances.
-    pub fn at(&self, at_ns: i64) -> Similarity {
+    /// Shift in eye distances, roll in radians, change of size as a share.
+    pub(super) fn offsets(&self, at_ns: i64) -> [f32; 4] {
         let wave = |k| self.wave(at_ns, k);
-        let (turn, scale) = (self.roll_degrees.to_radians() * wave(2), 1.0 + self.zoom * wave(3));
-        let (a, b) = (scale * turn.cos(), scale * turn.sin());
-        Similarity { a, b, tx: self.shift * wave(0), ty: self.shift * wave(1) }
+        [
+            self.shift * wave(0),
+            self.shift * wave(1),
+            self.roll_degrees.to_radians() * wave(2),
+            self.zoom * wave(3),
+        ]
     }
 
     /// Yaw and pitch in radians at a time: positive towards the image's right and down.
@@ -342,6 +356,9 @@ pub struct Script {
     /// What shines in the glasses.
     #[serde(default)]
     pub glares: Vec<Glare>,
+    /// What the face does all the time.
+    #[serde(default)]
+    pub life: Life,
 }
 
 fn still_gaze() -> Gaze {
@@ -363,6 +380,7 @@ impl Script {
             hands: Vec::new(),
             glasses: None,
             glares: Vec::new(),
+            life: Life::default(),
         };
         script.validate()?;
         Ok(script)
@@ -409,6 +427,7 @@ impl Script {
                 return refuse("light change", "from_ns lies before to_ns, gain above 0 and up to 10");
             }
         }
+        self.life.check().or_else(|why| refuse("life", why))?;
         self.hands.iter().try_for_each(|h| h.check().or_else(|why| refuse("hand", why)))?;
         self.glasses.iter().try_for_each(|g| g.check().or_else(|why| refuse("glasses", why)))?;
         self.glares.iter().try_for_each(|g| g.check().or_else(|why| refuse("glare", why)))?;
@@ -418,9 +437,17 @@ impl Script {
         Ok(())
     }
 
-    /// Yaw and pitch of the head in radians at a time: sway and turns.
+    /// The head at a time: sway, and what a living head does beside it.
+    fn posture(&self, at_ns: i64) -> Posture {
+        let mut posture = Posture::default();
+        posture.add(&self.head, at_ns);
+        self.life.pose(at_ns, &mut posture);
+        posture
+    }
+
+    /// Yaw and pitch of the head in radians at a time: sway, turns and changes of posture.
     pub fn turn_at(&self, at_ns: i64) -> [f32; 2] {
-        let [mut yaw, mut pitch] = self.head.turn_at(at_ns);
+        let [mut yaw, mut pitch] = self.posture(at_ns).turn;
         for t in &self.turns {
             yaw += t.share(at_ns) * t.yaw_degrees.to_radians();
             pitch += t.share(at_ns) * t.pitch_degrees.to_radians();
@@ -448,16 +475,20 @@ impl Script {
             }
         }
         self.speech.iter().for_each(|s| s.add(at_ns, &mut out));
+        self.life.add(at_ns, self.gaze.at(at_ns), &self.speech, &mut out);
         out
     }
 
     /// The head's transform in frame pixels, about the point `center`.
     pub fn head_at(&self, at_ns: i64, center: Point, eye_distance_px: f32) -> Similarity {
-        let h = self.head.at(at_ns);
+        let Posture { shift, roll, zoom, .. } = self.posture(at_ns);
+        let scale = 1.0 + zoom;
+        let (a, b) = (scale * roll.cos(), scale * roll.sin());
         Similarity {
-            tx: h.tx * eye_distance_px + center.x - h.a * center.x + h.b * center.y,
-            ty: h.ty * eye_distance_px + center.y - h.b * center.x - h.a * center.y,
-            ..h
+            a,
+            b,
+            tx: shift[0] * eye_distance_px + center.x - a * center.x + b * center.y,
+            ty: shift[1] * eye_distance_px + center.y - b * center.x - a * center.y,
         }
     }
 }
@@ -522,6 +553,8 @@ mod tests {
         fn motion_has_no_jumps(at_ns in 0i64..20_000_000_000, seed in 0u32..1000) {
             let mut script = Script::new(vec![
                 Action { profile: Profile::Hold, ..Action::micro(12, 1.0, 3_000_000_000) },
+                Action { profile: Profile::LeastJerk, ..Action::micro(4, 1.0, 4_000_000_000) },
+                Action { profile: Profile::Relax, ..Action::micro(9, 1.0, 5_000_000_000) },
                 Action::blink(9_000_000_000),
             ]).expect("valid");
             script.gaze = Gaze { extent: 1.0, rate_hz: 1.5, seed };

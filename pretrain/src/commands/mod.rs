@@ -8,6 +8,7 @@ pub mod distill;
 pub mod evaluate;
 pub mod filter;
 pub mod flow;
+pub mod judge;
 pub mod landmarks;
 pub mod pretrain;
 pub mod preview;

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::run::{Run, interrupted, is_begun, recipe};
 
-/// Runs the recipe of all shipped models from one seed: subject, detector, landmarks, student, AU network. Each step is a
+/// Runs the recipe of all shipped models from one seed: subject, detector, landmarks, student, AU network, judge. Each step is a
 /// command of this program; its line stands in the model's TOML.
 #[derive(clap::Args)]
 #[command(after_help = "Example: glint-pretrain ship --assets ../data --out models --seed 1")]
@@ -197,7 +197,7 @@ mod tests {
         let recipe: Recipe =
             recipe::parse("recipes/ship.toml", include_str!("../../recipes/ship.toml")).expect("recipe");
         let names: Vec<&str> = recipe.step.iter().map(|s| s.name.as_str()).collect();
-        for wanted in ["subject", "au", "detector", "landmarks", "student"] {
+        for wanted in ["subject", "au", "judge", "detector", "landmarks", "student"] {
             assert!(names.contains(&wanted), "{names:?}");
         }
         assert!(recipe.step.iter().filter(|s| s.labelled).count() == 1);

@@ -9,13 +9,14 @@
 //! | [`person`] | either of them |
 //! | [`mix`] | AU combinations, sides, timing, extent |
 //! | [`pair`] | pairs of onset and apex in the stabilised crop: what trainers draw |
-//! | [`plan`] | what happens in a sequence: movements, distractors, camera |
+//! | [`plan`], [`living`] | what happens in a sequence: movements, distractors, camera |
 //! | [`shard`], [`video`] | both on disk |
 //! | [`review`] | contact sheet and animated page |
 
 pub mod fields;
 pub mod fit;
 pub mod head;
+pub mod living;
 pub mod mix;
 pub mod pair;
 pub mod person;

@@ -244,6 +244,13 @@ pub fn people(assets: &Path, split: Split, count: usize, seed: u64) -> Result<Pe
     }
 }
 
+/// `count` portraits of a split that move, in the order of [`people`].
+pub fn portraits_alone(assets: &Path, split: Split, count: usize, seed: u64) -> Result<Vec<Person>> {
+    let mut found = people(assets, split, 2 * count, seed)?.people;
+    found.retain(|p| matches!(p.look, Look::Portrait(_)));
+    Ok(found)
+}
+
 fn shuffle<T>(items: &mut [T], seed: u64) {
     use rand::Rng;
     let mut rng = generator(seed, 0x70656f);

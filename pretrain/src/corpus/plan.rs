@@ -7,13 +7,14 @@ use anyhow::Result;
 use glint::au::{AU_COUNT, AUS, Side, UNIT_COUNT, unit_indices};
 use glint::event::Class;
 use glint::synth::{
-    Action, Camera, Face, Gaze, Glare, Glasses, Hand, HeadMotion, LightChange, Lighting, NoiseTable, Profile,
-    Script, Speech, Turn, displacement,
+    Action, Camera, Face, Gaze, Glare, Glasses, Hand, HeadMotion, Life, LightChange, Lighting, NoiseTable,
+    Profile, Script, Speech, Turn, displacement,
 };
 use rand::Rng;
 use rand::rngs::SmallRng;
 use serde::{Deserialize, Serialize};
 
+use super::living;
 use super::mix::{MICRO_RANGE, Priors, micro_strength, relative_strength};
 use super::person::{self, Person};
 use crate::augment::generator;
@@ -95,6 +96,8 @@ pub enum Content {
     Curve,
     /// Nothing but the sway of a head, 10 s.
     Still,
+    /// Everything that a living face does, and micro-expressions in it, 14 s (`living`).
+    Living,
 }
 
 impl Content {
@@ -104,6 +107,7 @@ impl Content {
             Self::Mixed | Self::Curve => 8.0,
             Self::Distractors => 15.0,
             Self::Still => 10.0,
+            Self::Living => 14.0,
         }
     }
 }
@@ -153,12 +157,19 @@ pub fn sequence(cast: &Cast, content: Content, seconds: f64, seed: u64, index: u
         Content::Distractors => 2,
         Content::Curve => 3,
         Content::Still => 4,
+        Content::Living => 5,
     };
     let mut rng = generator(seed.wrapping_mul(31) + stream, index);
-    let camera = camera(&mut rng);
+    let camera = match content {
+        Content::Living => living::camera(&mut rng),
+        _ => camera(&mut rng),
+    };
     let mut s = Sequence {
         person: cast.person(index),
-        script: ambience(&mut rng, content),
+        script: match content {
+            Content::Living => living::ambience(&mut rng),
+            _ => ambience(&mut rng, content),
+        },
         camera,
         seconds,
         micros: Vec::new(),
@@ -169,6 +180,7 @@ pub fn sequence(cast: &Cast, content: Content, seconds: f64, seed: u64, index: u
         Content::Distractors => s.distractors_only(&cast.priors, &mut rng),
         Content::Curve => s.curve(&cast.priors, &mut rng),
         Content::Still => {}
+        Content::Living => s.living(&cast.priors, &mut rng),
     }
     s
 }
@@ -226,6 +238,7 @@ pub fn ambience(rng: &mut SmallRng, content: Content) -> Script {
         hands: Vec::new(),
         glasses: rng.random_bool(GLASSES).then(|| glasses(rng)),
         glares: Vec::new(),
+        life: Life::default(),
     }
 }
 
@@ -238,7 +251,7 @@ pub fn glasses(rng: &mut SmallRng) -> Glasses {
     }
 }
 
-fn ns(ms: f64) -> i64 {
+pub(super) fn ns(ms: f64) -> i64 {
     (1e6 * ms).round() as i64
 }
 
@@ -317,7 +330,12 @@ impl Sequence<'_> {
         }
     }
 
-    fn act(&mut self, parts: &[(u8, Side, f32)], [onset_ns, apex_ns, offset_ns]: [i64; 3], profile: Profile) {
+    pub(super) fn act(
+        &mut self,
+        parts: &[(u8, Side, f32)],
+        [onset_ns, apex_ns, offset_ns]: [i64; 3],
+        profile: Profile,
+    ) {
         self.script.actions.extend(parts.iter().map(|&(au, side, intensity)| Action {
             au,
             side,
@@ -331,7 +349,13 @@ impl Sequence<'_> {
 
     /// Adds a micro-expression whose strongest AU reaches `fraction`, or as strong as they are (5 to 40 %); returns its
     /// length in ms.
-    fn micro(&mut self, priors: &Priors, at_ms: f64, fraction: Option<f32>, rng: &mut SmallRng) -> f64 {
+    pub(super) fn micro(
+        &mut self,
+        priors: &Priors,
+        at_ms: f64,
+        fraction: Option<f32>,
+        rng: &mut SmallRng,
+    ) -> f64 {
         let (class, what) = priors.movement(rng);
         let relative: Vec<f32> = what.iter().map(|_| relative_strength(rng)).collect();
         let strongest = relative.iter().copied().fold(0.0, f32::max);
@@ -356,7 +380,13 @@ impl Sequence<'_> {
     }
 
     /// Adds a distractor; returns its length in ms, 2500 at most.
-    fn distract(&mut self, what: Distractor, priors: &Priors, at_ms: f64, rng: &mut SmallRng) -> f64 {
+    pub(super) fn distract(
+        &mut self,
+        what: Distractor,
+        priors: &Priors,
+        at_ms: f64,
+        rng: &mut SmallRng,
+    ) -> f64 {
         let from_ns = ns(at_ms);
         let length = match what {
             Distractor::Blink => rng.random_range(150.0..350.0),
@@ -462,7 +492,7 @@ pub fn random_pose(rng: &mut SmallRng) -> Vec<(u8, Side, f32)> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::corpus::mix::tests::SHEET;
     use crate::corpus::person::Look;

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use anyhow::Result;
 use glint::au::{AU_COUNT, AUS};
 use glint::frame::Frame;
-use glint::gate::HYSTERESIS;
 use glint::geometry::Similarity;
 use glint::pipeline::{Models, Options, Pipeline, Step};
 use serde::{Deserialize, Serialize};
@@ -22,6 +21,8 @@ const RECENT_NS: i64 = 1_000_000_000;
 /// How long an excursion lasted is the time between the first and the last frame of at least this share of its greatest
 /// intensity: what is left of a movement, or drifts, lasts for longer, and syllables count together.
 const HEIGHT: f32 = 0.5;
+/// An excursion goes on while an AU reaches this share of what began it.
+const HYSTERESIS: f32 = 0.6;
 /// Older frames of an excursion play no part in its length: it is too long anyway.
 const LONGEST_NS: i64 = 5_000_000_000;
 /// Without the filter, one pair in this time, its frames this far apart: a typical rise (Yan et al. 2013).

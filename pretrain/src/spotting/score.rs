@@ -10,7 +10,7 @@ pub const MIN_IOU: f64 = 0.5;
 const REACH_NS: i64 = 150_000_000;
 
 /// Intersection over union of two intervals.
-fn iou(a: (i64, i64), b: (i64, i64)) -> f64 {
+pub fn iou(a: (i64, i64), b: (i64, i64)) -> f64 {
     let both = (a.1.min(b.1) - a.0.max(b.0)).max(0);
     let all = a.1.max(b.1) - a.0.min(b.0);
     both as f64 / all.max(1) as f64
@@ -173,11 +173,11 @@ pub fn binomial_interval(hits: usize, of: usize) -> (f64, f64) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use glint::event::{Kind, TimingQuality};
 
-    fn movement(onset_ms: i64, offset_ms: i64) -> Movement {
+    pub fn movement(onset_ms: i64, offset_ms: i64) -> Movement {
         let ms = 1_000_000;
         Movement {
             kind: Kind::Micro,

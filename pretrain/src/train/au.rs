@@ -16,7 +16,7 @@ use glint::frame::Frame;
 use glint::gate::{CLIP, FEATURES, features, mirror};
 use glint::geometry::{Point, Similarity};
 use glint::synth::{
-    Action, Camera, Face, Gaze, Glare, HeadMotion, Lighting, Profile, Scene, Script, Speech, Turn,
+    Action, Camera, Face, Gaze, Glare, HeadMotion, Life, Lighting, Profile, Scene, Script, Speech, Turn,
     face_to_crop,
 };
 use rand::Rng;
@@ -61,6 +61,7 @@ pub fn samples<F: Face>(face: F, priors: &Priors, rng: &mut SmallRng) -> Vec<Sam
         exposure: rng.random_range(0.65..1.1),
         jpeg_quality: rng.random_bool(0.2).then(|| rng.random_range(75..96)),
         seed: rng.random(),
+        ..Camera::default()
     };
     let restless = rng.random_range(0.3..2.0);
     let sway = HeadMotion::SWAY;
@@ -83,6 +84,7 @@ pub fn samples<F: Face>(face: F, priors: &Priors, rng: &mut SmallRng) -> Vec<Sam
         hands: Vec::new(),
         glasses: rng.random_bool(0.3).then(|| plan::glasses(rng)),
         glares: Vec::new(),
+        life: Life::default(),
     };
     let mut scene = Scene::new(face, script, camera);
     let (mut frame, mut patch) = (Frame::default(), Patch::default());

@@ -2,6 +2,7 @@
 
 pub mod au;
 pub mod detector;
+pub mod judge;
 pub mod landmarks;
 pub mod parallel;
 pub mod sitters;

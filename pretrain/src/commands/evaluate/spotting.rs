@@ -14,6 +14,7 @@ use crate::corpus::plan::{self, Cast, Content, Distractor};
 use crate::corpus::{person, video};
 use crate::spotting::curve::{self, Weibull};
 use crate::spotting::intensity::{self, Agreement, Reading};
+use crate::spotting::real;
 use crate::spotting::score::{Tally, binomial_interval, cause, poisson_interval};
 use crate::spotting::watch::{self, Seen};
 
@@ -45,11 +46,14 @@ pub enum Part {
 #[command(after_help = "Example: glint-pretrain evaluate spotting --assets ../data --quick --clips videos")]
 pub struct Args {
     /// Folder with portraits, ict and priors: sequences are made of them.
-    #[arg(long, value_name = "DIR", required_unless_present = "data")]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["data", "real"])]
     assets: Option<PathBuf>,
     /// Folder of sequences, ID.avi and ID.json, as `corpus --video` writes them.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["assets", "split", "fps", "parts", "seed", "quick"])]
     data: Option<PathBuf>,
+    /// Folder of real footage with movements of known times in it: `truth.json` and NAME.avi. May be given more than once.
+    #[arg(long, value_name = "DIR")]
+    real: Vec<PathBuf>,
     /// Folder of model files; without it those that are compiled in.
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
@@ -106,6 +110,9 @@ impl Args {
 struct AtRate {
     fps: u32,
     tally: Tally,
+    /// Published movements that are none, in sequences with movements, and the length of these.
+    wrong: usize,
+    mixed_minutes: f64,
     false_alarms: u64,
     causes: BTreeMap<String, u64>,
     minutes: f64,
@@ -119,6 +126,8 @@ impl AtRate {
         Self {
             fps,
             tally: Tally::default(),
+            wrong: 0,
+            mixed_minutes: 0.0,
             false_alarms: 0,
             causes: BTreeMap::new(),
             minutes: 0.0,
@@ -146,6 +155,14 @@ impl AtRate {
             high / self.minutes,
             self.minutes
         )
+    }
+
+    /// Counts what was found of movements, and beside them.
+    fn add_movements(&mut self, w: &Watched) {
+        let before = (self.tally.found, self.tally.hits);
+        self.tally.add(&w.micros, &w.seen.found);
+        self.wrong += (self.tally.found - before.0) - (self.tally.hits - before.1);
+        self.mixed_minutes += w.seen.seconds / 60.0;
     }
 
     /// Counts what was found where no micro-expression is.
@@ -177,11 +194,14 @@ pub fn run(args: &Args) -> Result<()> {
             Vec::new()
         }
     };
-    let report = match (&args.data, &args.assets) {
+    let real =
+        args.real.iter().map(|dir| Ok((dir.clone(), filmed(dir, &models)?))).collect::<Result<Vec<_>>>()?;
+    let mut report = match (&args.data, &args.assets) {
         (Some(dir), _) => recorded(dir, &models, clips)?,
         (None, Some(dir)) => generated(args, dir, models, clips)?,
-        (None, None) => bail!("one of --assets and --data is needed"),
+        (None, None) => Report::nothing(clips),
     };
+    report.real = real;
     if args.json {
         println!("{}", report.json());
     } else {
@@ -225,7 +245,15 @@ fn generated(args: &Args, assets: &Path, models: Models, clips: Vec<(String, See
         curve::draw(&bins, &fit, "found at 100 frames/s", &folder.join("recall.png"))?;
         eprintln!("{}: recall.csv, recall.png", folder.display());
     }
-    Ok(Report { rates, curve, fit, still, readings, lost_poses, clips })
+    Ok(Report { rates, curve, fit, still, readings, lost_poses, clips, real: Vec::new() })
+}
+
+/// Real footage with known movements.
+fn filmed(dir: &Path, models: &Models) -> Result<real::Report> {
+    let recordings = real::load(dir)?;
+    let seen =
+        each("real footage", recordings.len() as u64, |i| watch::clip(&recordings[i as usize].path, models))?;
+    Ok(real::compare(&recordings, &seen))
 }
 
 /// What can be measured on a folder of sequences: those without movements tell the false alarms.
@@ -240,13 +268,13 @@ fn recorded(dir: &Path, models: &Models, clips: Vec<(String, Seen)>) -> Result<R
         if w.micros.is_empty() {
             rate.add_distractors(&w);
         } else {
-            rate.tally.add(&w.micros, &w.seen.found);
+            rate.add_movements(&w);
             curve.add(&w.micros, &w.seen.found);
         }
     }
     let fit = Weibull::fit(&curve.movements);
     let (rates, still) = (rates.into_values().collect(), Counters::default());
-    Ok(Report { rates, curve, fit, still, readings: Vec::new(), lost_poses: 0, clips })
+    Ok(Report { rates, curve, fit, still, readings: Vec::new(), lost_poses: 0, clips, real: Vec::new() })
 }
 
 /// What every part needs.
@@ -295,7 +323,7 @@ impl Bench<'_> {
         let amount = self.args.amount(fps);
         let mut out = AtRate::new(fps);
         for w in self.sequences(&format!("movements at {fps}/s"), Content::Mixed, amount.mixed, fps)? {
-            out.tally.add(&w.micros, &w.seen.found);
+            out.add_movements(&w);
         }
         for w in
             self.sequences(&format!("distractors at {fps}/s"), Content::Distractors, amount.distractors, fps)?
@@ -356,22 +384,14 @@ fn add(sum: &mut Counters, more: &Counters) {
     sum.rejected_head_motion += more.rejected_head_motion;
     sum.rejected_speech += more.rejected_speech;
     sum.rejected_light += more.rejected_light;
-    sum.rejected_shape += more.rejected_shape;
+    sum.rejected_occlusion += more.rejected_occlusion;
+    sum.rejected_noise += more.rejected_noise;
     sum.rejected_timing += more.rejected_timing;
 }
 
-/// Rejected candidates by cause.
-fn rejections(c: &Counters) -> [(&'static str, u64); 8] {
-    [
-        ("too_short", c.rejected_too_short),
-        ("macro", c.rejected_macro),
-        ("blink", c.rejected_blink),
-        ("head_motion", c.rejected_head_motion),
-        ("speech", c.rejected_speech),
-        ("light", c.rejected_light),
-        ("shape", c.rejected_shape),
-        ("timing", c.rejected_timing),
-    ]
+/// Rejected candidates by cause, those that occur.
+fn rejections(c: &Counters) -> BTreeMap<&'static str, u64> {
+    c.rejected().into_iter().filter(|(_, n)| *n > 0).collect()
 }
 
 fn share(part: u64, of: u64) -> f64 {
@@ -392,9 +412,26 @@ struct Report {
     readings: Vec<Reading>,
     lost_poses: usize,
     clips: Vec<(String, Seen)>,
+    real: Vec<(PathBuf, real::Report)>,
 }
 
 impl Report {
+    /// Nothing but real clips.
+    fn nothing(clips: Vec<(String, Seen)>) -> Self {
+        let fit = Weibull::fit(&[]);
+        let (still, readings) = (Counters::default(), Vec::new());
+        Self {
+            rates: Vec::new(),
+            curve: Tally::default(),
+            fit,
+            still,
+            readings,
+            lost_poses: 0,
+            clips,
+            real: Vec::new(),
+        }
+    }
+
     /// Agreement of each AU, and the mean of ICC over them.
     fn agreements(&self) -> (Vec<(u8, Agreement)>, Agreement, f64) {
         let by_au: Vec<(u8, Agreement)> = AUS
@@ -423,7 +460,7 @@ impl Report {
                     "false_per_min": number(r.false_alarms as f64 / r.minutes), "minutes": number(r.minutes),
                     "false_per_min_ci95": [number(low / r.minutes), number(high / r.minutes)],
                     "false_by_cause": r.causes, "recall_small": number(share(small as u64, of as u64)),
-                    "movements_small": of, "rejected": rejections(&r.rejected).into_iter().collect::<BTreeMap<_, _>>(),
+                    "movements_small": of, "rejected": rejections(&r.rejected),
                     "moving_share": number(share(r.moving, r.frames)),
                     "gate_open_share": number(share(r.rejected.gate_open, r.frames)),
                 });
@@ -445,7 +482,7 @@ impl Report {
             .map(|(name, s)| {
                 let value = json!({
                     "seconds": number(s.seconds), "events": s.found.len(),
-                    "rejected": rejections(&s.counters).into_iter().collect::<BTreeMap<_, _>>(),
+                    "rejected": rejections(&s.counters),
                     "no_face_share": number(1.0 - share(s.face, s.counters.frames)),
                     "moving_share": number(share(s.moving, s.counters.frames)),
                     "gate_open_share": number(share(s.counters.gate_open, s.counters.frames)),
@@ -460,6 +497,12 @@ impl Report {
             "student_runs_still": self.still.student_runs,
             "threshold_75": self.fit.threshold(0.75).map(number), "curve_movements": self.curve.truth,
             "clips": clips,
+            "real": self.real.iter().map(|(dir, r)| json!({
+                "folder": dir, "recall": number(r.visible_recall()), "f1": number(r.visible_f1()),
+                "recall_ci95": [number(r.interval.0), number(r.interval.1)], "movements": r.visible.1,
+                "recall_all": number(r.tally.recall()), "f1_all": number(r.tally.f1()), "movements_all": r.tally.truth,
+                "wrong": r.wrong, "minutes": number(r.minutes), "gate_open_share": number(r.gate_open),
+            })).collect::<Vec<_>>(),
         })
     }
 
@@ -470,6 +513,14 @@ impl Report {
         for r in &self.rates {
             println!("{}", r.line());
         }
+        println!(
+            "\nwrong among movements, a minute: {}",
+            self.rates
+                .iter()
+                .map(|r| { format!("{:.2} at {}", r.wrong as f64 / r.mixed_minutes.max(1e-9), r.fps) })
+                .collect::<Vec<_>>()
+                .join(", ")
+        );
         println!("\nmedian lag of onset, apex and offset in ms: early ones are negative");
         for r in &self.rates {
             let [onset, apex, offset] = r.tally.median_lags_ms();
@@ -527,6 +578,12 @@ impl Report {
                 "all       {:6.2}   {:5.2}     {icc:6.2}  {:6.2}   ({} poses not measured)",
                 all.active, all.idle, all.gain, self.lost_poses
             );
+        }
+        for (dir, r) in &self.real {
+            println!("\n{}: {}", dir.display(), r.line());
+            for (name, hits, wrong, of) in &r.clips {
+                println!("{name:32} found {hits} of {of}, wrong {wrong}");
+            }
         }
         if !self.clips.is_empty() {
             println!("\nreal clips        seconds  events   no face  moving  gate open   rejected");

@@ -1,0 +1,304 @@
+//! `glint-pretrain judge`: trains the judge of candidates.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use glint::au::UNIT_COUNT;
+use glint::pipeline::Models;
+use glint::spot::{Candidate, Cause, Judge, JudgeSpec, NAMES};
+use rand::Rng;
+use rayon::prelude::*;
+use serde_json::json;
+
+use crate::augment::generator;
+use crate::corpus::person::{Split, portraits_alone};
+use crate::corpus::plan::{self, Cast, Content};
+use crate::corpus::video;
+use crate::run::Run;
+use crate::spotting::score::iou;
+use crate::spotting::trace::{self, Trace};
+use crate::train::Schedule;
+use crate::train::judge::{Case, HIDDEN, train, truth};
+
+/// Films people who train in sequences of all that living faces do, through the daemon's own pipeline, trains the judge on the
+/// candidates that its spotter finds, and writes judge.bin and judge.toml. The threshold is chosen on others of them.
+#[derive(clap::Args)]
+#[command(after_help = "Example: glint-pretrain judge --assets ../data --out models --seed 1")]
+pub struct Args {
+    /// Folder with `portraits/`, `ict/` and `priors/`.
+    #[arg(long, required_unless_present = "data")]
+    assets: Option<PathBuf>,
+    /// Folder of recorded sequences, ID.avi and ID.json, to train on instead: another world.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["assets", "sequences"])]
+    data: Option<PathBuf>,
+    /// Folder of recorded sequences on which the result is reported; nothing is chosen by it. May be given more than once.
+    #[arg(long, value_name = "DIR")]
+    report: Vec<PathBuf>,
+    /// Folder for the model files.
+    #[arg(long, default_value = "models")]
+    out: PathBuf,
+    /// Folder of model files that film; without it those that are compiled in.
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+    /// Seed of people, sequences and weights.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Sequences of 14 s; a fifth of them chooses the threshold.
+    #[arg(long, default_value_t = 600)]
+    sequences: u64,
+    /// Folder that keeps what was filmed: sequences that are there already are not filmed again.
+    #[arg(long, value_name = "DIR")]
+    traces: Option<PathBuf>,
+    /// Optimiser steps of 256 candidates.
+    #[arg(long, default_value_t = 6000)]
+    steps: usize,
+    /// False alarms a minute, among the distractors of these sequences, that the threshold may allow.
+    #[arg(long, default_value_t = 0.5)]
+    false_per_min: f64,
+}
+
+/// Of so many sequences, one chooses the threshold.
+const CHOOSES: u64 = 5;
+/// People for each of whom so many sequences are made.
+const SEQUENCES_A_PERSON: u64 = 2;
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<()> {
+    ensure!(args.sequences >= 20, "--sequences: at least 20");
+    let shipped = Models::embedded()?;
+    let models = match &args.models {
+        Some(dir) => Models::with_judge(dir, shipped.judge)?,
+        None => shipped,
+    };
+    let schedule = Schedule { steps: args.steps, batch: 256, learning_rate: 2e-3, weight_decay: 2e-2 };
+    let run = Run::start("judge", args.seed, &schedule, false)?;
+    let traces = match (&args.data, &args.assets) {
+        (Some(dir), _) => recorded(dir, &models)?,
+        (None, Some(assets)) => film(args, assets, &models)?,
+        (None, None) => bail!("one of --assets and --data is needed"),
+    };
+    ensure!(traces.len() >= 2 * CHOOSES as usize, "{} sequences; at least {}", traces.len(), 2 * CHOOSES);
+    let thresholds = models.au.spec.thresholds.by_unit().map_err(anyhow::Error::msg)?;
+    let found = candidates(&traces, thresholds, 1.0, &vec![0.0; Judge::numbers(HIDDEN)]);
+    let (mut cases, mut counts) = (Vec::new(), [0usize; Cause::ALL.len()]);
+    for (_, (trace, found)) in learners(&traces, &found) {
+        for c in found {
+            if let Some(cause) = truth(c, &trace.micros, &trace.spans) {
+                counts[cause as usize] += 1;
+                cases.push(Case { measures: *c.measures, cause });
+            }
+        }
+    }
+    eprintln!("{} candidates: {}", cases.len(), words(&counts));
+    let numbers = train(&cases, &schedule, args.seed, &run)?;
+    let judged = candidates(&traces, thresholds, 1.0, &numbers);
+    let tuning: Vec<_> =
+        traces.iter().zip(&judged).enumerate().filter(|(i, _)| chooses(*i)).map(|(_, p)| p).collect();
+    let curve: Vec<(f32, Score)> = (1..50).map(|k| 0.02 * k as f32).map(|t| (t, score(&tuning, t))).collect();
+    for (t, s) in curve.iter().step_by(4) {
+        println!("{t:.2}  {}", s.line());
+    }
+    let allowed = curve.iter().filter(|(_, s)| s.false_per_min() <= args.false_per_min);
+    let best = allowed.max_by(|a, b| a.1.f1().total_cmp(&b.1.f1()));
+    let (threshold, score) =
+        best.context("no threshold keeps the false alarms under --false-per-min: train on more sequences")?;
+    println!("threshold {threshold:.2}: {}", score.line());
+    for dir in &args.report {
+        let others = recorded(dir, &models)?;
+        let judged = candidates(&others, thresholds, 1.0, &numbers);
+        let pairs: Vec<_> = others.iter().zip(&judged).collect();
+        println!("{}: {}", dir.display(), self::score(&pairs, *threshold).line());
+        for t in [0.3, 0.5, 0.7, 0.9] {
+            println!("  at {t}: {}", self::score(&pairs, t).line());
+        }
+    }
+    run.log(&json!({"candidates": cases.len(), "threshold": threshold, "f1": score.f1(),
+        "false_per_min": score.false_per_min(), "recall_of_candidates": score.reached()}))?;
+    run.finish()?;
+    let material = match &args.data {
+        Some(_) => "--data DIR".to_owned(),
+        None => format!("--assets DIR --sequences {}", args.sequences),
+    };
+    let made_by = format!(
+        "glint-pretrain judge {material} --seed {} --steps {} --false-per-min {}",
+        args.seed, args.steps, args.false_per_min
+    );
+    let bytes: Vec<u8> = numbers.into_iter().flat_map(f32::to_le_bytes).collect();
+    crate::ship::write(&args.out, "judge", "bin", &bytes, &made_by, |file| JudgeSpec {
+        file,
+        hidden: HIDDEN,
+        threshold: *threshold,
+        measures: NAMES.map(str::to_owned).into(),
+    })
+}
+
+fn chooses(index: usize) -> bool {
+    (index as u64 / SEQUENCES_A_PERSON).is_multiple_of(CHOOSES)
+}
+
+fn learners<'a>(
+    traces: &'a [Trace],
+    found: &'a [Vec<Candidate>],
+) -> impl Iterator<Item = (usize, (&'a Trace, &'a Vec<Candidate>))> {
+    traces.iter().zip(found).enumerate().filter(|(i, _)| !chooses(*i))
+}
+
+fn words(counts: &[usize]) -> String {
+    Cause::ALL
+        .iter()
+        .zip(counts)
+        .map(|(c, n)| format!("{c:?} {n}").to_lowercase())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// Frame rates, and how often each comes.
+const RATES: [(f64, u32); 6] = [(25.0, 3), (30.0, 7), (50.0, 2), (60.0, 2), (100.0, 5), (200.0, 1)];
+
+/// Recorded sequences, watched in order of their names.
+fn recorded(dir: &Path, models: &Models) -> Result<Vec<Trace>> {
+    let files = video::list(dir)?;
+    let bar = crate::run::bar("watched", files.len() as u64);
+    let out = files
+        .par_iter()
+        .map(|(path, truth)| trace::recorded(path, truth, models).inspect(|_| bar.inc(1)))
+        .collect();
+    bar.finish_and_clear();
+    out
+}
+
+fn film(args: &Args, assets: &Path, models: &Models) -> Result<Vec<Trace>> {
+    if let Some(dir) = &args.traces {
+        std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+    }
+    let path = |i: u64| args.traces.as_ref().map(|dir| dir.join(format!("{}-{i:05}.trace", args.seed)));
+    let missing = (0..args.sequences).any(|i| path(i).is_none_or(|p| !p.exists()));
+    let cast = if missing { Some(cast(assets, args)?) } else { None };
+    let bar = crate::run::bar("filmed", args.sequences);
+    let out = (0..args.sequences)
+        .into_par_iter()
+        .map(|i| {
+            let kept = path(i).filter(|p| p.exists());
+            let trace = match (kept, &cast) {
+                (Some(kept), _) => Trace::read(&kept)?,
+                (None, Some(cast)) => {
+                    let mut rng = generator(args.seed ^ 0x6a64, i);
+                    let mut left = rng.random_range(0..RATES.iter().map(|r| r.1).sum());
+                    let fps = RATES
+                        .iter()
+                        .find(|r| {
+                            left < r.1 || {
+                                left -= r.1;
+                                false
+                            }
+                        })
+                        .map_or(30.0, |r| r.0);
+                    let seconds = Content::Living.seconds();
+                    let mut s = plan::sequence(cast, Content::Living, seconds, args.seed, i);
+                    s.person = cast.person(i / SEQUENCES_A_PERSON);
+                    let trace = trace::film(s, fps, fps == 30.0 && rng.random_bool(0.15), models)?;
+                    path(i).map_or(Ok(()), |p| trace.write(&p))?;
+                    trace
+                }
+                (None, None) => unreachable!("a cast is loaded where a trace is missing"),
+            };
+            bar.inc(1);
+            Ok(trace)
+        })
+        .collect();
+    bar.finish_and_clear();
+    out
+}
+
+fn cast(assets: &Path, args: &Args) -> Result<Cast> {
+    let mut cast = Cast::load(assets, Split::Train, 2, args.seed)?;
+    cast.people = portraits_alone(
+        assets,
+        Split::Train,
+        args.sequences.div_ceil(SEQUENCES_A_PERSON) as usize,
+        args.seed,
+    )?;
+    Ok(cast)
+}
+
+/// All candidates of each trace, judged by a network.
+fn candidates(
+    traces: &[Trace],
+    thresholds: [f32; UNIT_COUNT],
+    least: f32,
+    numbers: &[f32],
+) -> Vec<Vec<Candidate>> {
+    traces
+        .par_iter()
+        .map(|t| t.candidates(thresholds, &mut Judge::new(HIDDEN, least, &standardised(numbers))).0)
+        .collect()
+}
+
+/// Scales of nothing are ones: the network that is not trained yet.
+fn standardised(numbers: &[f32]) -> Vec<f32> {
+    let mut out = numbers.to_vec();
+    let measures = NAMES.len();
+    out[measures..2 * measures].iter_mut().filter(|s| **s <= 0.0).for_each(|s| *s = 1.0);
+    out
+}
+
+/// What a threshold gives.
+#[derive(Debug, Clone, Copy, Default)]
+struct Score {
+    movements: usize,
+    found: usize,
+    /// Movements that any candidate met.
+    met: usize,
+    wrong: usize,
+    minutes: f64,
+}
+
+impl Score {
+    fn f1(&self) -> f64 {
+        2.0 * self.found as f64 / (self.movements + self.found + self.wrong).max(1) as f64
+    }
+
+    fn false_per_min(&self) -> f64 {
+        self.wrong as f64 / self.minutes.max(1e-9)
+    }
+
+    fn reached(&self) -> f64 {
+        self.met as f64 / self.movements.max(1) as f64
+    }
+
+    fn line(&self) -> String {
+        format!(
+            "F1 {:.3}, recall {:.3} of {} ({:.3} were candidates), {:.2} false alarms a minute in {:.1}",
+            self.f1(),
+            self.found as f64 / self.movements.max(1) as f64,
+            self.movements,
+            self.reached(),
+            self.false_per_min(),
+            self.minutes
+        )
+    }
+}
+
+fn score(pairs: &[(&Trace, &Vec<Candidate>)], threshold: f32) -> Score {
+    use glint::spot::Settings;
+    let limits = Settings::default();
+    let mut out = Score::default();
+    for (trace, found) in pairs {
+        out.minutes += trace.seconds / 60.0;
+        out.movements += trace.micros.len();
+        let short = |c: &&Candidate| ((c.offset_ns - c.onset_ns) as f32 / 1e6) <= limits.max_ms;
+        let published: Vec<&Candidate> = found.iter().filter(|c| c.score >= threshold && short(c)).collect();
+        let meets =
+            |c: &Candidate, m: &plan::Micro| iou((c.onset_ns, c.offset_ns), (m.onset_ns, m.offset_ns)) >= 0.5;
+        let mut used = vec![false; published.len()];
+        for m in &trace.micros {
+            out.met += usize::from(found.iter().any(|c| meets(c, m)));
+            if let Some(k) = (0..published.len()).find(|&k| !used[k] && meets(published[k], m)) {
+                used[k] = true;
+                out.found += 1;
+            }
+        }
+        out.wrong += used.iter().filter(|u| !**u).count();
+    }
+    out
+}

@@ -1,0 +1,278 @@
+//! Known movements put into footage: the displacement of the embedded subject's muscles, carried by the face in the picture.
+//!
+//! A frame is warped where the face moves and nowhere else, so noise, compression, light and the head's own motion stay the
+//! camera's. The carrier is made of landmarks alone, smoothed over time to both sides: the registration that the spotter
+//! relies on plays no part in it, so a head that is held badly is held badly here too.
+
+use crate::au::{Side, UNIT_COUNT, unit_indices};
+use crate::face::detector::Detector;
+use crate::face::landmarks::Landmarker;
+use crate::face::{CROP_HEIGHT, CROP_WIDTH, EYE_DISTANCE};
+use crate::flow::Flow;
+use crate::frame::Frame;
+use crate::geometry::{Point, Similarity};
+use crate::model::ModelError;
+use crate::pipeline::Models;
+use crate::synth::{Action, Pack, Profile, Subject, SynthError, displacement};
+
+/// Displacements below this, in frame pixels, leave a pixel as it is.
+const LEAST_PX: f32 = 0.01;
+/// Standard deviation of the smoothing of the carrier.
+const CARRIER_NS: f64 = 60e6;
+/// The detector looks for a face again after so many frames without one.
+const SEARCH_FRAMES: u32 = 5;
+
+/// Where a face is in each frame of a clip.
+#[derive(Debug, Clone, Default)]
+pub struct Carrier {
+    frames: Vec<(i64, Option<Similarity>)>,
+}
+
+/// Makes a carrier of the frames of a clip, one after the other.
+pub struct CarrierBuilder {
+    detector: Detector,
+    landmarker: Landmarker,
+    last: Option<Similarity>,
+    missed: u32,
+    frames: Vec<(i64, Option<Similarity>)>,
+}
+
+impl CarrierBuilder {
+    /// A builder with the networks of the pipeline.
+    pub fn new(models: &Models) -> Result<Self, ModelError> {
+        Ok(Self {
+            detector: Detector::new(&models.detector)?,
+            landmarker: Landmarker::new(&models.landmarks)?,
+            last: None,
+            missed: 0,
+            frames: Vec::new(),
+        })
+    }
+
+    /// Finds the largest face of a frame, near where it was.
+    pub fn push(&mut self, frame: &Frame) {
+        let guess = match &self.last {
+            Some(last) => Some(Landmarker::from_crop(last)),
+            None if self.missed.is_multiple_of(SEARCH_FRAMES) => self
+                .detector
+                .detect(&frame.luma, frame.width, frame.height)
+                .iter()
+                .max_by(|a, b| a.bounds.area().total_cmp(&b.bounds.area()))
+                .map(|d| self.landmarker.from_bounds(d.bounds)),
+            None => None,
+        };
+        let found = guess.and_then(|g| self.landmarker.locate(&frame.luma, frame.width, frame.height, &g));
+        let least = self.landmarker.min_confidence();
+        self.last = found.filter(|l| l.confidence >= least).map(|l| l.crop_to_frame());
+        self.missed = if self.last.is_some() { 0 } else { self.missed + 1 };
+        self.frames.push((frame.at_ns, self.last));
+    }
+
+    /// The carrier: smoothed over time, and only where a face was found all around.
+    pub fn finish(self) -> Carrier {
+        let Self { frames, .. } = self;
+        let reach = (3.0 * CARRIER_NS) as i64;
+        let smooth = |i: usize| {
+            let at = frames[i].0;
+            let (mut weight, mut sum) = (0.0f64, [0.0f64; 4]);
+            let from = frames.partition_point(|f| f.0 < at - reach);
+            for (t, found) in frames[from..].iter().take_while(|f| f.0 <= at + reach) {
+                let s = (*found)?;
+                let w = (-0.5 * ((t - at) as f64 / CARRIER_NS).powi(2)).exp();
+                weight += w;
+                for (sum, v) in sum.iter_mut().zip([s.a, s.b, s.tx, s.ty]) {
+                    *sum += w * f64::from(v);
+                }
+            }
+            let [a, b, tx, ty] = sum.map(|v| (v / weight) as f32);
+            Some(Similarity { a, b, tx, ty })
+        };
+        Carrier { frames: (0..frames.len()).map(|i| (frames[i].0, smooth(i))).collect() }
+    }
+}
+
+impl Carrier {
+    /// Where the face is at a frame's time.
+    pub fn at(&self, at_ns: i64) -> Option<Similarity> {
+        let i = self.frames.partition_point(|f| f.0 < at_ns);
+        self.frames.get(i).filter(|f| f.0 == at_ns)?.1
+    }
+
+    /// Greatest speed of the head between two times, in eye distances a second; `None` where a frame has no face.
+    pub fn speed(&self, from_ns: i64, to_ns: i64) -> Option<f32> {
+        let middle = Point::new(0.5 * CROP_WIDTH as f32, 0.5 * CROP_HEIGHT as f32);
+        let mut last: Option<(i64, Point)> = None;
+        let mut fastest = 0.0f32;
+        for (at_ns, place) in self.frames.iter().filter(|f| (from_ns..=to_ns).contains(&f.0)) {
+            let place = (*place)?;
+            let point = place.apply(middle);
+            if let Some((t, before)) = last {
+                let eyes = EYE_DISTANCE * place.scale();
+                fastest = fastest.max(point.distance(before) / eyes / ((at_ns - t) as f32 / 1e9).max(1e-3));
+            }
+            last = Some((*at_ns, point));
+        }
+        last.map(|_| fastest)
+    }
+
+    /// Times of the first and the last frame.
+    pub fn span(&self) -> Option<(i64, i64)> {
+        Some((self.frames.first()?.0, self.frames.last()?.0))
+    }
+}
+
+/// A movement that is put into footage.
+#[derive(Debug, Clone)]
+pub struct Injection {
+    /// AUs with their side and their fraction of the full movement.
+    pub parts: Vec<(u8, Side, f32)>,
+    /// Its course; AU and intensity are those of `parts`.
+    pub course: Action,
+    /// Displacement at the apex in crop pixels: eyes are 64 apart.
+    field: Flow,
+    /// Greatest displacement in crop pixels.
+    pub peak_px: f32,
+}
+
+impl Injection {
+    /// A movement of the embedded subject's mean face.
+    pub fn new(
+        parts: Vec<(u8, Side, f32)>,
+        times_ns: [i64; 3],
+        profile: Profile,
+    ) -> Result<Self, SynthError> {
+        let subject = Subject::random(Pack::embedded()?, 0);
+        let mut fractions = [0.0f32; UNIT_COUNT];
+        for &(au, side, fraction) in &parts {
+            unit_indices(au, side).for_each(|k| fractions[k] = (fractions[k] + fraction).min(1.0));
+        }
+        let field = displacement(&subject, &fractions);
+        let peak_px = field.u.iter().zip(&field.v).map(|(u, v)| u.hypot(*v)).fold(0.0, f32::max);
+        let [onset_ns, apex_ns, offset_ns] = times_ns;
+        let course =
+            Action { intensity: 1.0, onset_ns, apex_ns, offset_ns, profile, ..Action::micro(12, 1.0, 0) };
+        Ok(Self { parts, course, field, peak_px })
+    }
+
+    /// Warps a frame as the movement stands at its time. `crop_to_frame` is where the face is.
+    pub fn apply(&self, frame: &mut Frame, crop_to_frame: &Similarity, spare: &mut Vec<u8>) {
+        let strength = self.course.at(frame.at_ns);
+        if strength <= 0.0 {
+            return;
+        }
+        spare.clear();
+        spare.extend_from_slice(&frame.luma);
+        let back = crop_to_frame.inverse();
+        let (w, h) = (frame.width, frame.height);
+        let corners = [
+            (0.0, 0.0),
+            (CROP_WIDTH as f32, 0.0),
+            (0.0, CROP_HEIGHT as f32),
+            (CROP_WIDTH as f32, CROP_HEIGHT as f32),
+        ]
+        .map(|(x, y)| crop_to_frame.apply(Point::new(x, y)));
+        let bounds = |of: fn(&Point) -> f32, most: usize| {
+            let least = corners.iter().map(of).fold(f32::MAX, f32::min).floor().max(0.0) as usize;
+            let last =
+                corners.iter().map(of).fold(f32::MIN, f32::max).ceil().clamp(0.0, most as f32) as usize;
+            least.min(last)..last
+        };
+        for y in bounds(|p| p.y, h) {
+            for x in bounds(|p| p.x, w) {
+                let here = back.apply(Point::new(x as f32, y as f32));
+                // What is seen here came from where its displacement ends here: two steps of a fixed point.
+                let first = self.displacement(here, strength);
+                let d = self.displacement(Point::new(here.x - first.x, here.y - first.y), strength);
+                let from = crop_to_frame.apply(Point::new(here.x - d.x, here.y - d.y));
+                if from.distance(Point::new(x as f32, y as f32)) >= LEAST_PX {
+                    frame.luma[y * w + x] = cubic(spare, w, h, from);
+                }
+            }
+        }
+    }
+
+    /// Displacement of a point of the crop, bilinear; zero outside.
+    fn displacement(&self, at: Point, strength: f32) -> Point {
+        let (w, h) = (self.field.width, self.field.height);
+        let (x, y) = (at.x, at.y);
+        if !(0.0..(w - 1) as f32).contains(&x) || !(0.0..(h - 1) as f32).contains(&y) {
+            return Point::default();
+        }
+        let (i, j) = (x as usize, y as usize);
+        let (fx, fy) = (x - i as f32, y - j as f32);
+        let mix = |plane: &[f32]| {
+            let row = |j: usize| plane[j * w + i] * (1.0 - fx) + plane[j * w + i + 1] * fx;
+            strength * (row(j) * (1.0 - fy) + row(j + 1) * fy)
+        };
+        Point::new(mix(&self.field.u), mix(&self.field.v))
+    }
+}
+
+/// A pixel between pixels (Catmull and Rom 1974); the border repeats.
+fn cubic(luma: &[u8], w: usize, h: usize, at: Point) -> u8 {
+    let (x, y) = (at.x.floor(), at.y.floor());
+    let weights = |t: f32| {
+        let (t2, t3) = (t * t, t * t * t);
+        [
+            -0.5 * t + t2 - 0.5 * t3,
+            1.0 - 2.5 * t2 + 1.5 * t3,
+            0.5 * t + 2.0 * t2 - 1.5 * t3,
+            -0.5 * t2 + 0.5 * t3,
+        ]
+    };
+    let (wx, wy) = (weights(at.x - x), weights(at.y - y));
+    let clamp = |v: f32, most: usize| v.clamp(0.0, (most - 1) as f32) as usize;
+    let mut sum = 0.0;
+    for (j, wy) in wy.iter().enumerate() {
+        let row = clamp(y + j as f32 - 1.0, h) * w;
+        for (i, wx) in wx.iter().enumerate() {
+            sum += wx * wy * f32::from(luma[row + clamp(x + i as f32 - 1.0, w)]);
+        }
+    }
+    (sum + 0.5).clamp(0.0, 255.0) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::synth::{Camera, Scene, Script};
+
+    #[test]
+    fn an_injected_smile_moves_the_mouth_as_the_subject_does_and_nothing_else() {
+        let at_ns = 1_100_000_000;
+        let script = |actions| Script {
+            head: crate::synth::HeadMotion::STILL,
+            ..Script::new(actions).expect("valid")
+        };
+        let camera = Camera { read_noise: 0.0, shot_noise: 0.0, eye_distance_px: 64.0, ..Camera::default() };
+        let subject = || Subject::random(Pack::embedded().expect("pack"), 0);
+        let mut frame = Frame::default();
+        let mut scene = Scene::new(subject(), script(Vec::new()), camera);
+        scene.render(0, at_ns, &mut frame);
+        let still = frame.luma.clone();
+        let truth = scene.truth(at_ns);
+        let to_crop = crate::synth::face_to_crop(&subject());
+        let crop_to_frame = truth.head.compose(&to_crop.inverse());
+        let times = [1_000_000_000, at_ns, 1_300_000_000];
+        let smile = Injection::new(vec![(12, Side::Both, 0.5)], times, Profile::Cosine).expect("subject");
+        smile.apply(&mut frame, &crop_to_frame, &mut Vec::new());
+        let mut moved = Frame::default();
+        let actions = vec![Action {
+            onset_ns: times[0],
+            apex_ns: times[1],
+            offset_ns: times[2],
+            ..Action::micro(12, 0.5, 0)
+        }];
+        Scene::new(subject(), script(actions), camera).render(0, at_ns, &mut moved);
+        let difference =
+            |a: &[u8], b: &[u8]| a.iter().zip(b).map(|(a, b)| u64::from(a.abs_diff(*b))).sum::<u64>();
+        let (left, all) = (difference(&frame.luma, &moved.luma), difference(&still, &moved.luma));
+        assert!(2 * left < all && all > 5_000, "{left} of {all}");
+        // The wall stays to the last bit.
+        assert_eq!(frame.luma[..640 * 40], still[..640 * 40]);
+        // Before the onset there is nothing.
+        (frame.luma, frame.at_ns) = (still.clone(), times[0]);
+        smile.apply(&mut frame, &crop_to_frame, &mut Vec::new());
+        assert_eq!(frame.luma, still);
+    }
+}

@@ -1,0 +1,142 @@
+//! How much of a motion of the face is that of a rigid head or of a flat picture.
+//!
+//! Each model is linear in its parameters at small motions, so its best fit is a projection; an orthonormal basis of each is
+//! made once.
+
+use std::sync::LazyLock;
+
+use super::history::CELLS;
+use crate::face::{CROP_HEIGHT, CROP_WIDTH};
+use crate::gate::{COLUMNS, ROWS};
+
+/// Models from the stiffest to the most pliable one.
+const MODELS: usize = 4;
+
+/// Share of the energy of a motion that each model explains, 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct Explained {
+    /// A picture that shifts, rolls and comes nearer: 4 parameters.
+    pub similarity: f32,
+    /// A picture that is sheared and stretched as well: 6.
+    pub affine: f32,
+    /// A plane seen in perspective: 8.
+    pub plane: f32,
+    /// A mean head that shifts, rolls, comes nearer, turns and nods: 6.
+    pub head: f32,
+    /// Root mean square of what the plane leaves, in crop pixels.
+    pub left: f32,
+}
+
+type Vector = [f32; 2 * CELLS];
+
+static BASES: LazyLock<[Vec<Vector>; MODELS]> = LazyLock::new(|| {
+    let field = |f: &dyn Fn(f32, f32) -> (f32, f32)| -> Vector {
+        let mut out = [0.0; 2 * CELLS];
+        for cell in 0..CELLS {
+            let (x, y) = place(cell);
+            (out[cell], out[CELLS + cell]) = f(x, y);
+        }
+        out
+    };
+    let stiff: Vec<Vector> = vec![
+        field(&|_, _| (1.0, 0.0)),
+        field(&|_, _| (0.0, 1.0)),
+        field(&|x, y| (x, y)),
+        field(&|x, y| (-y, x)),
+    ];
+    let shear = [field(&|x, y| (y, x)), field(&|x, y| (x, -y))];
+    let tilt = [field(&|x, y| (x * x, x * y)), field(&|x, y| (x * y, y * y))];
+    let turn = [field(&|x, y| (depth(x, y), 0.0)), field(&|x, y| (0.0, depth(x, y)))];
+    let with = |more: &[&[Vector]]| orthonormal(stiff.iter().chain(more.iter().copied().flatten()));
+    [with(&[]), with(&[&shear]), with(&[&shear, &tilt]), with(&[&turn])]
+});
+
+/// Middle of a cell, in half widths of the crop from its middle.
+fn place(cell: usize) -> (f32, f32) {
+    let (width, height) = ((CROP_WIDTH / COLUMNS) as f32, (CROP_HEIGHT / ROWS) as f32);
+    let half = 0.5 * CROP_WIDTH as f32;
+    let (column, row) = ((cell % COLUMNS) as f32 + 0.5, (cell / COLUMNS) as f32 + 0.5);
+    ((column * width - half) / half, (row * height - 0.5 * CROP_HEIGHT as f32) / half)
+}
+
+/// Depth of a mean head in half widths of the crop: an ellipsoid with a nose.
+fn depth(x: f32, y: f32) -> f32 {
+    let skull = (1.0 - (x / 1.3) * (x / 1.3) - (y / 1.7) * (y / 1.7)).max(0.05).sqrt();
+    let nose = 0.35 * (-(x / 0.18).powi(2) - ((y + 0.02) / 0.28).powi(2)).exp();
+    skull + nose
+}
+
+fn dot(a: &Vector, b: &Vector) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// Gram and Schmidt, twice for the rounding.
+fn orthonormal<'a>(fields: impl Iterator<Item = &'a Vector>) -> Vec<Vector> {
+    let mut basis: Vec<Vector> = Vec::new();
+    for field in fields {
+        let mut v = *field;
+        for _ in 0..2 {
+            for b in &basis {
+                let share = dot(&v, b);
+                v.iter_mut().zip(b).for_each(|(v, b)| *v -= share * b);
+            }
+        }
+        let length = dot(&v, &v).sqrt();
+        basis.push(v.map(|v| v / length.max(1e-9)));
+    }
+    basis
+}
+
+/// What each model explains of a motion, u and then v of every cell, and the motion that the plane leaves.
+pub(super) fn explain(motion: &Vector) -> (Explained, Vector) {
+    let energy = dot(motion, motion).max(1e-9);
+    let [similarity, affine, plane, head] = BASES
+        .each_ref()
+        .map(|basis| basis.iter().map(|b| dot(motion, b).powi(2)).sum::<f32>() / energy)
+        .map(|share| share.min(1.0));
+    let mut rest = *motion;
+    for b in &BASES[2] {
+        let share = dot(motion, b);
+        rest.iter_mut().zip(b).for_each(|(r, b)| *r -= share * b);
+    }
+    let left = (dot(&rest, &rest) / CELLS as f32).sqrt();
+    (Explained { similarity, affine, plane, head, left }, rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn motion(f: impl Fn(f32, f32) -> (f32, f32)) -> Vector {
+        let mut out = [0.0; 2 * CELLS];
+        for cell in 0..CELLS {
+            let (x, y) = place(cell);
+            (out[cell], out[CELLS + cell]) = f(x, y);
+        }
+        out
+    }
+
+    #[test]
+    fn each_model_explains_its_own_motion() {
+        let (e, _) = explain(&motion(|x, y| (0.3 + 0.1 * x - 0.2 * y, 0.1 + 0.2 * x + 0.1 * y)));
+        assert!(e.similarity > 0.999 && e.head > 0.999 && e.left < 1e-3, "{e:?}");
+        let (e, _) = explain(&motion(|x, y| (0.2 * y, 0.4 * x - 0.1)));
+        assert!(e.affine > 0.999 && e.similarity < 0.99, "{e:?}");
+        let (e, _) = explain(&motion(|x, y| (x * x + 0.3, x * y)));
+        assert!(e.plane > 0.999 && e.affine < 0.99, "{e:?}");
+        let (e, _) = explain(&motion(|x, y| (depth(x, y), 0.0)));
+        assert!(e.head > 0.999 && e.similarity < 0.999, "{e:?}");
+    }
+
+    #[test]
+    fn a_mouth_corner_is_not_rigid() {
+        let (e, left) = explain(&motion(|x, y| {
+            let near = (-((x - 0.4) / 0.2).powi(2) - ((y - 0.5) / 0.2).powi(2)).exp();
+            (0.5 * near, -near)
+        }));
+        assert!(e.plane < 0.5 && e.head < 0.5 && e.left > 0.02, "{e:?}");
+        assert!(left.iter().map(|v| v.abs()).fold(0.0, f32::max) > 0.3);
+        let (e, _) = explain(&[0.0; 2 * CELLS]);
+        assert_eq!((e.similarity, e.left), (0.0, 0.0));
+    }
+}
