@@ -29,17 +29,19 @@ import cv2
 import numpy as np
 import scipy.signal
 
-# Face boxes are cut to this size before flow is computed: eyes about 64 px apart.
+# Faces are cut to this size before flow is computed: eyes about 64 px apart, at 0.38 of the height.
 SIZE = 160
-# Regions in shares of the face box: name, x, y, width, height, (seen from the camera).
+# Side of the cut, and how far it reaches above the face box, in widths of the box (1.74 eye distances in glintd).
+CUT, ABOVE = 1.44, 0.244
+# Regions in shares of the cut: name, x, y, width, height (seen from the camera).
 REGIONS = {
-    "brow outer right": (0.10, 0.18, 0.20, 0.14), "brow inner right": (0.28, 0.18, 0.20, 0.14),
-    "brow inner left": (0.52, 0.18, 0.20, 0.14), "brow outer left": (0.70, 0.18, 0.20, 0.14),
-    "lid right": (0.18, 0.33, 0.24, 0.10), "lid left": (0.58, 0.33, 0.24, 0.10),
-    "cheek right": (0.14, 0.50, 0.22, 0.16), "cheek left": (0.64, 0.50, 0.22, 0.16),
-    "nose": (0.38, 0.46, 0.24, 0.18),
-    "mouth corner right": (0.24, 0.68, 0.18, 0.16), "mouth corner left": (0.58, 0.68, 0.18, 0.16),
-    "upper lip": (0.38, 0.65, 0.24, 0.10), "lower lip": (0.38, 0.76, 0.24, 0.10), "chin": (0.36, 0.86, 0.28, 0.12),
+    "brow outer right": (0.14, 0.20, 0.17, 0.12), "brow inner right": (0.31, 0.20, 0.17, 0.12),
+    "brow inner left": (0.52, 0.20, 0.17, 0.12), "brow outer left": (0.69, 0.20, 0.17, 0.12),
+    "lid right": (0.20, 0.33, 0.22, 0.10), "lid left": (0.58, 0.33, 0.22, 0.10),
+    "cheek right": (0.16, 0.50, 0.20, 0.16), "cheek left": (0.64, 0.50, 0.20, 0.16),
+    "nose": (0.40, 0.48, 0.20, 0.18),
+    "mouth corner right": (0.25, 0.70, 0.15, 0.16), "mouth corner left": (0.60, 0.70, 0.15, 0.16),
+    "upper lip": (0.40, 0.68, 0.20, 0.10), "lower lip": (0.40, 0.79, 0.20, 0.09), "chin": (0.38, 0.88, 0.24, 0.10),
 }
 EYES = {"lid right", "lid left"}
 # Seconds between the reference and the frame that it is compared with, at most.
@@ -74,6 +76,13 @@ def boxes(path, frames, name):
     return out
 
 
+def cut_of(box):
+    """Affine map from the frame to the cut around a face box."""
+    side = CUT * box[2]
+    x, y = box[0] + box[2] / 2 - side / 2, box[1] - ABOVE * box[2]
+    return np.float32([[SIZE / side, 0, -x * SIZE / side], [0, SIZE / side, -y * SIZE / side]])
+
+
 def signals(path, table):
     """Motion of every region against the face's own, [frames, regions, 2] px at 64 px between the eyes; of the face; fps."""
     video = cv2.VideoCapture(str(path))
@@ -99,9 +108,7 @@ def signals(path, table):
             if reference is not None:
                 base, face_base = total[k - 1].copy(), whole[k - 1].copy()
             # The cut stays fixed for as long as the reference is: the box's own jitter is no motion.
-            side = 1.06 * max(box[k, 2], 0.8 * box[k, 3])
-            x, y = box[k, 0] + box[k, 2] / 2 - side / 2, box[k, 1] + box[k, 3] / 2 - side / 2
-            fixed = np.float32([[SIZE / side, 0, -x * SIZE / side], [0, SIZE / side, -y * SIZE / side]])
+            fixed = cut_of(box[k])
             previous = cv2.warpAffine(frames[max(0, k - 1)], fixed, (SIZE, SIZE))
             reference = previous
         cut = cv2.warpAffine(frame, fixed, (SIZE, SIZE))
