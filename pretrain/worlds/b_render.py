@@ -111,7 +111,7 @@ class Scene:
         self.open = np.clip(open_ / np.maximum(weight, 1e-6), 0.05, 1) ** 1.1
         scan = self.person.scan
         teeth = scan.group["teeth_up"] | scan.group["teeth_lo"]
-        self.open[teeth] = np.maximum(self.open[teeth], 0.3 * np.clip((v[teeth, 2] - 8.5) / 2, 0, 1))
+        self.open[teeth] = np.maximum(self.open[teeth], 0.7 * np.clip((v[teeth, 2] - 8.5) / 2, 0, 1))
         # Eyes sit behind lids; what reaches them comes from the front.
         for members in self.person.eyes:
             self.open[members] = 0.75
@@ -123,6 +123,8 @@ class Scene:
             d = np.array([rng.normal(0, 0.8), rng.uniform(-0.1, 1.1), rng.uniform(0.4, 1.2)])
             d /= np.linalg.norm(d)
             shadow = np.mean([visible(v, tri, (d + rng.normal(0, 0.12, 3)) / 1.0) for _ in range(5)], 0).astype(np.float32)
+            # The mouth is shut at rest; where it opens, some light comes in.
+            shadow[teeth] = np.maximum(shadow[teeth], 0.35)
             self.lamps.append((d.astype(np.float32), float(rng.uniform(0.3, 1.0) / (k + 1)), shadow, float(rng.uniform(0.1, 0.4))))
         half = [(d + [0, 0, 1]) / np.linalg.norm(d + [0, 0, 1]) for d, *_ in self.lamps]
         self.lamp_rows = np.array([[*d, s, w, *h] for (d, s, _, w), h in zip(self.lamps, half)], np.float32)
@@ -195,7 +197,7 @@ class Scene:
         skin = self.person.scan.group["face"] & (self.person.neutral[:, 2] > 7)
         tone = float(np.median(self.texture[300:500, 200:440]))
         level = float(np.mean(light[skin])) * tone + float(np.mean((gloss * self.glossy)[skin]))
-        self.exposure = float(self.rng.uniform(0.15, 0.27)) * (tone / 0.35) ** 0.35 / level
+        self.exposure = float(self.rng.uniform(0.15, 0.27)) * (tone / 0.35) ** 0.55 / level
 
     def _light(self, n, turn):
         """Light on every vertex and gloss. `n`: normals before the turn of the head."""

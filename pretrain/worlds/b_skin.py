@@ -162,7 +162,7 @@ def beard(c, rng, t, skin, lips):
 
 def hairline(c, rng, t, skin):
     """Hair where the scan carries face texture on the scalp."""
-    recede = {"young": 0.0, "middle": 0.1, "old": 0.25}[t["age"]] * rng.uniform(0, 1) if t["sex"] == "male" else 0.0
+    recede = {"young": 0.0, "middle": 0.05, "old": 0.12}[t["age"]] * rng.uniform(0, 1) if t["sex"] == "male" else 0.0
     top = rng.uniform(1.0, 1.22) + recede
     edge = top - 0.35 * smooth(np.abs(c.x), 0.6, 1.15) * rng.uniform(0.6, 1.2) + 0.025 * clouds(rng, 40) + 0.012 * clouds(rng, 220)
     temple = smooth(-c.z, 0.55, 0.72) * smooth(c.y, -0.35, -0.05)
@@ -254,7 +254,7 @@ def atlas(person, rng, eye_px):
     flat = np.zeros(len(uv), bool)
     for name in ("mouth_socket", "teeth_up", "teeth_lo"):
         flat |= scan.group[name]
-        plain[scan.group[name]] = 0.06 if name == "mouth_socket" else 0.42
+        plain[scan.group[name]] = 0.18 if name == "mouth_socket" else 0.55
     throat = scan.group["head_neck"] & ((position[:, 1] < -0.9) | (t["hair"] == "bald"))
     plain[throat] = tone
     flat |= throat
@@ -267,6 +267,8 @@ def atlas(person, rng, eye_px):
         uv[members] = np.array(EYE_AT) + 127.5 + np.stack([r * np.cos(around), r * np.sin(around)], 1)
     hair = np.zeros(len(uv), np.float32)
     x, y = np.clip(c.uv.astype(int), 0, SIZE - 1).T
-    hair[scan.group["face"]] = cv2.GaussianBlur(c.hair.astype(np.float32), (0, 0), 6)[y, x][scan.group["face"]]
+    seen = (c.x < 8).astype(np.float32)
+    share = cv2.GaussianBlur(c.hair.astype(np.float32), (0, 0), 6) / np.maximum(cv2.GaussianBlur(seen, (0, 0), 6), 1e-3)
+    hair[scan.group["face"]] = np.clip(share, 0, 1)[y, x][scan.group["face"]]
     hair[scan.group["head_neck"] & ~throat] = 1
     return out, groove, uv, plain, hair
