@@ -110,7 +110,7 @@ class Life:
         """Drift, tremor, breath, pulse."""
         rng, n = self.rng, self.n
         # A seated head creeps at 1 to 4 px/s: speed of an Ornstein-Uhlenbeck process is set by its spread and time.
-        speed = rng.uniform(1, 4) / self.px_per_cm * calm
+        speed = rng.uniform(0.6, 2.8) / self.px_per_cm * calm
         for k, share in enumerate((1.0, 0.6, 0.8)):
             x = wander(rng, n, rng.uniform(2, 5), 1.0)
             typical = np.mean(np.abs(np.diff(x[::125]))) * RATE / 125 + 1e-9
@@ -151,8 +151,8 @@ class Life:
         target = np.zeros((n, 2))
         t, here = 0.0, rng.normal(0, [3, 2])
         while t < self.seconds + 0.5:
-            if rng.random() < 0.6 * restless:
-                size = rng.gamma(1.5, 2.6) * restless
+            if rng.random() < min(0.9, 0.85 * restless):
+                size = (0.5 + rng.gamma(1.5, 2.6)) * restless
                 angle = rng.uniform(0, 2 * np.pi)
                 there = 0.75 * here + size * np.array([np.cos(angle), 0.7 * np.sin(angle)])
                 there = np.clip(there, [-14, -10], [14, 8])
@@ -164,7 +164,7 @@ class Life:
             time = 0.021 + 0.0022 * way
             share = minimum_jerk((self.t - t) / time) ** 0.9
             target += share[:, None] * (there - here)
-            if way > 2:
+            if way > 1:
                 self.note("gaze", t, t + time, degrees=round(float(way), 1))
             t, here = t + time + stay, there
         self.gaze += target + np.stack([wander(rng, n, 0.5, 0.08) for _ in range(2)], 1)

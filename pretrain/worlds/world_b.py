@@ -76,7 +76,7 @@ def plan(life, scene, priors, content, rng):
             t = taken[-1][1] + rng.uniform(1.6, 3.6)
         # Some blinks come beside a micro-expression; those are noted.
         kept = [span for span in taken if rng.random() > 0.07]
-        for blink in life.blinks(kept, rng.uniform(12, 24)):
+        for blink in life.blinks(kept, rng.uniform(17, 32)):
             if any(blink[0] < b + 0.25 and a < blink[1] + 0.25 for a, b in taken):
                 life.note("blink beside a micro-expression", *blink)
     elif content == "distractors":
