@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use anyhow::Context;
-use glint::clip::{Clip, ClipError, Media};
+use glint::clip::{Clip, Media};
 use glint::frame::Frame;
 use glint::pipeline::{Pipeline, Step};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -53,9 +53,7 @@ pub fn run(
                 (frame.seq, frame.at_ns) = (seq, at_ns);
                 pipeline.gap(seq, at_ns)
             }
-            Err(error @ (ClipError::Truncated { .. } | ClipError::Io { .. } | ClipError::Header { .. })) => {
-                break Ending::Failed(error.into());
-            }
+            Err(error) => break Ending::Failed(error.into()),
         };
         see(step, &frame, pipeline, &clip)?;
         bar.inc(1);
