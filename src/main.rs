@@ -10,7 +10,7 @@ use glint::event::Kind;
 use glint::pipeline::{Models, Options, Pipeline, Purpose};
 
 use daemon::config::{Config, ConfigError};
-use daemon::media::{Ending, print_line};
+use daemon::media::{Ending, Selection, print_line};
 
 #[global_allocator]
 static ALLOCATOR: daemon::allocations::Counting = daemon::allocations::Counting;
@@ -44,7 +44,9 @@ enum Command {
     #[command(after_help = "Example: glintd check --config /etc/glint/glint.toml")]
     Check(ConfigArgs),
     /// Run the pipeline over a clip and print one event a line.
-    #[command(after_help = "Example: ffmpeg -loglevel error -i talk.mp4 -f yuv4mpegpipe - | glintd replay -")]
+    #[command(after_help = "Example: glintd replay talk.mp4 --purpose research --from 60 --to 90\n\n\
+        AVI (MJPEG or raw frames), Y4M and folders of images are read without further programs, everything else by \
+        ffmpeg, if it is installed.")]
     Replay(ReplayArgs),
     /// Write a row of measurements per frame of a clip, and a plot.
     #[command(after_help = "Example: glintd inspect talk.avi --csv talk.csv --plot talk.png")]
@@ -66,11 +68,10 @@ struct ConfigArgs {
 
 #[derive(clap::Args)]
 struct ReplayArgs {
-    /// An AVI, a Y4M, a folder of numbered images, or - for Y4M on standard input.
+    /// A video, an address as rtsp://..., a folder of numbered images, or - for Y4M on standard input.
     clip: PathBuf,
-    /// Frames per second, instead of the clip's own.
-    #[arg(long)]
-    fps: Option<f64>,
+    #[command(flatten)]
+    selection: Selection,
     /// Let the frames come at the clip's own speed.
     #[arg(long)]
     pace: bool,
@@ -90,12 +91,11 @@ struct ReplayArgs {
 
 #[derive(clap::Args)]
 struct InspectArgs {
-    /// An AVI, a Y4M, a folder of numbered images, or - for Y4M on standard input.
+    /// A video, an address as rtsp://..., a folder of numbered images, or - for Y4M on standard input.
     clip: PathBuf,
-    /// Frames per second, instead of the clip's own.
-    #[arg(long)]
-    fps: Option<f64>,
-    /// The table to write.
+    #[command(flatten)]
+    selection: Selection,
+    /// The table to write; - for standard output.
     #[arg(long)]
     csv: PathBuf,
     /// A picture of the AU traces with the events shaded.
@@ -124,9 +124,8 @@ struct BenchArgs {
     /// Time each network instead.
     #[arg(long)]
     models: bool,
-    /// Frames per second, instead of the clip's own.
-    #[arg(long)]
-    fps: Option<f64>,
+    #[command(flatten)]
+    selection: Selection,
     /// One JSON object on stdout.
     #[arg(long)]
     json: bool,
@@ -258,12 +257,13 @@ fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         Some(config) if args.mqtt => Some(daemon::publish::Publisher::start(config)?),
         _ => None,
     };
-    let ending = daemon::replay::run(&args.clip, args.fps, args.pace, &device, &mut pipeline, |event| {
-        if let Some(publisher) = &publisher {
-            publisher.publish(event);
-        }
-        print_line(&event.to_json())
-    })?;
+    let ending =
+        daemon::replay::run(&args.clip, args.selection, args.pace, &device, &mut pipeline, |event| {
+            if let Some(publisher) = &publisher {
+                publisher.publish(event);
+            }
+            print_line(&event.to_json())
+        })?;
     if let Some(publisher) = publisher {
         publisher.finish()?;
     }
@@ -273,7 +273,7 @@ fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
 fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     let options = Options { kinds: vec![Kind::Micro, Kind::Macro, Kind::Blink], ..Options::default() };
     let mut pipeline = Pipeline::new(options, &Models::embedded()?)?;
-    ended(daemon::inspect::run(&args.clip, args.fps, &args.csv, args.plot.as_deref(), &mut pipeline)?)
+    ended(daemon::inspect::run(&args.clip, args.selection, &args.csv, args.plot.as_deref(), &mut pipeline)?)
 }
 
 fn cameras(args: CamerasArgs) -> anyhow::Result<ExitCode> {
@@ -288,7 +288,7 @@ fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
     let models = Models::embedded()?;
     let options = Options { purpose: Some(Purpose::Research), ..Options::default() };
     match &args.clip {
-        Some(clip) => daemon::bench::clip(clip, args.fps, &models, options, args.json)?,
+        Some(clip) => daemon::bench::clip(clip, args.selection, &models, options, args.json)?,
         None => daemon::bench_models::run(&models, args.json)?,
     }
     Ok(ExitCode::SUCCESS)

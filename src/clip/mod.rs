@@ -1,11 +1,13 @@
-//! Video clips: AVI, Y4M, folders of numbered images, Y4M on standard input.
+//! Video clips: AVI, Y4M, folders of numbered images, Y4M on standard input, and through ffmpeg anything else.
 //!
 //! Read frame by frame: memory is bounded by the size of one frame. Times are exact: periods of the rate, for
 //! rational rates too, or what the container tells of each frame. A frame that cannot be decoded is a [`Media::Gap`];
 //! a clip that ends in the middle of a frame gives what came before and then an error.
 
 mod avi;
+mod ffmpeg;
 mod folder;
+mod nut;
 mod y4m;
 
 pub use avi::{AviWriter, Codec};
@@ -218,7 +220,8 @@ pub struct Clip {
 }
 
 impl Clip {
-    /// Opens a clip; `fps` overrides its own times. `-` is Y4M on standard input.
+    /// Opens a clip; `fps` overrides its own times. `-` is Y4M on standard input. What glint does not read itself,
+    /// addresses as `rtsp://...` too, goes through a child process, ffmpeg, where that is installed.
     pub fn open(path: &Path, fps: Option<f64>) -> Result<Self, ClipError> {
         let header = |reason: String| ClipError::Header { path: path.to_owned(), reason };
         let wanted = match fps {
@@ -235,16 +238,6 @@ impl Clip {
             (None, None) => None,
         };
         Ok(Self { path: path.to_owned(), source, rate, count: 0, digest: Digest::new(rate) })
-    }
-
-    /// Reads Y4M from a stream, as of a program that converts other formats; `name` stands for it in
-    /// messages.
-    pub fn from_y4m(name: &Path, stream: Box<dyn Read + Send>) -> Result<Self, ClipError> {
-        let header = |reason: String| ClipError::Header { path: name.to_owned(), reason };
-        let (reader, rate) = y4m::Y4mReader::new(stream).map_err(|r| header(r.reason()))?;
-        let rate = Some(rate.map_err(header)?);
-        let digest = Digest::new(rate);
-        Ok(Self { path: name.to_owned(), source: Box::new(reader), rate, count: 0, digest })
     }
 
     /// The path it was opened with.
@@ -313,6 +306,9 @@ fn open(path: &Path) -> Result<Opened, ClipError> {
     if path == Path::new("-") {
         return y4m(Box::new(std::io::stdin())).map_err(|r| header(r.reason()));
     }
+    if ffmpeg::is_address(path) {
+        return Ok((Box::new(ffmpeg::FfmpegReader::new(path).map_err(header)?), None));
+    }
     if std::fs::metadata(path).map_err(io)?.is_dir() {
         let reader = folder::FolderReader::new(path)?;
         return Ok((Box::new(reader), Some(Err("no frame rate in it".into()))));
@@ -332,7 +328,10 @@ fn open(path: &Path) -> Result<Opened, ClipError> {
     match own {
         Ok(opened) => Ok(opened),
         Err(Refusal::Bad(reason)) => Err(header(reason)),
-        Err(Refusal::Foreign(reason)) => Err(header(reason)),
+        Err(Refusal::Foreign(reason)) => match ffmpeg::FfmpegReader::new(path) {
+            Ok(reader) => Ok((Box::new(reader), None)),
+            Err(said) => Err(header(format!("{reason}; {said}"))),
+        },
     }
 }
 
