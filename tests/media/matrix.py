@@ -56,7 +56,7 @@ def make(path, container, arguments, rate, turn):
     video = ["-map", "0:v", *(["-map", "1:a", "-c:a", "aac"] if sound else [])]
     if rate == "variable":
         # Phones: up to 8 ms early or late, and every ninth picture missing.
-        jitter = "setpts='PTS+if(gt(N,0),0.008*sin(N*2.4)/TB,0)',select='mod(n+1,9)'"
+        jitter = "settb=1/90000,setpts='PTS+if(gt(N,0),0.008*sin(N*2.4)/TB,0)',select='mod(n+1,9)'"
         video += ["-vf", jitter, "-vsync", "passthrough", "-enc_time_base", "1/90000"]
     made = run(["ffmpeg", "-v", "error", "-y", *source, *sound, *video, *arguments, str(path)])
     if made.returncode:
