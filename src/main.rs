@@ -10,7 +10,7 @@ use glint::event::Kind;
 use glint::pipeline::{Models, Options, Pipeline, Purpose};
 
 use daemon::config::{Config, ConfigError};
-use daemon::media::{Ending, print_line};
+use daemon::media::{Ending, Selection, print_line};
 use daemon::summary::Account;
 
 #[global_allocator]
@@ -45,7 +45,9 @@ enum Command {
     #[command(after_help = "Example: glintd check --config /etc/glint/glint.toml")]
     Check(ConfigArgs),
     /// Run the pipeline over a clip and print one event a line.
-    #[command(after_help = "Example: ffmpeg -loglevel error -i talk.mp4 -f yuv4mpegpipe - | glintd replay -")]
+    #[command(after_help = "Example: glintd replay talk.mp4 --purpose research --from 60 --to 90\n\n\
+        AVI (MJPEG or raw frames), Y4M and folders of images are read without further programs, everything else by \
+        ffmpeg, if it is installed.")]
     Replay(ReplayArgs),
     /// Write a row of measurements per frame of a clip, and a plot.
     #[command(after_help = "Example: glintd inspect talk.avi --csv talk.csv --plot talk.png")]
@@ -70,11 +72,10 @@ struct ConfigArgs {
 
 #[derive(clap::Args)]
 struct ReplayArgs {
-    /// An AVI, a Y4M, a folder of numbered images, or - for Y4M on standard input.
+    /// A video, an address as rtsp://..., a folder of numbered images, or - for Y4M on standard input.
     clip: PathBuf,
-    /// Frames per second, instead of the clip's own.
-    #[arg(long)]
-    fps: Option<f64>,
+    #[command(flatten)]
+    selection: Selection,
     /// Let the frames come at the clip's own speed.
     #[arg(long)]
     pace: bool,
@@ -113,12 +114,11 @@ impl AccountArgs {
 
 #[derive(clap::Args)]
 struct InspectArgs {
-    /// An AVI, a Y4M, a folder of numbered images, or - for Y4M on standard input.
+    /// A video, an address as rtsp://..., a folder of numbered images, or - for Y4M on standard input.
     clip: PathBuf,
-    /// Frames per second, instead of the clip's own.
-    #[arg(long)]
-    fps: Option<f64>,
-    /// The table to write.
+    #[command(flatten)]
+    selection: Selection,
+    /// The table to write; - for standard output.
     #[arg(long)]
     csv: PathBuf,
     /// A picture of the AU traces with the events shaded.
@@ -130,11 +130,10 @@ struct InspectArgs {
 
 #[derive(clap::Args)]
 struct SelftestArgs {
-    /// An AVI, a Y4M or a folder of numbered images: half a minute or more of a person who sits where people will sit.
+    /// A clip, as `replay` takes it: half a minute or more of a person who sits where people will sit.
     clip: PathBuf,
-    /// Frames per second, instead of the clip's own.
-    #[arg(long)]
-    fps: Option<f64>,
+    #[command(flatten)]
+    selection: Selection,
     /// Chooses movements and times.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -167,9 +166,8 @@ struct BenchArgs {
     /// Time each network instead.
     #[arg(long)]
     models: bool,
-    /// Frames per second, instead of the clip's own.
-    #[arg(long)]
-    fps: Option<f64>,
+    #[command(flatten)]
+    selection: Selection,
     /// One JSON object on stdout.
     #[arg(long)]
     json: bool,
@@ -303,13 +301,20 @@ fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         _ => None,
     };
     let account = args.account.account()?;
-    let ending =
-        daemon::replay::run(&args.clip, args.fps, args.pace, &device, &mut pipeline, account, |event| {
+    let ending = daemon::replay::run(
+        &args.clip,
+        args.selection,
+        args.pace,
+        &device,
+        &mut pipeline,
+        account,
+        |event| {
             if let Some(publisher) = &publisher {
                 publisher.publish(event);
             }
             print_line(&event.to_json())
-        })?;
+        },
+    )?;
     if let Some(publisher) = publisher {
         publisher.finish()?;
     }
@@ -321,12 +326,12 @@ fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     let mut pipeline = Pipeline::new(options, &Models::embedded()?)?;
     let account = args.account.account()?;
     let plot = args.plot.as_deref();
-    ended(daemon::inspect::run(&args.clip, args.fps, &args.csv, plot, &mut pipeline, account)?)
+    ended(daemon::inspect::run(&args.clip, args.selection, &args.csv, plot, &mut pipeline, account)?)
 }
 
 fn selftest(args: &SelftestArgs) -> anyhow::Result<ExitCode> {
     let models = Models::embedded()?;
-    daemon::selftest::run(&args.clip, args.fps, args.seed, args.rounds, &models, args.json)?;
+    daemon::selftest::run(&args.clip, args.selection, args.seed, args.rounds, &models, args.json)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -342,7 +347,7 @@ fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
     let models = Models::embedded()?;
     let options = Options { purpose: Some(Purpose::Research), ..Options::default() };
     match &args.clip {
-        Some(clip) => daemon::bench::clip(clip, args.fps, &models, options, args.json)?,
+        Some(clip) => daemon::bench::clip(clip, args.selection, &models, options, args.json)?,
         None => daemon::bench_models::run(&models, args.json)?,
     }
     Ok(ExitCode::SUCCESS)

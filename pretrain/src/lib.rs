@@ -23,7 +23,6 @@
 //! | [`contrast`] | dual-view contrastive training, probe, fine-tuning |
 //! | [`device`] | CPU, CUDA or Vulkan, chosen at run time |
 //! | [`threshold`] | the minimum recognisable intensity of each AU |
-//! | [`video`] | clips, read by glint or through ffmpeg |
 //! | [`ship`] | model files with specification and digest |
 #![allow(clippy::disallowed_methods)] // Progress and run folders carry the time; the core does not.
 
@@ -51,4 +50,3 @@ pub mod spotting;
 pub mod subject;
 pub mod threshold;
 pub mod train;
-pub mod video;

@@ -1,361 +1,324 @@
 //! AVI: RIFF with one video stream of MJPEG or raw frames, OpenDML continuations too.
+//!
+//! Recorders lose power, and writers forget padding. A chunk counts as such where its name is known, its bytes are
+//! there and another one follows; where that is not so, the reader searches for the next one. What lies between is
+//! the frame whose head was damaged, or a gap in its place, so that later frames keep their times.
 
-use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
-use std::path::Path;
+mod chunks;
+mod header;
+#[cfg(test)]
+mod tests;
+mod writer;
 
-use super::{Rate, Raw, read_up_to};
-use crate::frame::{LumaDecoder, MAX_SIDE, PixelFormat, check_size};
+pub use writer::{AviWriter, Codec};
+
+use super::{Place, Rate, Raw, Refusal, Source};
+use crate::frame::LumaDecoder;
+use chunks::{Chunks, Head};
+use header::{Coding, Headers, luma as luma_of};
 
 /// Largest header chunk that is read whole.
 const MAX_HEADER: u32 = 1 << 20;
-
-/// How the frames of a stream are coded.
-#[derive(Clone, Copy)]
-enum Coding {
-    Fourcc(PixelFormat),
-    /// Device-independent bitmap: bytes per pixel; rows padded to four bytes; bottom-up or not.
-    Bitmap {
-        bytes: usize,
-        bottom_up: bool,
-    },
-}
+/// What a coded frame may have beside the bytes of a raw image of four channels.
+const MARGIN: u64 = 1 << 16;
 
 pub(super) struct AviReader {
-    reader: BufReader<std::fs::File>,
-    /// Bytes left in the lists that are open.
+    chunks: Chunks,
+    /// Where the next chunk begins.
+    at: u64,
     width: usize,
     height: usize,
     coding: Coding,
     stream: u8,
-    frames: u64,
+    /// Chunks that the header promises, empty ones too; 0 where it does not tell.
+    promised: u64,
+    /// Chunks of the stream so far, empty and lost ones too: the clock of the clip.
+    slots: u64,
+    /// Pictures so far, lost ones too.
+    pictures: u64,
+    /// The slot of the first picture, which has time 0.
+    first: Option<u64>,
+    place: Place,
     decoder: LumaDecoder,
-    chunk: Vec<u8>,
+    bytes: Vec<u8>,
 }
 
-#[derive(Default)]
-struct Headers {
-    stream: Option<u8>,
-    streams: u8,
-    rate: Option<Rate>,
-    frames: u64,
-    format: Option<(usize, usize, Coding)>,
+/// What a chunk of the stream holds.
+enum Found {
+    Picture(usize, usize),
+    Bad(String),
 }
 
 impl AviReader {
-    pub(super) fn new(file: std::fs::File) -> Result<(Self, Rate), String> {
-        let mut reader = BufReader::with_capacity(1 << 16, file);
-        reader.seek(SeekFrom::Start(12)).map_err(|e| e.to_string())?;
+    /// Opens a file; the rate is that of its header, or why there is none.
+    pub(super) fn new(file: std::fs::File) -> Result<(Self, Result<Rate, String>), Refusal> {
+        let mut chunks = Chunks::new(file).map_err(|e| e.to_string())?;
         let mut headers = Headers::default();
-        loop {
-            let (id, size) =
-                chunk_header(&mut reader).map_err(|e| e.to_string())?.ok_or("AVI header is cut")?;
-            match &id {
-                b"LIST" => {
-                    let mut kind = [0; 4];
-                    if read_up_to(&mut reader, &mut kind).map_err(|e| e.to_string())? < 4 {
-                        return Err("AVI header is cut".into());
-                    }
-                    match &kind {
-                        b"movi" => break,
-                        // Their chunks follow and are read one by one.
-                        b"hdrl" => {}
-                        b"strl" => headers.streams = headers.streams.saturating_add(1),
-                        _ => skip(&mut reader, size.saturating_sub(4)).map_err(|e| e.to_string())?,
-                    }
-                }
-                b"strh" | b"strf" | b"avih" => {
-                    if size > MAX_HEADER {
-                        return Err(format!("AVI header: chunk of {size} bytes"));
-                    }
-                    let mut data = vec![0; size as usize];
-                    if read_up_to(&mut reader, &mut data).map_err(|e| e.to_string())? < data.len() {
-                        return Err("AVI header is cut".into());
-                    }
-                    pad(&mut reader, size).map_err(|e| e.to_string())?;
-                    headers.chunk(&id, &data)?;
-                }
-                _ => skip(&mut reader, size).map_err(|e| e.to_string())?,
-            }
-        }
+        let at = read_headers(&mut chunks, &mut headers)?;
+        let rate = headers.rate();
+        let promised = headers.frames();
         let (width, height, coding) = headers.format.ok_or("AVI without a video stream")?;
-        let rate = headers.rate.ok_or("AVI without a frame rate")?;
-        let stream = headers.stream.unwrap_or(0);
         let reader = Self {
-            reader,
+            chunks,
+            at,
             width,
             height,
             coding,
-            stream,
-            frames: headers.frames,
+            stream: headers.stream.unwrap_or(0),
+            promised,
+            slots: 0,
+            pictures: 0,
+            first: None,
+            place: Place::default(),
             decoder: LumaDecoder::default(),
-            chunk: Vec::new(),
+            bytes: Vec::new(),
         };
         Ok((reader, rate))
     }
 
-    pub(super) fn frame_count(&self) -> Option<u64> {
-        (self.frames > 0).then_some(self.frames)
+    /// The bytes that one frame may have.
+    fn limit(&self) -> u64 {
+        4 * (self.width * self.height) as u64 + MARGIN
     }
 
-    pub(super) fn next(&mut self, luma: &mut Vec<u8>) -> std::io::Result<Raw> {
-        loop {
-            let Some((id, size)) = chunk_header(&mut self.reader)? else { return Ok(Raw::End) };
-            let ours = id[0] == b'0' + self.stream / 10 && id[1] == b'0' + self.stream % 10;
-            if ours && matches!(&id[2..], b"dc" | b"db") {
-                return self.frame(size, luma);
+    /// Counts a picture, or `count` lost ones.
+    fn step(&mut self, count: u64) {
+        let first = *self.first.get_or_insert(self.slots);
+        self.place = Place { seq: self.pictures, slot: self.slots - first, at_ns: None };
+        self.slots += count;
+        self.pictures += count;
+    }
+
+    fn ours(&self, head: Head) -> bool {
+        // Sound, text, palettes and indices of the stream are no pictures of it.
+        matches!(head.stream(), Some((n, kind)) if n == self.stream
+            && !matches!(&kind.map(|c| c.to_ascii_lowercase()), b"wb" | b"tx" | b"pc" | b"ix"))
+    }
+
+    fn frame(&mut self, head: Head, luma: &mut Vec<u8>) -> std::io::Result<Option<Raw>> {
+        if let Some(next) = self.chunks.after(head)? {
+            self.at = next;
+            if head.size == 0 {
+                // The picture stays as it is: nothing new, and nothing lost.
+                self.slots += 1;
+                return Ok(None);
             }
-            match &id {
-                // `rec ` lists and the continuations of OpenDML hold further chunks.
-                b"LIST" | b"RIFF" => {
-                    let mut kind = [0; 4];
-                    read_up_to(&mut self.reader, &mut kind)?;
-                    if !matches!(&kind, b"rec " | b"movi" | b"AVIX") {
-                        skip(&mut self.reader, size.saturating_sub(4))?;
-                    }
-                }
-                // An index that a broken writer left without a size ends the clip.
-                [0, 0, 0, 0] => return Ok(Raw::End),
-                _ => skip(&mut self.reader, size)?,
-            }
+            let found = self.decode(head.data(), u64::from(head.size), luma)?;
+            self.step(1);
+            return Ok(Some(found.into()));
         }
+        // Either its size is damaged or what follows it.
+        let number = self.pictures;
+        let hole = self.chunks.search(head.data())?;
+        let whole = hole.end >= head.end() && head.size > 0;
+        if whole && let Found::Picture(w, h) = self.decode(head.data(), u64::from(head.size), luma)? {
+            self.at = head.end();
+            self.step(1);
+            return Ok(Some(Raw::Luma(w, h)));
+        }
+        self.at = hole.end;
+        let found = self.decode(head.data(), hole.end - head.data(), luma)?;
+        Ok(Some(match found {
+            Found::Picture(w, h) => {
+                tracing::warn!(
+                    "frame {number}: size {} in the AVI is wrong; the picture is whole",
+                    head.size
+                );
+                self.step(1);
+                Raw::Luma(w, h)
+            }
+            Found::Bad(_) if hole.end == self.chunks.length => {
+                self.step(1);
+                Raw::Cut
+            }
+            Found::Bad(reason) => {
+                self.step(1);
+                Raw::Bad(format!("size {} in the AVI is wrong; {reason}", head.size))
+            }
+        }))
     }
 
-    fn frame(&mut self, size: u32, luma: &mut Vec<u8>) -> std::io::Result<Raw> {
+    /// Goes on behind bytes that are no chunk.
+    fn resume(&mut self, luma: &mut Vec<u8>) -> std::io::Result<Option<Raw>> {
+        let (from, number) = (self.at, self.pictures);
+        let hole = self.chunks.search(from)?;
+        self.at = hole.end;
+        let count = match &self.coding {
+            _ if hole.zeros => 0,
+            Coding::Fourcc(crate::frame::PixelFormat::Mjpg) => hole.pictures,
+            _ => self.raw_frames(hole.end - from),
+        };
+        let at_end = hole.end == self.chunks.length;
+        if count == 0 || at_end && self.promised > 0 && self.slots >= self.promised {
+            return Ok(None);
+        }
+        let found = self.decode(from + 8, (hole.end - from).saturating_sub(8), luma)?;
+        let what = format!("bytes {from} to {} of the AVI are damaged", hole.end);
+        Ok(Some(match found {
+            Found::Picture(w, h) if count == 1 => {
+                tracing::warn!("frame {number}: {what}; the picture is whole");
+                self.step(1);
+                Raw::Luma(w, h)
+            }
+            _ if at_end => {
+                self.step(1);
+                Raw::Cut
+            }
+            _ => {
+                self.step(count);
+                Raw::Bad(if count == 1 { what } else { format!("{what}; {count} frames lost") })
+            }
+        }))
+    }
+
+    /// Raw frames that so many bytes hold, heads included.
+    fn raw_frames(&self, bytes: u64) -> u64 {
+        let pixels = (self.width * self.height) as u64;
+        let size = match &self.coding {
+            Coding::Fourcc(format) => match format.row_bytes(self.width) {
+                row if *format == crate::frame::PixelFormat::Nv12 => (row * self.height) as u64 * 3 / 2,
+                row => (row * self.height) as u64,
+            },
+            Coding::Bitmap { bytes, .. } => ((self.width * bytes).next_multiple_of(4) * self.height) as u64,
+        };
+        (bytes + size / 2) / (size.max(pixels) + 8)
+    }
+
+    fn decode(&mut self, at: u64, size: u64, luma: &mut Vec<u8>) -> std::io::Result<Found> {
         // A JPEG is not larger than the raw image of three channels; more is a damaged size.
-        if size as usize > 4 * MAX_SIDE * MAX_SIDE {
-            return Ok(Raw::Cut);
+        if size > self.limit() {
+            return Ok(Found::Bad(format!("{size} bytes")));
         }
-        // The buffer grows as bytes come, not on the word of the header.
-        self.chunk.clear();
-        let read = self.reader.by_ref().take(u64::from(size)).read_to_end(&mut self.chunk)?;
-        if read < size as usize {
-            return Ok(Raw::Cut);
-        }
-        pad(&mut self.reader, size)?;
-        if size == 0 {
-            return Ok(Raw::Bad("no bytes".into()));
-        }
-        Ok(match self.coding {
+        self.chunks.read(at, size, &mut self.bytes)?;
+        let (width, height) = (self.width, self.height);
+        Ok(match &self.coding {
             Coding::Fourcc(format) => {
-                match self.decoder.decode(format, self.width, self.height, 0, &self.chunk, luma) {
-                    Ok((w, h)) => Raw::Luma(w, h),
-                    Err(e) => Raw::Bad(e.to_string()),
+                let stride = padded_row(format.row_bytes(width), width, height, self.bytes.len());
+                match self.decoder.decode(*format, width, height, stride, &self.bytes, luma) {
+                    Ok((w, h)) => Found::Picture(w, h),
+                    Err(e) => Found::Bad(e.to_string()),
                 }
             }
-            Coding::Bitmap { bytes, bottom_up } => {
-                let stride = (self.width * bytes).next_multiple_of(4);
-                if self.chunk.len() < stride * self.height {
-                    return Ok(Raw::Bad(format!(
-                        "{} bytes; {} needed",
-                        self.chunk.len(),
-                        stride * self.height
-                    )));
+            Coding::Bitmap { bytes, bottom_up, palette } => {
+                let (row, padded) = (width * bytes, (width * bytes).next_multiple_of(4));
+                // Rows are padded, and some writers do not.
+                let stride = if self.bytes.len() == row * height { row } else { padded };
+                let needed = stride * height;
+                if self.bytes.len() < needed {
+                    return Ok(Found::Bad(format!("{} bytes; {needed} needed", self.bytes.len())));
                 }
-                luma.resize(self.width * self.height, 0);
-                for (y, out) in luma.chunks_exact_mut(self.width).enumerate() {
-                    let y = if bottom_up { self.height - 1 - y } else { y };
-                    let row = &self.chunk[y * stride..];
-                    for (o, p) in out.iter_mut().zip(row.chunks_exact(bytes)) {
+                luma.resize(width * height, 0);
+                for (y, out) in luma.chunks_exact_mut(width).enumerate() {
+                    let y = if *bottom_up { height - 1 - y } else { y };
+                    let row = &self.bytes[y * stride..];
+                    for (o, p) in out.iter_mut().zip(row.chunks_exact(*bytes)) {
                         *o = match p {
-                            // Blue, green, red; Rec. 601.
-                            [b, g, r, ..] => {
-                                ((u32::from(*r) * 77 + u32::from(*g) * 150 + u32::from(*b) * 29) >> 8) as u8
-                            }
-                            _ => p[0],
+                            [b, g, r, ..] => luma_of([*b, *g, *r]),
+                            _ => palette[usize::from(p[0])],
                         };
                     }
                 }
-                Raw::Luma(self.width, self.height)
+                Found::Picture(width, height)
             }
         })
     }
 }
 
-impl Headers {
-    fn chunk(&mut self, id: &[u8; 4], data: &[u8]) -> Result<(), String> {
-        let word = |at: usize| -> Result<u32, String> {
-            let b = data.get(at..at + 4).ok_or("AVI header is cut")?;
-            Ok(u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-        };
-        match id {
-            b"avih" => {
-                let (micros, frames) = (word(0)?, word(16)?);
-                self.frames = u64::from(frames);
-                self.rate = Rate::checked(1_000_000, u64::from(micros));
-            }
-            b"strh" if self.stream.is_none() && data.starts_with(b"vids") => {
-                self.stream = Some(self.streams.saturating_sub(1));
-                let (scale, rate) = (word(20)?, word(24)?);
-                self.rate = Rate::checked(u64::from(rate), u64::from(scale)).or(self.rate);
-            }
-            b"strf" if self.stream == Some(self.streams.saturating_sub(1)) && self.format.is_none() => {
-                let (width, height) = (word(4)? as usize, word(8)? as i32);
-                let rows = height.unsigned_abs() as usize;
-                check_size(width, rows).map_err(|e| format!("AVI header: {e}"))?;
-                let bits = word(12)? >> 16;
-                let code = word(16)?.to_le_bytes();
-                let coding = match (PixelFormat::from_fourcc(code), code, bits) {
-                    (Some(format), ..) => Coding::Fourcc(format),
-                    (None, [0, 0, 0, 0] | [b'D', b'I', b'B', b' '], 8 | 24 | 32) => {
-                        Coding::Bitmap { bytes: bits as usize / 8, bottom_up: height > 0 }
-                    }
-                    _ => {
-                        let code = String::from_utf8_lossy(&code).replace('\0', ".");
-                        return Err(format!(
-                            "AVI of {code} ({bits} bits); allowed: MJPG, Y800, YUY2, UYVY, NV12, I420, uncompressed"
-                        ));
-                    }
-                };
-                self.format = Some((width, rows, coding));
-            }
-            _ => {}
+impl From<Found> for Raw {
+    fn from(found: Found) -> Self {
+        match found {
+            Found::Picture(w, h) => Self::Luma(w, h),
+            Found::Bad(reason) => Self::Bad(reason),
         }
-        Ok(())
     }
 }
 
-fn chunk_header(reader: &mut impl Read) -> std::io::Result<Option<([u8; 4], u32)>> {
-    let mut b = [0; 8];
-    let n = read_up_to(reader, &mut b)?;
-    Ok((n == 8).then(|| ([b[0], b[1], b[2], b[3]], u32::from_le_bytes([b[4], b[5], b[6], b[7]]))))
-}
-
-fn skip(reader: &mut BufReader<std::fs::File>, size: u32) -> std::io::Result<()> {
-    reader.seek_relative(i64::from(size) + i64::from(size & 1))
-}
-
-fn pad(reader: &mut BufReader<std::fs::File>, size: u32) -> std::io::Result<()> {
-    if size & 1 == 1 { reader.seek_relative(1) } else { Ok(()) }
-}
-
-/// How an [`AviWriter`] codes its frames.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Codec {
-    /// Motion JPEG of a quality, 1 to 100.
-    Mjpeg(u8),
-    /// Uncompressed 8-bit gray (Y800).
-    Gray,
-}
-
-/// Writes an AVI of gray frames.
-pub struct AviWriter {
-    file: BufWriter<std::fs::File>,
-    codec: Codec,
-    size: (usize, usize),
-    jpeg: Vec<u8>,
-    index: Vec<(u32, u32)>,
-    at: u32,
-}
-
-/// Bytes before the first chunk of `movi`, and where counts stand that are known at the end.
-const HEADER: usize = 224;
-const RIFF_SIZE: u64 = 4;
-const TOTAL_FRAMES: u64 = 48;
-const STREAM_LENGTH: u64 = 140;
-const MOVI_SIZE: u64 = HEADER as u64 + 4;
-
-impl AviWriter {
-    /// Creates a file for frames of `size` (width, height).
-    pub fn create(path: &Path, rate: Rate, size: (usize, usize), codec: Codec) -> std::io::Result<Self> {
-        check_size(size.0, size.1).map_err(std::io::Error::other)?;
-        let word = |v: usize| (v as u32).to_le_bytes();
-        let fourcc = match codec {
-            Codec::Mjpeg(_) => *b"MJPG",
-            Codec::Gray => *b"Y800",
-        };
-        let mut h: Vec<u8> = Vec::with_capacity(HEADER);
-        h.extend(b"RIFF\0\0\0\0AVI LIST");
-        h.extend(word(192));
-        h.extend(b"hdrlavih");
-        h.extend(word(56));
-        let micros = (1e6 / rate.fps()).round() as usize;
-        // Rate, bytes a second, padding, flags (has an index), frames, initial, streams, buffer, size.
-        for v in [micros, 0, 0, 0x10, 0, 0, 1, size.0 * size.1, size.0, size.1, 0, 0, 0, 0] {
-            h.extend(word(v));
-        }
-        h.extend(b"LIST");
-        h.extend(word(116));
-        h.extend(b"strlstrh");
-        h.extend(word(56));
-        h.extend(b"vids");
-        h.extend(fourcc);
-        for v in [0, 0, 0, rate.den as usize, rate.num as usize, 0, 0, size.0 * size.1, usize::MAX, 0, 0, 0] {
-            h.extend(word(v));
-        }
-        h.extend(b"strf");
-        h.extend(word(40));
-        for v in [40, size.0, size.1, 1 | 8 << 16] {
-            h.extend(word(v));
-        }
-        h.extend(fourcc);
-        for v in [size.0 * size.1, 0, 0, 0, 0] {
-            h.extend(word(v));
-        }
-        // Room so that the frames begin at a round place.
-        h.extend(b"JUNK");
-        h.extend(word(HEADER - h.len() - 4));
-        h.resize(HEADER, 0);
-        h.extend(b"LIST\0\0\0\0movi");
-        let mut file = BufWriter::new(std::fs::File::create(path)?);
-        file.write_all(&h)?;
-        Ok(Self { file, codec, size, jpeg: Vec::new(), index: Vec::new(), at: 4 })
+impl Source for AviReader {
+    fn frame_count(&self) -> Option<u64> {
+        (self.promised > 0).then_some(self.promised)
     }
 
-    /// Appends a frame of luma.
-    pub fn write(&mut self, luma: &[u8]) -> std::io::Result<()> {
-        if luma.len() != self.size.0 * self.size.1 {
-            return Err(std::io::Error::other(format!("{} samples for {:?}", luma.len(), self.size)));
-        }
-        match self.codec {
-            Codec::Gray => self.write_chunk(luma),
-            Codec::Mjpeg(quality) => {
-                let mut jpeg = std::mem::take(&mut self.jpeg);
-                jpeg.clear();
-                // Both sides passed check_size, so they fit.
-                jpeg_encoder::Encoder::new(&mut jpeg, quality)
-                    .encode(luma, self.size.0 as u16, self.size.1 as u16, jpeg_encoder::ColorType::Luma)
-                    .map_err(std::io::Error::other)?;
-                let done = self.write_chunk(&jpeg);
-                self.jpeg = jpeg;
-                done
+    fn place(&self) -> Place {
+        self.place
+    }
+
+    fn next(&mut self, luma: &mut Vec<u8>) -> std::io::Result<Raw> {
+        loop {
+            let Some(head) = self.chunks.head(self.at)? else {
+                let (found, promised) = (self.slots, self.promised);
+                return Ok(if promised > found { Raw::Short { found, promised } } else { Raw::End });
+            };
+            let raw = match &head.id {
+                // `rec ` lists and the continuations of OpenDML hold further chunks.
+                b"LIST" | b"RIFF" => {
+                    let open = matches!(&self.chunks.kind(head)?, b"rec " | b"movi" | b"AVIX");
+                    let end = head.end() + u64::from(head.size & 1);
+                    self.at = if open { head.data() + 4 } else { end.min(self.chunks.length) };
+                    None
+                }
+                _ if self.ours(head) => self.frame(head, luma)?,
+                _ if self.chunks.plausible(head) => {
+                    self.at = match self.chunks.after(head)? {
+                        Some(next) => next,
+                        None => self.chunks.search(head.data())?.end,
+                    };
+                    None
+                }
+                _ => self.resume(luma)?,
+            };
+            if let Some(raw) = raw {
+                return Ok(raw);
             }
         }
     }
+}
 
-    /// Appends a frame that is coded already.
-    pub fn write_chunk(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        let padded = bytes.len().next_multiple_of(2) as u32 + 8;
-        let next = self.at.checked_add(padded).filter(|n| *n < u32::MAX - (64 << 20));
-        let next = next.ok_or_else(|| std::io::Error::other("an AVI of this kind ends at 4 GiB"))?;
-        self.file.write_all(b"00dc")?;
-        self.file.write_all(&(bytes.len() as u32).to_le_bytes())?;
-        self.file.write_all(bytes)?;
-        if bytes.len() % 2 == 1 {
-            self.file.write_all(&[0])?;
-        }
-        self.index.push((self.at, bytes.len() as u32));
-        self.at = next;
-        Ok(())
-    }
-
-    /// Writes the index and the counts.
-    pub fn finish(mut self) -> std::io::Result<()> {
-        self.file.write_all(b"idx1")?;
-        self.file.write_all(&(16 * self.index.len() as u32).to_le_bytes())?;
-        for (at, size) in &self.index {
-            self.file.write_all(b"00dc")?;
-            for v in [0x10, *at, *size] {
-                self.file.write_all(&v.to_le_bytes())?;
+/// Reads the chunks before the frames; returns where those begin.
+fn read_headers(chunks: &mut Chunks, headers: &mut Headers) -> Result<u64, Refusal> {
+    let mut at = 12;
+    let mut data = Vec::new();
+    loop {
+        let head = chunks.head(at).map_err(|e| e.to_string())?.ok_or("AVI header is cut")?;
+        let end = head.end() + u64::from(head.size & 1);
+        match &head.id {
+            b"LIST" => match &chunks.kind(head).map_err(|e| e.to_string())? {
+                b"movi" => return Ok(head.data() + 4),
+                // Their chunks follow and are read one by one.
+                b"hdrl" | b"odml" => at = head.data() + 4,
+                b"strl" => {
+                    headers.streams = headers.streams.saturating_add(1);
+                    at = head.data() + 4;
+                }
+                _ => at = end,
+            },
+            b"strh" | b"strf" | b"avih" | b"dmlh" => {
+                if head.size > MAX_HEADER {
+                    return Err(format!("AVI header: chunk of {} bytes", head.size).into());
+                }
+                let n =
+                    chunks.read(head.data(), u64::from(head.size), &mut data).map_err(|e| e.to_string())?;
+                if n < head.size as usize {
+                    return Err("AVI header is cut".into());
+                }
+                headers.chunk(&head.id, &data)?;
+                at = end;
+            }
+            id if id.iter().all(|c| c.is_ascii_graphic() || *c == b' ') && end <= chunks.length => at = end,
+            _ => {
+                let hole = chunks.search(at).map_err(|e| e.to_string())?;
+                if hole.end <= at {
+                    return Err("AVI header is cut".into());
+                }
+                at = hole.end;
             }
         }
-        let frames = self.index.len() as u32;
-        let end = self.file.stream_position()? as u32;
-        for (position, value) in
-            [(RIFF_SIZE, end - 8), (TOTAL_FRAMES, frames), (STREAM_LENGTH, frames), (MOVI_SIZE, self.at)]
-        {
-            self.file.seek(SeekFrom::Start(position))?;
-            self.file.write_all(&value.to_le_bytes())?;
-        }
-        self.file.flush()
     }
+}
+
+/// Bytes from row to row: some writers pad rows to four bytes, which shows in the size of the frame. 0 where rows
+/// have no padding.
+fn padded_row(row: usize, width: usize, height: usize, bytes: usize) -> usize {
+    let padded = row.next_multiple_of(4);
+    let exact = bytes == padded * height || row == width && bytes == padded * height * 3 / 2;
+    if padded > row && exact { padded } else { 0 }
 }

@@ -1,11 +1,13 @@
-//! Video clips: AVI, Y4M, folders of numbered images, Y4M on standard input.
+//! Video clips: AVI, Y4M, folders of numbered images, Y4M on standard input, and through ffmpeg anything else.
 //!
-//! Read frame by frame: memory is bounded by the size of one frame. Times are exact:
-//! `seq * 1e9 / fps`, for rational rates too. A frame that cannot be decoded is a [`Media::Gap`];
+//! Read frame by frame: memory is bounded by the size of one frame. Times are exact: periods of the rate, for
+//! rational rates too, or what the container tells of each frame. A frame that cannot be decoded is a [`Media::Gap`];
 //! a clip that ends in the middle of a frame gives what came before and then an error.
 
 mod avi;
+mod ffmpeg;
 mod folder;
+mod nut;
 mod y4m;
 
 pub use avi::{AviWriter, Codec};
@@ -43,6 +45,41 @@ pub enum ClipError {
         /// Number of the frame that is cut, from 0.
         frame: u64,
     },
+    /// The clip ends between frames, and its header promises more.
+    #[error("{path}: truncated: {found} frames; its header tells {promised}")]
+    Short {
+        /// The file.
+        path: PathBuf,
+        /// Frames that are there, empty ones included.
+        found: u64,
+        /// Frames by the header.
+        promised: u64,
+    },
+    /// The clip cannot be followed from a frame on.
+    #[error("{path}: frame {frame}: {reason}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Number of the frame, from 0.
+        frame: u64,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl ClipError {
+    /// What is wrong, without the path.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Io { cause, .. } => cause.to_string(),
+            Self::Header { reason, .. } => reason.clone(),
+            Self::Truncated { frame, .. } => format!("truncated in frame {frame}"),
+            Self::Short { found, promised, .. } => {
+                format!("truncated: {found} frames; its header tells {promised}")
+            }
+            Self::Damaged { frame, reason, .. } => format!("frame {frame}: {reason}"),
+        }
+    }
 }
 
 /// A frame rate as a ratio.
@@ -61,9 +98,16 @@ impl Rate {
             .then(|| Self { num: (fps * 1e6).round() as u64, den: 1_000_000 })
     }
 
-    fn checked(num: u64, den: u64) -> Option<Self> {
+    /// The rate that a header tells, or why it is none.
+    fn of_header(num: u64, den: u64) -> Result<Self, String> {
         let rate = Self { num, den };
-        (num > 0 && den > 0 && rate.fps() <= 1000.0).then_some(rate)
+        match (num, den) {
+            (0, _) | (_, 0) => Err("no frame rate in it".into()),
+            _ if rate.fps() > 1000.0 => {
+                Err(format!("{} frames/s in its header; allowed: above 0, up to 1000", rate.fps()))
+            }
+            _ => Ok(rate),
+        }
     }
 
     /// Frames per second.
@@ -99,29 +143,87 @@ enum Raw {
     Luma(usize, usize),
     Bad(String),
     End,
+    /// The clip ends in the middle of a frame.
     Cut,
+    /// The clip ends before the frames that its header promises.
+    Short {
+        found: u64,
+        promised: u64,
+    },
+    /// What follows is no frame.
+    Damaged(String),
 }
 
-enum Reader {
-    Avi(avi::AviReader),
-    Y4m(y4m::Y4mReader<Box<dyn Read + Send>>),
-    Folder(folder::FolderReader),
+/// Which frame a source gave last, and when.
+#[derive(Debug, Clone, Copy, Default)]
+struct Place {
+    /// Its number; lost ones have numbers too.
+    seq: u64,
+    /// Its time in periods of the rate.
+    slot: u64,
+    /// Its time where the container tells it.
+    at_ns: Option<i64>,
+}
+
+/// What frames come out of.
+trait Source: Send {
+    /// The next frame's luma, or why there is none.
+    fn next(&mut self, luma: &mut Vec<u8>) -> std::io::Result<Raw>;
+    /// Which frame that was.
+    fn place(&self) -> Place;
+    /// Frames in all, where it is known beforehand.
+    fn frame_count(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// A source and its rate, or why it has none; the outer `None` where each frame has a time of its own.
+type Opened = (Box<dyn Source>, Option<Result<Rate, String>>);
+
+/// Why one of glint's own readers does not take a file.
+enum Refusal {
+    /// It is damaged, or says something that cannot be.
+    Bad(String),
+    /// It is coded in a way that other programs know.
+    Foreign(String),
+}
+
+impl Refusal {
+    fn reason(self) -> String {
+        match self {
+            Self::Bad(reason) | Self::Foreign(reason) => reason,
+        }
+    }
+}
+
+impl From<String> for Refusal {
+    fn from(reason: String) -> Self {
+        Self::Bad(reason)
+    }
+}
+
+impl From<&str> for Refusal {
+    fn from(reason: &str) -> Self {
+        Self::Bad(reason.to_owned())
+    }
 }
 
 /// An open clip.
 pub struct Clip {
     path: PathBuf,
-    reader: Reader,
-    rate: Rate,
-    seq: u64,
+    source: Box<dyn Source>,
+    /// `None` where each frame has a time of its own.
+    rate: Option<Rate>,
+    /// Frames so far.
+    count: u64,
     digest: Digest,
 }
 
 impl Clip {
-    /// Opens a clip; `fps` overrides the rate of the header. `-` is Y4M on standard input.
+    /// Opens a clip; `fps` overrides its own times. `-` is Y4M on standard input. What glint does not read itself,
+    /// addresses as `rtsp://...` too, goes through a child process, ffmpeg, where that is installed.
     pub fn open(path: &Path, fps: Option<f64>) -> Result<Self, ClipError> {
         let header = |reason: String| ClipError::Header { path: path.to_owned(), reason };
-        let io = |cause| ClipError::Io { path: path.to_owned(), cause };
         let wanted = match fps {
             None => None,
             Some(fps) => Some(
@@ -129,41 +231,13 @@ impl Clip {
                     .ok_or_else(|| header(format!("fps {fps}; allowed: above 0, up to 1000")))?,
             ),
         };
-        let (reader, found) = if path == Path::new("-") {
-            let stdin: Box<dyn Read + Send> = Box::new(std::io::stdin());
-            let (r, rate) = y4m::Y4mReader::new(stdin).map_err(header)?;
-            (Reader::Y4m(r), rate)
-        } else if std::fs::metadata(path).map_err(io)?.is_dir() {
-            (Reader::Folder(folder::FolderReader::new(path)?), None)
-        } else {
-            let mut file = std::fs::File::open(path).map_err(io)?;
-            let mut magic = [0; 12];
-            let n = read_up_to(&mut file, &mut magic).map_err(io)?;
-            drop(file);
-            if magic[..n].starts_with(b"YUV4MPEG2") {
-                let file: Box<dyn Read + Send> = Box::new(std::fs::File::open(path).map_err(io)?);
-                let (r, rate) = y4m::Y4mReader::new(file).map_err(header)?;
-                (Reader::Y4m(r), rate)
-            } else if magic.starts_with(b"RIFF") && &magic[8..] == b"AVI " {
-                let (r, rate) =
-                    avi::AviReader::new(std::fs::File::open(path).map_err(io)?).map_err(header)?;
-                (Reader::Avi(r), Some(rate))
-            } else {
-                return Err(header("not an AVI, a Y4M or a folder of images".into()));
-            }
+        let (source, found) = open(path)?;
+        let rate = match (wanted, found) {
+            (Some(rate), _) | (None, Some(Ok(rate))) => Some(rate),
+            (None, Some(Err(reason))) => return Err(header(format!("{reason}; give one (--fps)"))),
+            (None, None) => None,
         };
-        let rate = wanted.or(found).ok_or_else(|| header("no frame rate in it; give one (--fps)".into()))?;
-        Ok(Self { path: path.to_owned(), reader, rate, seq: 0, digest: Digest::new(rate) })
-    }
-
-    /// Reads Y4M from a stream, as of a program that converts other formats; `name` stands for it in
-    /// messages.
-    pub fn from_y4m(name: &Path, stream: Box<dyn Read + Send>) -> Result<Self, ClipError> {
-        let header = |reason: String| ClipError::Header { path: name.to_owned(), reason };
-        let (reader, rate) = y4m::Y4mReader::new(stream).map_err(header)?;
-        let rate = rate.ok_or_else(|| header("no frame rate in it".into()))?;
-        let digest = Digest::new(rate);
-        Ok(Self { path: name.to_owned(), reader: Reader::Y4m(reader), rate, seq: 0, digest })
+        Ok(Self { path: path.to_owned(), source, rate, count: 0, digest: Digest::new(rate) })
     }
 
     /// The path it was opened with.
@@ -171,21 +245,17 @@ impl Clip {
         &self.path
     }
 
-    /// Frames per second.
-    pub fn fps(&self) -> f64 {
-        self.rate.fps()
+    /// Frames per second; `None` where each frame has a time of its own.
+    pub fn fps(&self) -> Option<f64> {
+        self.rate.map(Rate::fps)
     }
 
     /// Number of frames where the container tells it: for progress bars.
     pub fn frame_count(&self) -> Option<u64> {
-        match &self.reader {
-            Reader::Avi(r) => r.frame_count(),
-            Reader::Y4m(_) => None,
-            Reader::Folder(r) => Some(r.frame_count()),
-        }
+        self.source.frame_count()
     }
 
-    /// Hash of rate, sizes and luma of all frames so far: the same for any container of the same
+    /// Hash of rate (or times), sizes and luma of all frames so far: the same for any container of the same
     /// pixels. It identifies a clip in the ids of its events; it is no protection against forgery.
     pub fn digest(&self) -> String {
         format!("{:016x}", self.digest.0)
@@ -193,18 +263,25 @@ impl Clip {
 
     /// Reads the next frame into `frame`; `None` at the end.
     pub fn next(&mut self, frame: &mut Frame) -> Result<Option<Media>, ClipError> {
-        let raw = match &mut self.reader {
-            Reader::Avi(r) => r.next(&mut frame.luma),
-            Reader::Y4m(r) => r.next(&mut frame.luma),
-            Reader::Folder(r) => r.next(&mut frame.luma),
-        };
-        let raw = raw.map_err(|cause| ClipError::Io { path: self.path.clone(), cause })?;
-        let (seq, at_ns) = (self.seq, self.rate.time_ns(self.seq));
+        let path = || self.path.clone();
+        let raw = self.source.next(&mut frame.luma).map_err(|cause| ClipError::Io { path: path(), cause })?;
+        let place = self.source.place();
+        let seq = place.seq;
+        let at_ns = self.rate.map_or(place.at_ns.unwrap_or(0), |rate| rate.time_ns(place.slot));
         let media = match raw {
             Raw::End => return Ok(None),
-            Raw::Cut => return Err(ClipError::Truncated { path: self.path.clone(), frame: seq }),
+            Raw::Cut => return Err(ClipError::Truncated { path: path(), frame: self.count }),
+            Raw::Short { found, promised } => {
+                return Err(ClipError::Short { path: path(), found, promised });
+            }
+            Raw::Damaged(reason) => {
+                return Err(ClipError::Damaged { path: path(), frame: self.count, reason });
+            }
             Raw::Luma(width, height) => {
                 (frame.seq, frame.at_ns, frame.width, frame.height) = (seq, at_ns, width, height);
+                if self.rate.is_none() {
+                    self.digest.word(at_ns as u64);
+                }
                 self.digest.frame(width, &frame.luma);
                 Media::Frame
             }
@@ -213,8 +290,48 @@ impl Clip {
                 Media::Gap { seq, at_ns, reason }
             }
         };
-        self.seq += 1;
+        self.count = seq + 1;
         Ok(Some(media))
+    }
+}
+
+/// Opens what a path names.
+fn open(path: &Path) -> Result<Opened, ClipError> {
+    let header = |reason: String| ClipError::Header { path: path.to_owned(), reason };
+    let io = |cause| ClipError::Io { path: path.to_owned(), cause };
+    let y4m = |stream: Box<dyn Read + Send>| -> Result<Opened, Refusal> {
+        let (reader, rate) = y4m::Y4mReader::new(stream)?;
+        Ok((Box::new(reader), Some(rate)))
+    };
+    if path == Path::new("-") {
+        return y4m(Box::new(std::io::stdin())).map_err(|r| header(r.reason()));
+    }
+    if ffmpeg::is_address(path) {
+        return Ok((Box::new(ffmpeg::FfmpegReader::new(path).map_err(header)?), None));
+    }
+    if std::fs::metadata(path).map_err(io)?.is_dir() {
+        let reader = folder::FolderReader::new(path)?;
+        return Ok((Box::new(reader), Some(Err("no frame rate in it".into()))));
+    }
+    let mut file = std::fs::File::open(path).map_err(io)?;
+    let mut magic = [0; 12];
+    let n = read_up_to(&mut file, &mut magic).map_err(io)?;
+    drop(file);
+    let again = || std::fs::File::open(path).map_err(io);
+    let own = if magic[..n].starts_with(b"YUV4MPEG2") {
+        y4m(Box::new(again()?))
+    } else if magic.starts_with(b"RIFF") && &magic[8..] == b"AVI " {
+        avi::AviReader::new(again()?).map(|(reader, rate)| -> Opened { (Box::new(reader), Some(rate)) })
+    } else {
+        Err(Refusal::Foreign("not an AVI, a Y4M or a folder of images".into()))
+    };
+    match own {
+        Ok(opened) => Ok(opened),
+        Err(Refusal::Bad(reason)) => Err(header(reason)),
+        Err(Refusal::Foreign(reason)) => match ffmpeg::FfmpegReader::new(path) {
+            Ok(reader) => Ok((Box::new(reader), None)),
+            Err(said) => Err(header(format!("{reason}; {said}"))),
+        },
     }
 }
 
@@ -235,10 +352,12 @@ fn read_up_to(reader: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usiz
 struct Digest(u64);
 
 impl Digest {
-    fn new(rate: Rate) -> Self {
+    fn new(rate: Option<Rate>) -> Self {
         let mut digest = Self(0x9e37_79b9_7f4a_7c15);
-        digest.word(rate.num);
-        digest.word(rate.den);
+        if let Some(rate) = rate {
+            digest.word(rate.num);
+            digest.word(rate.den);
+        }
         digest
     }
 
@@ -268,7 +387,7 @@ mod tests {
         (0..width * height).map(|i| ((i % width) as u64 * 2 + (i / width) as u64 + 5 * seq) as u8).collect()
     }
 
-    fn read_all(clip: &mut Clip) -> (Vec<Frame>, Vec<u64>, Option<ClipError>) {
+    pub(super) fn read_all(clip: &mut Clip) -> (Vec<Frame>, Vec<u64>, Option<ClipError>) {
         let (mut frames, mut gaps, mut frame) = (Vec::new(), Vec::new(), Frame::default());
         loop {
             match clip.next(&mut frame) {
@@ -315,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn a_zero_byte_jpeg_is_a_gap_and_a_new_size_is_a_frame() {
+    fn an_empty_chunk_is_the_same_picture_and_a_new_size_is_a_frame() {
         let dir = tempfile::tempdir().expect("temporary folder");
         let path = dir.path().join("a.avi");
         let mut a =
@@ -331,8 +450,8 @@ mod tests {
         a.finish().expect("finishes");
         let (frames, gaps, error) = read_all(&mut Clip::open(&path, None).expect("opens"));
         assert!(error.is_none());
-        assert_eq!(gaps, [1, 2]);
-        assert_eq!(frames.iter().map(|f| (f.seq, f.width)).collect::<Vec<_>>(), [(0, 32), (3, 16)]);
+        assert_eq!(gaps, [1]);
+        assert_eq!(frames.iter().map(|f| (f.seq, f.width)).collect::<Vec<_>>(), [(0, 32), (2, 16)]);
         assert_eq!(frames[1].at_ns, 60_000_000);
     }
 
@@ -366,7 +485,7 @@ mod tests {
         assert!(reason("b", b"YUV4MPEG2 W65535 H65535 F25:1 C420\n", None).contains("65535x65535"));
         assert!(reason("c", b"YUV4MPEG2 W64 H64 F25:1 C420\n", Some(f64::NAN)).contains("fps NaN"));
         assert!(reason("d", b"YUV4MPEG2 W64 H64 F0:0 C420\n", None).contains("no frame rate"));
-        assert!(reason("e", b"YUV4MPEG2 W64 H64 F25:1 C420p10\n", None).contains("C420p10"));
+        assert!(reason("e", b"YUV4MPEG2 W64 H64 F2000:1 C420\n", None).contains("2000 frames/s"));
         assert!(reason("f", b"RIFF\0\0\0\0AVI LIST", None).contains("header is cut"));
         let empty = dir.path().join("folder");
         std::fs::create_dir(&empty).expect("folder");

@@ -3,7 +3,7 @@
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
-use super::{Rate, Raw, read_up_to};
+use super::{Place, Rate, Raw, Refusal, Source, read_up_to};
 use crate::frame::check_size;
 
 /// Longest header or frame line.
@@ -14,21 +14,26 @@ pub(super) struct Y4mReader<R: Read> {
     width: usize,
     height: usize,
     chroma: usize,
+    /// The header's word for it, as it was written.
+    color: String,
+    frames: u64,
 }
 
 impl<R: Read> Y4mReader<R> {
-    pub(super) fn new(reader: R) -> Result<(Self, Option<Rate>), String> {
+    /// Reads the header; the rate is what it tells, or why there is none.
+    pub(super) fn new(reader: R) -> Result<(Self, Result<Rate, String>), Refusal> {
         let mut reader = BufReader::with_capacity(1 << 16, reader);
         let line = match read_line(&mut reader) {
             Ok(Some(line)) => line,
             Ok(None) => return Err("not a Y4M: no header line".into()),
-            Err(e) => return Err(e.to_string()),
+            Err(e) => return Err(e.to_string().into()),
         };
         let mut words = line.split(' ');
         if words.next() != Some("YUV4MPEG2") {
             return Err("not a Y4M".into());
         }
-        let (mut width, mut height, mut rate, mut color) = (0, 0, None, "420");
+        let (mut width, mut height, mut color) = (0, 0, "420");
+        let mut rate = Err("no frame rate in it".into());
         for word in words.filter(|w| !w.is_empty()) {
             let (key, value) = word.split_at(word.chars().next().map_or(0, char::len_utf8));
             let number = || value.parse::<usize>().map_err(|_| format!("Y4M header: {word}"));
@@ -36,11 +41,15 @@ impl<R: Read> Y4mReader<R> {
                 "W" => width = number()?,
                 "H" => height = number()?,
                 "F" => {
-                    let (n, d) = value.split_once(':').ok_or_else(|| format!("Y4M header: {word}"))?;
+                    let (n, d) = value.split_once(':').unwrap_or((value, "1"));
                     let part = |p: &str| p.parse::<u64>().map_err(|_| format!("Y4M header: {word}"));
-                    rate = Rate::checked(part(n)?, part(d)?);
+                    rate = Rate::of_header(part(n)?, part(d)?);
                 }
                 "C" => color = value,
+                // Fields of two times are one frame here, with combs where something moves.
+                "I" if matches!(value, "t" | "b" | "m") => {
+                    tracing::warn!("Y4M header: {word}: interlaced; its fields are not taken apart");
+                }
                 _ => {}
             }
         }
@@ -50,19 +59,39 @@ impl<R: Read> Y4mReader<R> {
             "mono" => 0,
             "420" | "420jpeg" | "420mpeg2" | "420paldv" => 2 * half(width) * half(height),
             "411" => 2 * width.div_ceil(4) * height,
+            "440" => 2 * width * half(height),
             "422" => 2 * half(width) * height,
             "444" => 2 * width * height,
             "444alpha" => 3 * width * height,
-            other => return Err(format!("Y4M of C{other}; allowed: mono 420 411 422 444, 8 bits")),
+            other => {
+                let other = other.escape_debug();
+                let reason = format!("Y4M of C{other}; allowed: mono 420 411 422 440 444, 8 bits");
+                return Err(Refusal::Foreign(reason));
+            }
         };
-        Ok((Self { reader, width, height, chroma }, rate))
+        let color = color.to_owned();
+        Ok((Self { reader, width, height, chroma, color, frames: 0 }, rate))
+    }
+}
+
+impl<R: Read + Send> Source for Y4mReader<R> {
+    fn place(&self) -> Place {
+        let n = self.frames.saturating_sub(1);
+        Place { seq: n, slot: n, at_ns: None }
     }
 
-    pub(super) fn next(&mut self, luma: &mut Vec<u8>) -> std::io::Result<Raw> {
+    fn next(&mut self, luma: &mut Vec<u8>) -> std::io::Result<Raw> {
         match read_line(&mut self.reader)? {
             None => return Ok(Raw::End),
             Some(line) if line.starts_with("FRAME") => {}
-            Some(_) => return Ok(Raw::Cut),
+            Some(line) if line.starts_with('?') && "?FRAME".starts_with(&line) => return Ok(Raw::Cut),
+            Some(_) => {
+                let (w, h) = (self.width, self.height);
+                return Ok(Raw::Damaged(format!(
+                    "no FRAME where one must be; do the frames have the {w}x{h} C{} of the header?",
+                    self.color
+                )));
+            }
         }
         luma.resize(self.width * self.height, 0);
         if read_up_to(&mut self.reader, luma)? < luma.len() {
@@ -70,7 +99,11 @@ impl<R: Read> Y4mReader<R> {
         }
         let skipped =
             std::io::copy(&mut self.reader.by_ref().take(self.chroma as u64), &mut std::io::sink())?;
-        Ok(if skipped < self.chroma as u64 { Raw::Cut } else { Raw::Luma(self.width, self.height) })
+        if skipped < self.chroma as u64 {
+            return Ok(Raw::Cut);
+        }
+        self.frames += 1;
+        Ok(Raw::Luma(self.width, self.height))
     }
 }
 

@@ -4,13 +4,13 @@
 use std::path::Path;
 use std::time::Instant;
 
-use glint::clip::{Clip, Media};
+use glint::clip::Media;
 use glint::frame::Frame;
 use glint::pipeline::{Models, Options, Pipeline, Stage};
 use serde_json::json;
 
 use super::allocations;
-use super::media::print_line;
+use super::media::{Footage, Selection, print_line};
 
 /// Frames that are not counted: caches fill.
 const WARM_UP: u64 = 60;
@@ -53,14 +53,15 @@ const STAGES: [(&str, Option<Stage>); 7] = [
 /// Runs a clip frame by frame on one thread and prints the table, or one JSON object.
 pub fn clip(
     path: &Path,
-    fps: Option<f64>,
+    selection: Selection,
     models: &Models,
     options: Options,
     as_json: bool,
 ) -> anyhow::Result<()> {
     let mut pipeline = Pipeline::new(options, models)?;
-    let mut clip = Clip::open(path, fps)?;
+    let mut clip = Footage::open(path, selection)?;
     let mut frame = Frame::default();
+    let began = Instant::now();
     let mut samples: Vec<Samples> = STAGES.iter().map(|_| Samples::default()).collect();
     let (mut tracked, mut quiet) = (Samples::default(), Samples::default());
     let (mut frames, mut busy) = (0u64, 0.0f64);
@@ -118,6 +119,10 @@ pub fn clip(
             tract += after.tract - before.tract;
         }
     }
+    let wall = began.elapsed().as_secs_f64();
+    // The decoder of a clip that glint does not read itself has ended, and is counted now.
+    drop(clip);
+    let decoder = children_cpu_s();
     anyhow::ensure!(
         frames > WARM_UP,
         "{}: {frames} frames; at least {} are needed",
@@ -135,6 +140,8 @@ pub fn clip(
             "stages": stages,
             "tracked_frame": tracked.json(),
             "quiet_frame": quiet.json(),
+            "wall_fps": (frames as f64 / wall.max(1e-9) * 10.0).round() / 10.0,
+            "decoder_process_us": decoder.map(|s| round((s * 1e6 / frames as f64) as f32)),
             "peak_rss_bytes": peak_rss_bytes(),
             "allocs_ours": per_frame(ours),
             "allocs_tract": per_frame(tract),
@@ -154,9 +161,28 @@ pub fn clip(
     }
     row("tracked frame", &mut tracked)?;
     row("quiet frame", &mut quiet)?;
+    let wall_fps = frames as f64 / wall.max(1e-9);
+    match decoder {
+        Some(s) => print_line(&format!(
+            "with ffmpeg beside it {wall_fps:.0} frames/s, {:.0} us of a processor a frame in ffmpeg",
+            s * 1e6 / frames as f64
+        ))?,
+        None => print_line(&format!("with decoding {wall_fps:.0} frames/s"))?,
+    }
     print_line(&format!("peak memory {:.1} MiB", peak_rss_bytes() as f64 / f64::from(1 << 20)))?;
     print_line(&format!("allocations a frame: ours {:.3}, tract {:.1}", per_frame(ours), per_frame(tract)))?;
     Ok(())
+}
+
+/// Processor time of child processes that have ended, in seconds; `None` where there was none.
+fn children_cpu_s() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // Behind the name, which may hold anything: cutime and cstime are the 14th and 15th field from there.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut times = fields.split_whitespace().skip(13).take(2).map(str::parse::<f64>);
+    let ticks = times.next()?.ok()? + times.next()?.ok()?;
+    // Linux tells hundredths of a second, whatever its own tick is.
+    (ticks > 0.0).then_some(ticks / 100.0)
 }
 
 /// Greatest resident set of this process so far; 0 where the kernel does not tell.

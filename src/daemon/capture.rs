@@ -6,14 +6,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::time::Duration;
 
-use glint::clip::{Clip, Media};
+use glint::clip::Media;
 use glint::frame::{Frame, Mounting};
 use glint::synth::{Scene, Script, Subject};
 
 use super::camera::{self, Camera, CameraSettings};
+use super::media::{Footage, Selection};
 
 /// Longest time without a look at the flags.
 pub(crate) const WAIT: Duration = Duration::from_millis(100);
@@ -257,18 +258,48 @@ impl FrameSource for CameraSource {
     }
 }
 
-/// A clip at its own rate, once.
+/// Frames that are decoded before their time.
+const AHEAD: usize = 2;
+
+/// A clip at its own rate, once. It is decoded by a thread of its own: a program or a network behind it may stall, and
+/// the capture thread has to tick.
 pub(crate) struct ClipSource {
-    clip: Clip,
+    path: PathBuf,
+    decoded: Receiver<Result<(Media, Frame), String>>,
+    spare: Sender<Frame>,
     start_ns: i64,
     waiting: Option<(Media, Frame)>,
 }
 
 impl ClipSource {
-    /// Opens a clip; `fps` overrides its header.
-    pub(crate) fn open(path: &Path, fps: Option<f64>) -> Result<Self, String> {
-        let clip = Clip::open(path, fps).map_err(|e| e.to_string())?;
-        Ok(Self { clip, start_ns: monotonic_ns(), waiting: None })
+    /// Opens a clip, as much of it as is selected.
+    pub(crate) fn open(path: &Path, selection: Selection) -> Result<Self, String> {
+        let footage = Footage::open(path, selection).map_err(|e| e.to_string())?;
+        let (frames, decoded) = sync_channel(AHEAD);
+        let (spare, empty) = channel();
+        let thread = std::thread::Builder::new().name("clip".into());
+        thread.spawn(move || decode(footage, &frames, &empty)).map_err(|e| e.to_string())?;
+        Ok(Self { path: path.to_owned(), decoded, spare, start_ns: monotonic_ns(), waiting: None })
+    }
+}
+
+/// Decodes a clip until its end, or until nobody wants its frames.
+fn decode(
+    mut footage: Footage,
+    frames: &SyncSender<Result<(Media, Frame), String>>,
+    empty: &Receiver<Frame>,
+) {
+    loop {
+        let mut frame = empty.try_recv().unwrap_or_default();
+        let next = match footage.next(&mut frame) {
+            Ok(Some(media)) => Ok((media, frame)),
+            Ok(None) => return,
+            Err(error) => Err(error.to_string()),
+        };
+        let failed = next.is_err();
+        if frames.send(next).is_err() || failed {
+            return;
+        }
     }
 }
 
@@ -276,18 +307,16 @@ impl FrameSource for ClipSource {
     fn next(&mut self, frame: &mut Frame) -> Result<Grab, String> {
         let (media, mut ready) = match self.waiting.take() {
             Some(waiting) => waiting,
-            None => {
-                let mut ready = std::mem::take(frame);
-                match self.clip.next(&mut ready) {
-                    Ok(Some(media)) => (media, ready),
-                    Ok(None) => return Ok(Grab::End),
-                    Err(e) => {
-                        // It would end at the same place again: what came before it counts.
-                        tracing::error!("{e}");
-                        return Ok(Grab::End);
-                    }
+            None => match self.decoded.recv_timeout(WAIT) {
+                Ok(Ok(decoded)) => decoded,
+                Ok(Err(error)) => {
+                    // It would end at the same place again: what came before it counts.
+                    tracing::error!("{error}");
+                    return Ok(Grab::End);
                 }
-            }
+                Err(RecvTimeoutError::Timeout) => return Ok(Grab::Timeout),
+                Err(RecvTimeoutError::Disconnected) => return Ok(Grab::End),
+            },
         };
         let at_ns = match &media {
             Media::Frame => ready.at_ns,
@@ -300,11 +329,12 @@ impl FrameSource for ClipSource {
         match media {
             Media::Frame => {
                 ready.at_ns = at_ns;
-                *frame = ready;
+                // Where the thread has ended, the buffer is not needed.
+                let _ = self.spare.send(std::mem::replace(frame, ready));
                 Ok(Grab::Frame)
             }
             Media::Gap { seq, reason, .. } => {
-                tracing::warn!(clip = %self.clip.path().display(), frame = seq, reason, "frame not decoded");
+                tracing::warn!(clip = %self.path.display(), frame = seq, reason, "frame not decoded");
                 Ok(Grab::Gap { seq, at_ns })
             }
         }

@@ -10,7 +10,7 @@ use glint::event::Movement;
 use glint::gate::au_key;
 use glint::pipeline::{Pipeline, Step};
 
-use super::media::{self, Ending};
+use super::media::{self, Ending, Selection};
 use super::summary::Account;
 
 /// What the plot needs of a clip.
@@ -21,22 +21,26 @@ struct Traces {
     events: Vec<Movement>,
 }
 
-/// Writes a CSV with a row per input frame, and a PNG when asked for.
+/// Writes a CSV (`-`: to stdout) with a row per input frame, and a PNG when asked for.
 pub fn run(
     path: &Path,
-    fps: Option<f64>,
+    selection: Selection,
     csv: &Path,
     plot: Option<&Path>,
     pipeline: &mut Pipeline,
     account: Account,
 ) -> anyhow::Result<Ending> {
-    let file = std::fs::File::create(csv).with_context(|| csv.display().to_string())?;
+    let file: Box<dyn Write> = if csv == Path::new("-") {
+        Box::new(std::io::stdout())
+    } else {
+        Box::new(std::fs::File::create(csv).with_context(|| csv.display().to_string())?)
+    };
     let mut out = std::io::BufWriter::new(file);
     let names = AUS.map(au_key).join(",");
     writeln!(out, "frame,t_ms,face,x,y,w,h,track,quality,motion_px,{names},gate,state")?;
     let mut traces = Traces::default();
     let keep = plot.is_some();
-    let ending = media::run(path, fps, pipeline, account, |step, frame, pipeline, _| {
+    let ending = media::run(path, selection, pipeline, account, |step, frame, pipeline, _| {
         let t_ms = frame.at_ns as f64 / 1e6;
         // A movement that is found at the very end has no frame of its own.
         let seen_before = traces.times_ms.last().is_some_and(|t| keep && *t == t_ms as f32);

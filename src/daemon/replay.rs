@@ -8,14 +8,14 @@ use glint::clip::Clip;
 use glint::event::Event;
 use glint::pipeline::{Pipeline, Step};
 
-use super::media::{self, Ending};
+use super::media::{self, Ending, Selection};
 use super::summary::Account;
 
 /// Runs the pipeline over a clip and gives every event to `deliver`. With `pace`, frames come at the
 /// clip's own speed. Nothing is dropped.
 pub fn run(
     path: &Path,
-    fps: Option<f64>,
+    selection: Selection,
     pace: bool,
     device: &str,
     pipeline: &mut Pipeline,
@@ -23,9 +23,9 @@ pub fn run(
     mut deliver: impl FnMut(&Event) -> anyhow::Result<()>,
 ) -> anyhow::Result<Ending> {
     let start = Instant::now();
-    media::run(path, fps, pipeline, account, |step, frame, _, clip: &Clip| {
+    media::run(path, selection, pipeline, account, |step, frame, _, clip: &Clip| {
         if pace {
-            let due = Duration::from_nanos(frame.at_ns.max(0) as u64);
+            let due = Duration::from_nanos((frame.at_ns - selection.from.unwrap_or(0)).max(0) as u64);
             std::thread::sleep(due.saturating_sub(start.elapsed()));
         }
         if let Step::Event(movement) = step {

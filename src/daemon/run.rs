@@ -15,6 +15,7 @@ use super::camera::modes::Wish;
 use super::capture::{CameraSource, ClipSource, Opener, SyntheticSource, monotonic_ns};
 use super::config::{Camera, Config, ConfigError, Format, SourceKind};
 use super::link::Credentials;
+use super::media::Selection;
 use super::mqtt::Command;
 use super::report::Capabilities;
 use super::serve::{Outcome, Setup, serve};
@@ -126,7 +127,9 @@ fn opener(config: &Config) -> anyhow::Result<Opener> {
     Ok(match config.source.kind {
         SourceKind::Clip => {
             let path = config.source.path.clone().unwrap_or_default();
-            Box::new(move || Ok(Box::new(ClipSource::open(&path, fps)?)))
+            let Camera { rotate, mirror, .. } = config.camera;
+            let selection = Selection { fps, rotate, mirror, ..Selection::default() };
+            Box::new(move || Ok(Box::new(ClipSource::open(&path, selection)?)))
         }
         SourceKind::Synthetic => {
             let fps = fps.unwrap_or(SYNTHETIC_FPS);

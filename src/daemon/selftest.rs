@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use glint::au::Side;
-use glint::clip::{Clip, Media};
+use glint::clip::Media;
 use glint::event::Movement;
 use glint::frame::Frame;
 use glint::inject::{Carrier, CarrierBuilder, Injection};
@@ -13,7 +13,7 @@ use glint::pipeline::{Counters, Models, Options, Pipeline, Step};
 use glint::synth::Profile;
 use serde_json::{Value, json};
 
-use super::media::print_line;
+use super::media::{Footage, Selection, print_line};
 
 /// Movements begin so long after the first frame: the neutral face has to be known.
 const LEAD_IN_NS: i64 = 1_000_000_000;
@@ -71,19 +71,19 @@ impl Draw {
 /// Runs the test and prints a table, or one JSON object.
 pub fn run(
     path: &Path,
-    fps: Option<f64>,
+    selection: Selection,
     seed: u64,
     rounds: u32,
     models: &Models,
     as_json: bool,
 ) -> anyhow::Result<()> {
-    let carrier = carry(path, fps, models)?;
-    let untouched = watch(path, fps, models, &carrier, &[])?;
+    let carrier = carry(path, selection, models)?;
+    let untouched = watch(path, selection, models, &carrier, &[])?;
     let mut report =
         Report { alone: untouched.found.len(), minutes: untouched.seconds / 60.0, ..Report::default() };
     for round in 0..rounds {
         let movements = plan(&carrier, &mut Draw(seed.wrapping_mul(0x9e37).wrapping_add(u64::from(round))))?;
-        let watched = watch(path, fps, models, &carrier, &movements)?;
+        let watched = watch(path, selection, models, &carrier, &movements)?;
         report.add(&movements, &watched, &untouched.found);
     }
     anyhow::ensure!(
@@ -97,8 +97,8 @@ pub fn run(
     }
 }
 
-fn carry(path: &Path, fps: Option<f64>, models: &Models) -> anyhow::Result<Carrier> {
-    let mut clip = Clip::open(path, fps)?;
+fn carry(path: &Path, selection: Selection, models: &Models) -> anyhow::Result<Carrier> {
+    let mut clip = Footage::open(path, selection)?;
     let mut builder = CarrierBuilder::new(models)?;
     let mut frame = Frame::default();
     while let Some(media) = clip.next(&mut frame)? {
@@ -137,12 +137,12 @@ fn plan(carrier: &Carrier, draw: &mut Draw) -> anyhow::Result<Vec<Injection>> {
 /// The clip with the movements in it, through a pipeline of its own. No frame is written.
 fn watch(
     path: &Path,
-    fps: Option<f64>,
+    selection: Selection,
     models: &Models,
     carrier: &Carrier,
     movements: &[Injection],
 ) -> anyhow::Result<Watched> {
-    let mut clip = Clip::open(path, fps)?;
+    let mut clip = Footage::open(path, selection)?;
     let mut pipeline = Pipeline::new(Options::default(), models)?;
     let (mut frame, mut spare) = (Frame::default(), Vec::new());
     let mut out = Watched { found: Vec::new(), counters: Counters::default(), seconds: 0.0 };

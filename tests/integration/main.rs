@@ -10,6 +10,7 @@ mod mqtt;
 mod schema;
 mod service;
 mod tls;
+mod video;
 
 use std::path::Path;
 use std::process::{Command, Output};

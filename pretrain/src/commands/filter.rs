@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use glint::au::AU_COUNT;
-use glint::clip::{Clip, ClipError, Media};
+use glint::clip::{Clip, Media};
 use glint::frame::Frame;
 use glint::gate::{Thresholds, by_au};
 use glint::pipeline::Models;
@@ -206,7 +206,8 @@ impl Job<'_> {
             };
             // A recording that cannot be read is reported; the others go on.
             match Clip::open(&unit.path, unit.path.is_dir().then_some(self.args.fps)) {
-                Err(e) => error = Some(reason(&e)),
+                // The path is the unit's name already, and differs between machines.
+                Err(e) => error = Some(e.reason()),
                 Ok(mut clip) => {
                     let mut frame = Frame::default();
                     loop {
@@ -215,7 +216,7 @@ impl Job<'_> {
                             Ok(Some(Media::Gap { seq, at_ns, .. })) => scanner.gap(seq, at_ns, &mut found),
                             Ok(None) => break,
                             Err(e) => {
-                                error = Some(reason(&e));
+                                error = Some(e.reason());
                                 break;
                             }
                         }
@@ -280,13 +281,27 @@ impl Job<'_> {
 
 /// Depth under the crop of a frame. The pattern stands beside the folder of frames, or inside it.
 fn depth_of(unit: &Unit, pattern: &str, numbers: &[u32], still: &Still) -> Result<Vec<f32>> {
-    let number = *numbers.get(still.seq as usize).context("more frames than files")?;
+    let number = number_of(numbers, still.seq).context("a frame without a file")?;
     let name = depth_name(pattern, number)?;
     let beside = unit.path.parent().unwrap_or(Path::new(".")).join(&name);
     let path = if beside.exists() { beside } else { unit.path.join(&name) };
     let (width, height, depth) = read_depth(&path)?;
     let scale = (width as f32 / still.size.0 as f32, height as f32 / still.size.1 as f32);
     Ok(depth_crop(&depth, (width, height), scale, &still.crop_to_frame))
+}
+
+/// The number in the name of a frame: clips count them from 0, in steps that all of them share.
+fn number_of(numbers: &[u32], seq: u64) -> Option<u32> {
+    let first = *numbers.first()?;
+    let gcd = |mut a: u32, mut b: u32| {
+        while b > 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    };
+    let step = numbers.iter().fold(0, |step, n| gcd(step, n - first)).max(1);
+    let number = u32::try_from(u64::from(first) + seq.checked_mul(u64::from(step))?).ok()?;
+    numbers.binary_search(&number).ok().map(|at| numbers[at])
 }
 
 /// The person of a recording: the folder above it where there are folders (`part_A/spNO.1/a/color`: spNO.1), else its
@@ -297,15 +312,6 @@ fn subject(name: &str) -> &str {
         [.., subject, _, "color"] => subject,
         [.., subject, _] => subject,
         _ => name,
-    }
-}
-
-fn reason(e: &ClipError) -> String {
-    // The path is the unit's name already, and differs between machines.
-    match e {
-        ClipError::Io { cause, .. } => cause.to_string(),
-        ClipError::Header { reason, .. } => reason.clone(),
-        ClipError::Truncated { frame, .. } => format!("truncated in frame {frame}"),
     }
 }
 

@@ -50,10 +50,10 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     traces: Option<PathBuf>,
     /// Optimiser steps of 256 candidates.
-    #[arg(long, default_value_t = 6000)]
+    #[arg(long, default_value_t = 1500)]
     steps: usize,
     /// False alarms a minute, among the distractors of these sequences, that the threshold may allow.
-    #[arg(long, default_value_t = 0.5)]
+    #[arg(long, default_value_t = 3.0)]
     false_per_min: f64,
 }
 

@@ -1,10 +1,10 @@
 //! Real clips through the daemon's own pipeline: frames with a face, identities, a sheet of stabilised crops.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use glint::clip::Media;
+use glint::clip::{Clip, Media};
 use glint::face::detector::Detector;
 use glint::face::landmarks::Landmarker;
 use glint::face::track::Sight;
@@ -12,8 +12,6 @@ use glint::face::{CROP_HEIGHT, CROP_WIDTH, FaceStage};
 use glint::frame::Frame;
 use glint::pipeline::Models;
 use image::{GrayImage, Luma};
-
-use crate::video::Video;
 
 /// Crops of a clip on the sheet.
 const COLUMNS: usize = 12;
@@ -49,7 +47,7 @@ pub fn watch(path: &Path, models: &Models) -> Result<Seen> {
     let mut seen = Seen { name, ..Seen::default() };
     let mut crops: Vec<Vec<f32>> = Vec::new();
     let (mut stride, mut last_ns) = (1, 0);
-    let mut video = Video::open(path)?;
+    let mut video = Clip::open(path, None)?;
     let mut frame = Frame::default();
     while let Some(media) = video.next(&mut frame)? {
         let Media::Frame = media else { continue };
@@ -78,10 +76,19 @@ pub fn watch(path: &Path, models: &Models) -> Result<Seen> {
             stride *= 2;
         }
     }
-    video.finish()?;
     crops.truncate(COLUMNS);
     seen.crops = crops;
     Ok(seen)
+}
+
+/// The files of a folder in order of their names.
+pub fn files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(dir).with_context(|| dir.display().to_string())? {
+        paths.push(entry.with_context(|| dir.display().to_string())?.path());
+    }
+    paths.sort();
+    Ok(paths)
 }
 
 /// Writes the crops of all clips, one clip a row.

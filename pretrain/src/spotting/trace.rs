@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use glint::au::UNIT_COUNT;
-use glint::clip::Media;
+use glint::clip::{Clip, Media};
 use glint::frame::Frame;
 use glint::gate::Gate;
 use glint::pipeline::{Models, Step};
@@ -16,7 +16,6 @@ use glint::synth::Scene;
 use super::watch;
 use crate::corpus::plan::{Distractor, Micro, Sequence, Span};
 use crate::corpus::video::Truth;
-use crate::video::Video;
 
 /// One frame of a trace.
 #[derive(Debug, Clone)]
@@ -84,7 +83,7 @@ pub fn recorded(path: &Path, truth: &Truth, models: &Models) -> Result<Trace> {
         spans: truth.spans(),
         ..Trace::default()
     };
-    let mut video = Video::open(path)?;
+    let mut video = Clip::open(path, None)?;
     let mut pipeline = watch::pipeline(models)?;
     let mut frame = Frame::default();
     while let Some(media) = video.next(&mut frame)? {
@@ -100,7 +99,6 @@ pub fn recorded(path: &Path, truth: &Truth, models: &Models) -> Result<Trace> {
         }
         out.seconds = frame.at_ns as f64 / 1e9;
     }
-    video.finish()?;
     Ok(out)
 }
 

@@ -3,14 +3,13 @@
 use std::path::Path;
 
 use anyhow::Result;
-use glint::clip::Media;
+use glint::clip::{Clip, Media};
 use glint::event::Movement;
 use glint::frame::Frame;
 use glint::pipeline::{Counters, Models, Options, Pipeline, Purpose, Step};
 use glint::synth::Scene;
 
 use crate::corpus::plan::Sequence;
-use crate::video::Video;
 
 /// What the pipeline said of one recording.
 #[derive(Debug, Clone, Default)]
@@ -69,7 +68,7 @@ pub fn sequence(s: Sequence<'_>, fps: f64, models: &Models) -> Result<Seen> {
 
 /// A clip that glint reads, or any other video file through ffmpeg.
 pub fn clip(path: &Path, models: &Models) -> Result<Seen> {
-    let mut video = Video::open(path)?;
+    let mut video = Clip::open(path, None)?;
     let mut pipeline = pipeline(models)?;
     let mut seen = Seen::default();
     let mut frame = Frame::default();
@@ -85,7 +84,6 @@ pub fn clip(path: &Path, models: &Models) -> Result<Seen> {
         }
         seen.seconds = frame.at_ns as f64 / 1e9;
     }
-    video.finish()?;
     seen.end(&mut pipeline);
     Ok(seen)
 }

@@ -76,7 +76,8 @@ pub(crate) enum SourceKind {
 pub(crate) struct Source {
     /// v4l2, clip or synthetic. Default "v4l2".
     pub(crate) kind: SourceKind,
-    /// Device node (better a stable name under /dev/v4l/by-id) or clip. Default: the first camera.
+    /// Device node (better a stable name under /dev/v4l/by-id), or a clip: any video, an address, a folder of
+    /// images. Default: the first camera.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) path: Option<PathBuf>,
 }
@@ -106,7 +107,7 @@ pub(crate) struct Camera {
     /// `[width, height]` in pixels. Default: the best the camera has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) size: Option<[usize; 2]>,
-    /// Frames per second. Default: the highest the camera has; of a clip, what its header says.
+    /// Frames per second. Default: the highest the camera has; of a clip, its own times.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) fps: Option<f64>,
     /// Degrees clockwise to turn the image: 0, 90, 180, 270. Default 0.

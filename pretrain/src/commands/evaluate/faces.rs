@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use glint::clip::Media;
+use glint::clip::{Clip, Media};
 use glint::face;
 use glint::face::detector::DetectorSpec;
 use glint::frame::Frame;
@@ -25,7 +25,6 @@ use crate::faces::points::{self, Agreement, Finder};
 use crate::faces::still::{self, Course, Residual};
 use crate::faces::{mean, median, scenes, trained};
 use crate::run::Run;
-use crate::video::{self, Video};
 
 /// Measures detector, landmarks and stabiliser on portraits that did not train them, on rendered heads and on clips.
 #[derive(clap::Args)]
@@ -152,7 +151,7 @@ impl Bench<'_> {
             vec![Trial::new("stage", own, Some(&self.models))?, Trial::new("detector", own, None)?];
         match &self.args.detectors {
             Some(dir) => {
-                for path in video::files(dir)?.iter().filter(|p| p.extension().is_some_and(|e| e == "onnx")) {
+                for path in clips::files(dir)?.iter().filter(|p| p.extension().is_some_and(|e| e == "onnx")) {
                     let file = Checked::<DetectorSpec>::bring(path, None)?;
                     let name = path.file_stem().unwrap_or_default().to_string_lossy();
                     trials.push(Trial::new(&name, &file, None)?);
@@ -172,15 +171,14 @@ impl Bench<'_> {
             trials.iter_mut().for_each(|t| t.empty(&luma, crate::faces::WIDTH, crate::faces::HEIGHT));
         }
         let Some(dir) = &self.args.clips else { return Ok(trials) };
-        for path in video::files(dir)?.iter().filter(|p| p.to_string_lossy().contains("no_face")) {
-            let mut video = Video::open(path)?;
+        for path in clips::files(dir)?.iter().filter(|p| p.to_string_lossy().contains("no_face")) {
+            let mut video = Clip::open(path, None)?;
             let mut frame = Frame::default();
             while let Some(media) = video.next(&mut frame)? {
                 if media == Media::Frame {
                     trials.iter_mut().for_each(|t| t.empty(&frame.luma, frame.width, frame.height));
                 }
             }
-            video.finish()?;
         }
         Ok(trials)
     }
@@ -259,7 +257,7 @@ impl Bench<'_> {
             return Ok(Vec::new());
         };
         let seen =
-            video::files(dir)?.iter().map(|p| clips::watch(p, &self.models)).collect::<Result<Vec<_>>>()?;
+            clips::files(dir)?.iter().map(|p| clips::watch(p, &self.models)).collect::<Result<Vec<_>>>()?;
         let path = self.folder.join("crops.png");
         clips::sheet(&seen, &path).context("sheet of crops")?;
         eprintln!("{}: stabilised crops, a clip a row", path.display());

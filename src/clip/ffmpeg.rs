@@ -1,0 +1,234 @@
+//! Everything that glint does not read itself, through a child process: ffmpeg.
+//!
+//! It decodes, turns the picture upright by the file's word, leaves sound out, and hands over the luma as it is coded
+//! (no range is stretched) with the presentation time of each frame. No frame is repeated or dropped to make a rate
+//! constant.
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, ErrorKind};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
+use std::thread::JoinHandle;
+
+use super::nut::NutReader;
+use super::{Place, Raw, Source};
+use crate::frame::check_size;
+
+/// Lines of ffmpeg that are passed on; a damaged file has one for each block.
+const MAX_LINES: usize = 10;
+/// Longest line that is kept.
+const MAX_LINE: usize = 400;
+/// What its demuxers say of a file that ends early.
+const CUT: [&str; 4] = ["partial file", "ended prematurely", "truncat", "error during demuxing"];
+
+/// Pixel formats of a plane of luma; others are converted to one of them. All of eight bits, for the filter that takes
+/// the luma out allows no mixture.
+const PLANAR: &str =
+    "gray|yuv420p|yuv422p|yuv444p|yuv440p|yuv411p|yuv410p|yuvj420p|yuvj422p|yuvj444p|yuvj440p";
+
+/// A video that ffmpeg reads.
+pub(super) struct FfmpegReader {
+    child: Child,
+    nut: NutReader<ChildStdout>,
+    listener: Option<JoinHandle<Said>>,
+    /// Time of the first frame by the file.
+    first_ns: Option<i64>,
+    frames: u64,
+    place: Place,
+}
+
+/// What ffmpeg said on stderr.
+#[derive(Debug, Default)]
+struct Said {
+    last: String,
+    cut: bool,
+}
+
+/// Whether a path is an address that only ffmpeg can open: `rtsp://...`, `https://...`.
+pub(super) fn is_address(path: &Path) -> bool {
+    path.to_str().and_then(|p| p.split_once("://")).is_some_and(|(scheme, _)| {
+        scheme.len() > 1 && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+')
+    })
+}
+
+impl FfmpegReader {
+    /// Starts ffmpeg and waits for the size of the frames; or says why that is not possible.
+    pub(super) fn new(path: &Path) -> Result<Self, String> {
+        let mut command = Command::new("ffmpeg");
+        command.args(["-hide_banner", "-nostdin", "-loglevel", "error"]);
+        let mut input = OsString::new();
+        if !is_address(path) {
+            // A name with a colon is no protocol.
+            input.push("file:");
+        } else if path.to_string_lossy().starts_with("rtsp") {
+            command.args(["-rtsp_transport", "tcp"]);
+        }
+        input.push(path);
+        command.arg("-i").arg(&input);
+        // The first video that is no cover picture, alone. Gray of ffmpeg's own would stretch the range of the luma.
+        let luma = format!("format={PLANAR},extractplanes=y,format=gray");
+        command.args(["-map", "0:V:0", "-an", "-sn", "-dn", "-vf", &luma]);
+        // Each frame once, at its own time and in the file's own ticks.
+        command.args(passthrough()?).args(["-enc_time_base", "-1"]);
+        command.args(["-c:v", "rawvideo", "-f", "nut", "-write_index", "0", "-flush_packets", "1", "pipe:1"]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|e| not_started(&e))?;
+        let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+            return Err("ffmpeg has no output".into());
+        };
+        let (name, input) = (path.display().to_string(), input.to_string_lossy().into_owned());
+        let mut listener = Some(std::thread::spawn(move || listen(&name, &input, BufReader::new(stderr))));
+        let nut = match NutReader::new(stdout) {
+            Ok(nut) => nut,
+            Err(error) => {
+                let empty = error.kind() == ErrorKind::UnexpectedEof;
+                if !empty {
+                    let _ = child.kill();
+                }
+                let (_, said) = end(&mut child, &mut listener);
+                let words =
+                    if empty && !said.last.is_empty() { said.last } else { format!("no frames ({error})") };
+                return Err(format!("ffmpeg: {words}"));
+            }
+        };
+        let (width, height) = nut.size();
+        let reader = Self { child, nut, listener, first_ns: None, frames: 0, place: Place::default() };
+        check_size(width, height).map_err(|e| e.to_string())?;
+        Ok(reader)
+    }
+}
+
+impl Source for FfmpegReader {
+    fn place(&self) -> Place {
+        self.place
+    }
+
+    fn next(&mut self, luma: &mut Vec<u8>) -> std::io::Result<Raw> {
+        match self.nut.next(luma) {
+            Ok(Some(ns)) => {
+                let first = *self.first_ns.get_or_insert(ns);
+                self.place = Place { seq: self.frames, slot: self.frames, at_ns: Some(ns - first) };
+                self.frames += 1;
+                let (width, height) = self.nut.size();
+                Ok(Raw::Luma(width, height))
+            }
+            Ok(None) => Ok(match end(&mut self.child, &mut self.listener) {
+                (None, said) if said.cut => Raw::Cut,
+                (None, _) => Raw::End,
+                (Some(status), said) => Raw::Damaged(format!("ffmpeg: {status}; {}", said.last)),
+            }),
+            Err(error) => {
+                if error.kind() != ErrorKind::UnexpectedEof {
+                    // It would wait for its frames to be taken.
+                    let _ = self.child.kill();
+                }
+                let (status, said) = end(&mut self.child, &mut self.listener);
+                let status = status.unwrap_or_else(|| error.to_string());
+                Ok(Raw::Damaged(format!("ffmpeg: {status}; {}", said.last)))
+            }
+        }
+    }
+}
+
+impl Drop for FfmpegReader {
+    fn drop(&mut self) {
+        // It may be in the middle of a film, or have ended: both are fine.
+        let _ = self.child.kill();
+        let _ = end(&mut self.child, &mut self.listener);
+    }
+}
+
+/// Waits for the end: the exit status where it is that of a failure, and what was said.
+fn end(child: &mut Child, listener: &mut Option<JoinHandle<Said>>) -> (Option<String>, Said) {
+    let status = match child.wait() {
+        Ok(status) if status.success() => None,
+        Ok(status) => Some(status.to_string()),
+        Err(error) => Some(error.to_string()),
+    };
+    (status, listener.take().and_then(|l| l.join().ok()).unwrap_or_default())
+}
+
+/// Passes on what ffmpeg says, up to a number of lines.
+fn listen(name: &str, input: &str, mut stderr: impl BufRead) -> Said {
+    let (mut said, mut lines, mut line) = (Said::default(), 0, Vec::new());
+    while matches!(stderr.read_until(b'\n', &mut line), Ok(n) if n > 0) {
+        line.truncate(MAX_LINE);
+        let text = String::from_utf8_lossy(&line).trim().to_owned();
+        line.clear();
+        if text.is_empty() {
+            continue;
+        }
+        lines += 1;
+        if lines <= MAX_LINES {
+            tracing::warn!("{name}: ffmpeg: {text}");
+        }
+        // What begins with the input is said of reading it, not of a frame.
+        said.cut |= text.starts_with(input) || CUT.iter().any(|c| text.to_ascii_lowercase().contains(c));
+        said.last = text;
+    }
+    if lines > MAX_LINES {
+        tracing::warn!("{name}: ffmpeg: {} more lines", lines - MAX_LINES);
+    }
+    said
+}
+
+fn not_started(error: &std::io::Error) -> String {
+    if error.kind() == ErrorKind::NotFound {
+        "ffmpeg, which may read it, is not installed (Debian: apt install ffmpeg)".into()
+    } else {
+        format!("ffmpeg, which may read it, cannot be started: {error}")
+    }
+}
+
+/// The option for frames as they come, which changed its name in version 5.1.
+fn passthrough() -> Result<[&'static str; 2], String> {
+    static OLD: OnceLock<Result<bool, String>> = OnceLock::new();
+    let old = OLD.get_or_init(|| {
+        let output = Command::new("ffmpeg").arg("-version").stdin(Stdio::null()).output();
+        let output = output.map_err(|e| not_started(&e))?;
+        Ok(is_old(&String::from_utf8_lossy(&output.stdout)))
+    });
+    Ok(if old.clone()? { ["-vsync", "passthrough"] } else { ["-fps_mode", "passthrough"] })
+}
+
+/// Whether a version line tells of one before 5.1; builds without a number are newer.
+fn is_old(version: &str) -> bool {
+    let number = version.strip_prefix("ffmpeg version ").unwrap_or_default().trim_start_matches('n');
+    let mut parts = number.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    match (parts.next(), parts.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) < (5, 1),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_told_apart() {
+        assert!(is_old("ffmpeg version 4.2.7-0ubuntu0.1 Copyright (c)"));
+        assert!(is_old("ffmpeg version n5.0 Copyright (c)"));
+        assert!(!is_old("ffmpeg version 5.1.9-0+deb12u1 Copyright (c)"));
+        assert!(!is_old("ffmpeg version N-112233-gabcdef Copyright (c)"));
+    }
+
+    #[test]
+    fn addresses_are_no_files() {
+        assert!(is_address(Path::new("rtsp://camera.local/stream")));
+        assert!(is_address(Path::new("https://example.org/a.mp4")));
+        assert!(!is_address(Path::new("a/b.mp4")));
+        assert!(!is_address(Path::new("c:/x.mp4")) && !is_address(Path::new("://")));
+    }
+
+    #[test]
+    fn what_is_said_of_a_cut_file_is_kept() {
+        let said =
+            listen("x.mp4", "file:x.mp4", &b"[mov] stream 0, offset 0x30: partial file\n\nError\n"[..]);
+        assert!(said.cut);
+        assert_eq!(said.last, "Error");
+        assert!(listen("x", "file:x", &b"file:x: Invalid data found when processing input\n"[..]).cut);
+        assert!(!listen("x", "file:x", &b"[h264] error while decoding MB 3 5\n"[..]).cut);
+    }
+}
