@@ -159,6 +159,9 @@ const TOGETHER_NS: i64 = 50_000_000;
 const TOGETHER_SHARE: f64 = 0.4;
 /// and their upper halves share so much.
 const TOGETHER_OVERLAP: f64 = 0.35;
+/// A swing under this share of another one's height that lies within it for this share of its own width is what that one
+/// drags along: the fields of neighbouring muscles overlap.
+const DRAGGED: (f32, f64) = (0.3, 0.5);
 /// Long movements that end within so much of each other are one.
 const LONG_TOGETHER_NS: i64 = 300_000_000;
 
@@ -169,6 +172,8 @@ pub struct Spotter {
     history: History,
     /// Swings that belong to no candidate yet.
     waiting: Vec<Swing>,
+    /// The strongest swing of each candidate of the last half second.
+    leads: VecDeque<Swing>,
     long: Vec<LongSwing>,
     /// When frames were lost or could not be measured, and which of both.
     breaks: VecDeque<(i64, i64, Rejection)>,
@@ -182,6 +187,7 @@ impl Spotter {
             settings,
             history: History::new(),
             waiting: Vec::new(),
+            leads: VecDeque::new(),
             long: Vec::new(),
             breaks: VecDeque::new(),
             last_ns: None,
@@ -210,7 +216,11 @@ impl Spotter {
         let at_ns = sample.at_ns;
         self.last_ns = Some(at_ns);
         self.history.push(sample, at_ns - 5 * REACH_NS);
-        self.waiting.extend_from_slice(gate.swings());
+        while self.leads.front().is_some_and(|l| at_ns - l.fell_ns > 2 * REACH_NS) {
+            self.leads.pop_front();
+        }
+        let own = gate.swings().iter().filter(|s| !self.leads.iter().any(|l| drags(l, s)));
+        self.waiting.extend(own);
         self.long.extend_from_slice(gate.long_swings());
         let lead = self.waiting.iter().copied().max_by(|a, b| a.height().total_cmp(&b.height()));
         if let Some(lead) = lead.filter(|l| self.is_ripe(l, at_ns, gate)) {
@@ -257,7 +267,8 @@ impl Spotter {
 
     fn conclude(&mut self, lead: &Swing, gate: &Gate, judge: &mut Judge) -> Option<Candidate> {
         let members: Vec<Swing> = self.together(lead).copied().collect();
-        self.waiting.retain(|s| !members.contains(s) && s != lead);
+        self.waiting.retain(|s| !members.contains(s) && s != lead && !drags(lead, s));
+        self.leads.push_back(*lead);
         let group = Group { lead: *lead, members };
         let mut c = measure::measure(&self.history, gate, &group)?;
         let ms = (c.offset_ns - c.onset_ns) as f32 / 1e6;
@@ -319,6 +330,13 @@ fn belongs(lead: &Swing, other: &Swing) -> bool {
     let both = (lead.fell_ns.min(other.fell_ns) - lead.rose_ns.max(other.rose_ns)) as f64;
     let either = (lead.fell_ns.max(other.fell_ns) - lead.rose_ns.min(other.rose_ns)) as f64;
     (apart <= TOGETHER_NS || apart as f64 <= TOGETHER_SHARE * width) && both >= TOGETHER_OVERLAP * either
+}
+
+/// Whether a swing is what a stronger one drags along.
+fn drags(lead: &Swing, other: &Swing) -> bool {
+    let both = (lead.fell_ns.min(other.fell_ns) - lead.rose_ns.max(other.rose_ns)) as f64;
+    let width = (other.fell_ns - other.rose_ns).max(1) as f64;
+    other.height() < DRAGGED.0 * lead.height() && both >= DRAGGED.1 * width
 }
 
 fn ns(ms: f32) -> i64 {

@@ -111,6 +111,18 @@ fn units_that_move_together_are_one_candidate_and_others_are_not() {
 }
 
 #[test]
+fn what_a_movement_drags_along_is_no_movement_of_its_own() {
+    let found = course(100.0, 3.0, 0, |t| {
+        let mut levels = one(unit(12), 2.0 * bump(t, 1000.0, 1120.0, 1300.0));
+        // A quarter as strong, later and longer: a neighbour's field.
+        levels[unit(25)] = 0.5 * bump(t, 1050.0, 1230.0, 1360.0);
+        Some(levels)
+    });
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].0.peak[unit(12)] > 1.8);
+}
+
+#[test]
 fn a_movement_on_top_of_a_held_expression_is_one() {
     let found = course(60.0, 4.0, 0, |t| {
         let held = bump(t.min(1000.0), 800.0, 1000.0, 1200.0);
