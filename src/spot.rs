@@ -334,7 +334,8 @@ fn belongs(lead: &Swing, other: &Swing) -> bool {
 
 /// Whether a swing is what a stronger one drags along.
 fn drags(lead: &Swing, other: &Swing) -> bool {
-    let both = (lead.fell_ns.min(other.fell_ns) - lead.rose_ns.max(other.rose_ns)) as f64;
+    let onset_ns = lead.rose_ns - (lead.top.0 - lead.rose_ns).max(0);
+    let both = (offset_ns(lead).min(other.fell_ns) - onset_ns.max(other.rose_ns)) as f64;
     let width = (other.fell_ns - other.rose_ns).max(1) as f64;
     other.height() < DRAGGED.0 * lead.height() && both >= DRAGGED.1 * width
 }
