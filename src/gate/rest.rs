@@ -336,15 +336,15 @@ impl Gate {
                 a.at_ns + (share * (b.at_ns - a.at_ns) as f64) as i64
             })
         };
-        let found = pairs.filter_map(between);
-        if upwards { found.last() } else { { found }.next() }.unwrap_or(if upwards { from_ns } else { to_ns })
+        let mut found = pairs.filter_map(between);
+        if upwards { found.next_back().unwrap_or(from_ns) } else { found.next().unwrap_or(to_ns) }
     }
 
     /// Follows the long baseline and what stays above it.
     fn follow(&mut self, at_ns: i64, dt_s: f32, now: &[f32; UNIT_COUNT]) {
-        for unit in 0..UNIT_COUNT {
+        for (unit, &level) in now.iter().enumerate() {
             let least = (LONG_LEAST.0 * self.floor(unit)).max(LONG_LEAST.1);
-            let above = now[unit] - self.baseline[unit];
+            let above = level - self.baseline[unit];
             let long = &mut self.long[unit];
             match long {
                 // What is left of one that has fallen is no other one.
@@ -354,7 +354,7 @@ impl Gate {
                 None => {}
                 Some(l) if at_ns - l.from_ns > LONGEST_NS => {
                     *long = None;
-                    self.baseline[unit] = now[unit];
+                    self.baseline[unit] = level;
                 }
                 Some(l) => {
                     if above > l.top.1 {
@@ -368,7 +368,7 @@ impl Gate {
             }
             self.was_high[unit] = above >= least;
             let seconds = if self.long[unit].is_some() { HELD_SECONDS } else { BASELINE_SECONDS };
-            self.baseline[unit] += (dt_s / seconds).min(0.2) * (now[unit] - self.baseline[unit]);
+            self.baseline[unit] += (dt_s / seconds).min(0.2) * (level - self.baseline[unit]);
         }
     }
 }

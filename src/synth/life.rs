@@ -190,7 +190,7 @@ mod tests {
                 yaw_degrees: 5.0,
                 pitch_degrees: -3.0,
                 zoom: 0.02,
-                returns: seed % 2 == 0,
+                returns: seed.is_multiple_of(2),
             }],
             seed,
         }
