@@ -276,6 +276,8 @@ impl Spotter {
         (c.cause, c.score) = match broken {
             Some((_, _, why)) => (Some(*why), 0.0),
             None if ms < self.settings.min_ms => (Some(Rejection::TooShort), 0.0),
+            // What no person could recognise is no expression.
+            None if !(0..UNIT_COUNT).any(|k| c.peak[k] >= gate.least(k)) => (Some(Rejection::Noise), 0.0),
             None => judge.judge(&c.measures),
         };
         if c.cause.is_none() && ms > self.settings.max_ms {

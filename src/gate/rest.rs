@@ -149,6 +149,11 @@ impl Gate {
         DEVIATION * self.variation[unit]
     }
 
+    /// Minimum recognisable intensity of a unit.
+    pub fn least(&self, unit: usize) -> f32 {
+        self.thresholds[unit]
+    }
+
     /// Rise from which a unit counts: its minimum recognisable intensity, or what the variation of this face asks for.
     pub fn floor(&self, unit: usize) -> f32 {
         self.thresholds[unit].max((DEVIATIONS * self.deviation(unit)).min(GREATEST_FLOOR))
