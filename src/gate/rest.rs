@@ -12,7 +12,7 @@ use crate::au::UNIT_COUNT;
 const SMOOTH_NS: i64 = 24_000_000;
 /// Rest is the lowest level within so long before a movement, and within so long after it.
 pub(crate) const REACH_NS: i64 = 500_000_000;
-/// A unit that is up for so long without having fallen by half is held.
+/// A unit that has been above its floor for so long without having fallen by half is held.
 const HELD_NS: i64 = 400_000_000;
 /// A held level counts as rest from so long before it was found to be held.
 const SETTLED_NS: i64 = 100_000_000;
@@ -30,7 +30,7 @@ const VARIATION_RANGE: (f32, f32) = (0.004, 0.5);
 /// 1.4826 / sqrt(1.5).
 const DEVIATION: f32 = 1.21;
 /// A rise counts from so many standard deviations of this face.
-const DEVIATIONS: f32 = 5.0;
+const DEVIATIONS: f32 = 6.0;
 /// What the face's own variation can ask for at most: a face that talks still smiles.
 const GREATEST_FLOOR: f32 = 0.6;
 /// Time constant with which the long baseline follows a unit that is at rest, in seconds,
@@ -94,6 +94,8 @@ struct Course {
     phase: Phase,
     /// Levels before this time are no rest of the next movement.
     from_ns: i64,
+    /// When it rose above its floor.
+    since_ns: i64,
     low: (i64, f32),
     top: (i64, f32),
     after: (i64, f32),
@@ -129,7 +131,14 @@ impl Gate {
     /// A closed gate that knows nothing of the face.
     pub fn new(thresholds: [f32; UNIT_COUNT]) -> Self {
         let none = (i64::MIN, 0.0);
-        let rest = Course { phase: Phase::Rest, from_ns: i64::MIN, low: none, top: none, after: none };
+        let rest = Course {
+            phase: Phase::Rest,
+            from_ns: i64::MIN,
+            since_ns: i64::MIN,
+            low: none,
+            top: none,
+            after: none,
+        };
         Self {
             thresholds,
             recent: VecDeque::with_capacity(16),
@@ -274,11 +283,14 @@ impl Gate {
         match c.phase {
             Phase::Rest => {
                 if level - lowest.1 >= floor {
-                    (c.phase, c.low, c.top, c.after) = (Phase::Rise, lowest, (at_ns, level), (at_ns, level));
+                    (c.phase, c.since_ns) = (Phase::Rise, at_ns);
+                    (c.low, c.top, c.after) = (lowest, (at_ns, level), (at_ns, level));
                 }
             }
             Phase::Rise => {
-                if level > c.top.1 {
+                if at_ns - c.since_ns > HELD_NS && c.top.1 - level < 0.5 * (c.top.1 - c.low.1) {
+                    (c.phase, c.from_ns) = (Phase::Rest, at_ns - SETTLED_NS);
+                } else if level > c.top.1 {
                     // What rises for longer than rest reaches back is measured from nearer levels.
                     c.top = (at_ns, level);
                     if at_ns - c.low.0 > REACH_NS {
@@ -289,8 +301,6 @@ impl Gate {
                     }
                 } else if c.top.1 - level >= 0.5 * (c.top.1 - c.low.1) {
                     (c.phase, c.after) = (Phase::Fall, (at_ns, level));
-                } else if at_ns - c.top.0 > HELD_NS {
-                    (c.phase, c.from_ns) = (Phase::Rest, at_ns - SETTLED_NS);
                 }
             }
             Phase::Fall => {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use glint::au::UNIT_COUNT;
 use glint::pipeline::Models;
-use glint::spot::{Candidate, Cause, Judge, JudgeSpec, NAMES};
+use glint::spot::{Candidate, Cause, Judge, JudgeSpec, NAMES, Settings};
 use rand::Rng;
 use rayon::prelude::*;
 use serde_json::json;
@@ -13,8 +13,8 @@ use serde_json::json;
 use crate::augment::generator;
 use crate::corpus::person::{Split, portraits_alone};
 use crate::corpus::plan::{self, Cast, Content};
-use crate::corpus::video;
 use crate::run::Run;
+use crate::spotting::real;
 use crate::spotting::score::iou;
 use crate::spotting::trace::{self, Trace};
 use crate::train::Schedule;
@@ -31,7 +31,8 @@ pub struct Args {
     /// Folder of recorded sequences, ID.avi and ID.json, to train on instead: another world.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["assets", "sequences"])]
     data: Option<PathBuf>,
-    /// Folder of recorded sequences on which the result is reported; nothing is chosen by it. May be given more than once.
+    /// Folder of recorded sequences, or of real footage with truth.json, on which the result is reported; nothing is
+    /// chosen by it. May be given more than once.
     #[arg(long, value_name = "DIR")]
     report: Vec<PathBuf>,
     /// Folder for the model files.
@@ -46,7 +47,7 @@ pub struct Args {
     /// Sequences of 14 s; a fifth of them chooses the threshold.
     #[arg(long, default_value_t = 600)]
     sequences: u64,
-    /// Folder that keeps what was filmed: sequences that are there already are not filmed again.
+    /// Folder that keeps what was filmed and watched: sequences that are there already are not filmed again.
     #[arg(long, value_name = "DIR")]
     traces: Option<PathBuf>,
     /// Optimiser steps of 256 candidates.
@@ -73,7 +74,7 @@ pub fn run(args: &Args) -> Result<()> {
     let schedule = Schedule { steps: args.steps, batch: 256, learning_rate: 2e-3, weight_decay: 2e-2 };
     let run = Run::start("judge", args.seed, &schedule, false)?;
     let traces = match (&args.data, &args.assets) {
-        (Some(dir), _) => recorded(dir, &models)?,
+        (Some(dir), _) => recorded(dir, args, &models)?,
         (None, Some(assets)) => film(args, assets, &models)?,
         (None, None) => bail!("one of --assets and --data is needed"),
     };
@@ -82,7 +83,7 @@ pub fn run(args: &Args) -> Result<()> {
     let found = candidates(&traces, thresholds, 1.0, &vec![0.0; Judge::numbers(HIDDEN)]);
     let (mut cases, mut counts) = (Vec::new(), [0usize; Cause::ALL.len()]);
     for (_, (trace, found)) in learners(&traces, &found) {
-        for c in found {
+        for c in &found.candidates {
             if let Some(cause) = truth(c, &trace.micros, &trace.spans) {
                 counts[cause as usize] += 1;
                 cases.push(Case { measures: *c.measures, cause });
@@ -94,26 +95,29 @@ pub fn run(args: &Args) -> Result<()> {
     let judged = candidates(&traces, thresholds, 1.0, &numbers);
     let tuning: Vec<_> =
         traces.iter().zip(&judged).enumerate().filter(|(i, _)| chooses(*i)).map(|(_, p)| p).collect();
-    let curve: Vec<(f32, Score)> = (1..50).map(|k| 0.02 * k as f32).map(|t| (t, score(&tuning, t))).collect();
+    let curve: Vec<(f32, Score)> =
+        (1..50).map(|k| 0.02 * k as f32).map(|t| (t, score(&tuning, t, 0.0))).collect();
     for (t, s) in curve.iter().step_by(4) {
         println!("{t:.2}  {}", s.line());
     }
-    let allowed = curve.iter().filter(|(_, s)| s.false_per_min() <= args.false_per_min);
+    let allowed = curve.iter().filter(|(_, s)| s.per_min(s.wrong) <= args.false_per_min);
     let best = allowed.max_by(|a, b| a.1.f1().total_cmp(&b.1.f1()));
     let (threshold, score) =
         best.context("no threshold keeps the false alarms under --false-per-min: train on more sequences")?;
     println!("threshold {threshold:.2}: {}", score.line());
     for dir in &args.report {
-        let others = recorded(dir, &models)?;
+        let others = recorded(dir, args, &models)?;
         let judged = candidates(&others, thresholds, 1.0, &numbers);
         let pairs: Vec<_> = others.iter().zip(&judged).collect();
-        println!("{}: {}", dir.display(), self::score(&pairs, *threshold).line());
+        // What moves less in real footage cannot be seen by a person either.
+        let least_px = if dir.join("truth.json").exists() { real::VISIBLE_PX } else { 0.0 };
+        println!("{}: {}", dir.display(), self::score(&pairs, *threshold, least_px).line());
         for t in [0.3, 0.5, 0.7, 0.9] {
-            println!("  at {t}: {}", self::score(&pairs, t).line());
+            println!("  at {t}: {}", self::score(&pairs, t, least_px).line());
         }
     }
     run.log(&json!({"candidates": cases.len(), "threshold": threshold, "f1": score.f1(),
-        "false_per_min": score.false_per_min(), "recall_of_candidates": score.reached()}))?;
+        "false_per_min": score.per_min(score.wrong), "recall_of_candidates": score.reached()}))?;
     run.finish()?;
     let material = match &args.data {
         Some(_) => "--data DIR".to_owned(),
@@ -138,8 +142,8 @@ fn chooses(index: usize) -> bool {
 
 fn learners<'a>(
     traces: &'a [Trace],
-    found: &'a [Vec<Candidate>],
-) -> impl Iterator<Item = (usize, (&'a Trace, &'a Vec<Candidate>))> {
+    found: &'a [Found],
+) -> impl Iterator<Item = (usize, (&'a Trace, &'a Found))> {
     traces.iter().zip(found).enumerate().filter(|(i, _)| !chooses(*i))
 }
 
@@ -155,13 +159,34 @@ fn words(counts: &[usize]) -> String {
 /// Frame rates, and how often each comes.
 const RATES: [(f64, u32); 6] = [(25.0, 3), (30.0, 7), (50.0, 2), (60.0, 2), (100.0, 5), (200.0, 1)];
 
-/// Recorded sequences, watched in order of their names.
-fn recorded(dir: &Path, models: &Models) -> Result<Vec<Trace>> {
-    let files = video::list(dir)?;
+/// Recorded sequences, watched in order of their names, or taken from what `--traces` keeps of them.
+fn recorded(dir: &Path, args: &Args, models: &Models) -> Result<Vec<Trace>> {
+    let kept =
+        match (&args.traces, dir.canonicalize().with_context(|| dir.display().to_string())?.file_name()) {
+            (Some(traces), Some(name)) => Some(traces.join(name)),
+            _ => None,
+        };
+    if let Some(kept) = &kept {
+        std::fs::create_dir_all(kept).with_context(|| kept.display().to_string())?;
+    }
+    let files = trace::list(dir)?;
     let bar = crate::run::bar("watched", files.len() as u64);
     let out = files
-        .par_iter()
-        .map(|(path, truth)| trace::recorded(path, truth, models).inspect(|_| bar.inc(1)))
+        .into_par_iter()
+        .map(|(path, truth)| {
+            let kept =
+                kept.as_ref().zip(path.file_stem()).map(|(k, stem)| k.join(stem).with_extension("trace"));
+            let trace = match &kept {
+                Some(kept) if kept.exists() => Trace::read(kept)?,
+                _ => {
+                    let trace = trace::recorded(&path, truth, models)?;
+                    kept.map_or(Ok(()), |kept| trace.write(&kept))?;
+                    trace
+                }
+            };
+            bar.inc(1);
+            Ok(trace)
+        })
         .collect();
     bar.finish_and_clear();
     out
@@ -221,17 +246,21 @@ fn cast(assets: &Path, args: &Args) -> Result<Cast> {
     Ok(cast)
 }
 
+/// What gate, spotter and a network make of a trace.
+struct Found {
+    candidates: Vec<Candidate>,
+    /// Share of the frames with an open gate.
+    open: f64,
+}
+
 /// All candidates of each trace, judged by a network.
-fn candidates(
-    traces: &[Trace],
-    thresholds: [f32; UNIT_COUNT],
-    least: f32,
-    numbers: &[f32],
-) -> Vec<Vec<Candidate>> {
-    traces
-        .par_iter()
-        .map(|t| t.candidates(thresholds, &mut Judge::new(HIDDEN, least, &standardised(numbers))).0)
-        .collect()
+fn candidates(traces: &[Trace], thresholds: [f32; UNIT_COUNT], least: f32, numbers: &[f32]) -> Vec<Found> {
+    let judge = Judge::new(HIDDEN, least, &standardised(numbers));
+    let found = |t: &Trace| {
+        let (candidates, open) = t.candidates(thresholds, &mut judge.clone());
+        Found { candidates, open }
+    };
+    traces.par_iter().map(found).collect()
 }
 
 /// Scales of nothing are ones: the network that is not trained yet.
@@ -250,7 +279,10 @@ struct Score {
     /// Movements that any candidate met.
     met: usize,
     wrong: usize,
+    candidates: usize,
     minutes: f64,
+    /// Minutes with an open gate.
+    open: f64,
 }
 
 impl Score {
@@ -258,8 +290,8 @@ impl Score {
         2.0 * self.found as f64 / (self.movements + self.found + self.wrong).max(1) as f64
     }
 
-    fn false_per_min(&self) -> f64 {
-        self.wrong as f64 / self.minutes.max(1e-9)
+    fn per_min(&self, count: usize) -> f64 {
+        count as f64 / self.minutes.max(1e-9)
     }
 
     fn reached(&self) -> f64 {
@@ -268,34 +300,42 @@ impl Score {
 
     fn line(&self) -> String {
         format!(
-            "F1 {:.3}, recall {:.3} of {} ({:.3} were candidates), {:.2} false alarms a minute in {:.1}",
+            "F1 {:.3}, recall {:.3} of {} ({:.3} of {:.1} candidates a minute), {:.2} false alarms a minute in {:.1}, \
+             gate open {:.3}",
             self.f1(),
             self.found as f64 / self.movements.max(1) as f64,
             self.movements,
             self.reached(),
-            self.false_per_min(),
-            self.minutes
+            self.per_min(self.candidates),
+            self.per_min(self.wrong),
+            self.minutes,
+            self.open / self.minutes.max(1e-9)
         )
     }
 }
 
-fn score(pairs: &[(&Trace, &Vec<Candidate>)], threshold: f32) -> Score {
-    use glint::spot::Settings;
+/// Compares candidates with the truth; movements that travel less than `least_px` are neither right nor wrong.
+fn score(pairs: &[(&Trace, &Found)], threshold: f32, least_px: f32) -> Score {
     let limits = Settings::default();
     let mut out = Score::default();
     for (trace, found) in pairs {
-        out.minutes += trace.seconds / 60.0;
-        out.movements += trace.micros.len();
+        let minutes = trace.seconds / 60.0;
+        out.minutes += minutes;
+        out.open += minutes * found.open;
+        out.candidates += found.candidates.len();
         let short = |c: &&Candidate| ((c.offset_ns - c.onset_ns) as f32 / 1e6) <= limits.max_ms;
-        let published: Vec<&Candidate> = found.iter().filter(|c| c.score >= threshold && short(c)).collect();
+        let published: Vec<&Candidate> =
+            found.candidates.iter().filter(|c| c.score >= threshold && short(c)).collect();
         let meets =
             |c: &Candidate, m: &plan::Micro| iou((c.onset_ns, c.offset_ns), (m.onset_ns, m.offset_ns)) >= 0.5;
         let mut used = vec![false; published.len()];
         for m in &trace.micros {
-            out.met += usize::from(found.iter().any(|c| meets(c, m)));
-            if let Some(k) = (0..published.len()).find(|&k| !used[k] && meets(published[k], m)) {
-                used[k] = true;
-                out.found += 1;
+            let met = (0..published.len()).find(|&k| !used[k] && meets(published[k], m));
+            met.into_iter().for_each(|k| used[k] = true);
+            if m.travel_px >= least_px {
+                out.movements += 1;
+                out.met += usize::from(found.candidates.iter().any(|c| meets(c, m)));
+                out.found += usize::from(met.is_some());
             }
         }
         out.wrong += used.iter().filter(|u| !**u).count();

@@ -21,10 +21,13 @@ const LEAD_OUT_MS: f64 = 700.0;
 /// A micro-expression keeps so far from talk, fast head movements, hands and glare, and from blinks most of the time.
 const CLEAR_MS: f64 = 200.0;
 /// Share of micro-expressions that may lie beside a blink.
-const BESIDE_BLINKS: f64 = 0.4;
-/// Head movements under this speed, in degrees a second or hundredths of an eye distance a second, go on at all times and
-/// hide nothing.
+const BESIDE_BLINKS: f64 = 0.5;
+/// Head movements under this speed, in degrees a second or hundredths of an eye distance a second, go on at all times; a
+/// candidate within a faster one that is no micro-expression is a turn.
 const SLOW: f32 = 8.0;
+/// Micro-expressions keep clear of head movements over this speed: a head that sways by a third of an eye distance a second
+/// is still watched.
+const FAST: f32 = 30.0;
 
 /// A camera of any kind and quality.
 pub fn camera(rng: &mut SmallRng) -> Camera {
@@ -294,18 +297,7 @@ impl Sequence<'_> {
             returns: !stays,
         };
         self.script.life.moves.push(shake);
-        let largest = [
-            shake.yaw_degrees,
-            shake.pitch_degrees,
-            shake.roll_degrees,
-            100.0 * shake.shift[0],
-            100.0 * shake.shift[1],
-        ]
-        .map(f32::abs)
-        .into_iter()
-        .fold(0.0, f32::max);
-        let one_way_s = (length as f32 / 1e3) * if stays { 1.0 } else { 0.5 };
-        if largest / one_way_s > SLOW {
+        if speed(&shake) > SLOW {
             self.distractors.push(Span { what: Distractor::Turn, from_ns, to_ns });
         }
     }
@@ -314,6 +306,16 @@ impl Sequence<'_> {
     fn micros_between(&mut self, mean_ms: f64, priors: &Priors, rng: &mut SmallRng) {
         let mut busy: Vec<(i64, i64, Distractor)> =
             self.distractors.iter().map(|d| (d.from_ns, d.to_ns, d.what)).collect();
+        let slow = |m: &&HeadMove| speed(m) <= FAST;
+        let unhurried: Vec<_> = self
+            .script
+            .life
+            .moves
+            .iter()
+            .filter(slow)
+            .map(|m| (m.from_ns, m.to_ns, Distractor::Turn))
+            .collect();
+        busy.retain(|b| !unhurried.contains(b));
         for at_ms in moments(rng, self.seconds, mean_ms, 650.0) {
             let beside_blinks = rng.random_bool(BESIDE_BLINKS);
             let fraction: f32 = rng.random_range(0.045f32.ln()..0.45f32.ln()).exp();
@@ -333,4 +335,11 @@ impl Sequence<'_> {
             }
         }
     }
+}
+
+/// Mean speed of a head movement, in degrees a second or hundredths of an eye distance a second, whichever is more.
+fn speed(m: &HeadMove) -> f32 {
+    let ways = if m.returns { 2.0 } else { 1.0 };
+    let parts = [m.yaw_degrees, m.pitch_degrees, m.roll_degrees, 100.0 * m.shift[0], 100.0 * m.shift[1]];
+    ways * parts.map(f32::abs).into_iter().fold(0.0, f32::max) / ((m.to_ns - m.from_ns).max(1) as f32 / 1e9)
 }

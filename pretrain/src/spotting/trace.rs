@@ -2,7 +2,7 @@
 //! Gate, spotter and judge run over a trace as they do in the pipeline, in a thousandth of the time that filming takes.
 
 use std::io::{BufReader, BufWriter, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use glint::au::UNIT_COUNT;
@@ -13,9 +13,9 @@ use glint::pipeline::{Models, Step};
 use glint::spot::{CELLS, Candidate, Context, Judge, Rejection, Sample, Settings, Spotter};
 use glint::synth::Scene;
 
-use super::watch;
+use super::{real, watch};
 use crate::corpus::plan::{Distractor, Micro, Sequence, Span};
-use crate::corpus::video::Truth;
+use crate::corpus::video;
 
 /// One frame of a trace.
 #[derive(Debug, Clone)]
@@ -74,15 +74,8 @@ pub fn film(mut s: Sequence<'_>, fps: f64, repeats: bool, models: &Models) -> Re
     Ok(out)
 }
 
-/// Watches a sequence that was recorded with its truth.
-pub fn recorded(path: &Path, truth: &Truth, models: &Models) -> Result<Trace> {
-    let mut out = Trace {
-        person: truth.person.clone(),
-        fps: truth.fps,
-        micros: truth.micros(),
-        spans: truth.spans(),
-        ..Trace::default()
-    };
+/// Watches a recorded sequence; `out` holds its truth.
+pub fn recorded(path: &Path, mut out: Trace, models: &Models) -> Result<Trace> {
     let mut video = Clip::open(path, None)?;
     let mut pipeline = watch::pipeline(models)?;
     let mut frame = Frame::default();
@@ -100,6 +93,21 @@ pub fn recorded(path: &Path, truth: &Truth, models: &Models) -> Result<Trace> {
         out.seconds = frame.at_ns as f64 / 1e9;
     }
     Ok(out)
+}
+
+/// Recorded sequences of a folder, each with its truth and without entries: those of a world, `ID.avi` with `ID.json`, or
+/// real footage, `truth.json` with `NAME.avi` ([`real::load`]).
+pub fn list(dir: &Path) -> Result<Vec<(PathBuf, Trace)>> {
+    if dir.join("truth.json").exists() {
+        let of =
+            |r: real::Recording| (r.path, Trace { person: r.name, micros: r.micros, ..Trace::default() });
+        return Ok(real::load(dir)?.into_iter().map(of).collect());
+    }
+    let of = |(path, truth): (PathBuf, video::Truth)| {
+        let (micros, spans) = (truth.micros(), truth.spans());
+        (path, Trace { person: truth.person, fps: truth.fps, micros, spans, ..Trace::default() })
+    };
+    Ok(video::list(dir)?.into_iter().map(of).collect())
 }
 
 impl Trace {

@@ -1,16 +1,17 @@
 //! A model observer: the daemon's own measurement in the place of a participant.
 //!
-//! Rendered people sit before a camera with its noise, sway, look about and are lit by lamps as in the sequences that
-//! spotting is measured on; now and then one AU moves for 300 ms. The observer's impression of an interval is the greatest intensity that the pipeline measures of that AU in it. In a
-//! forced choice among M intervals it points at the one with the greatest impression, so it is right with probability
+//! Rendered people sit before a camera with its noise and are never still: they sway, drift, breathe, look about, and every
+//! muscle has its fine tension (`corpus/living.rs`). Now and then one AU moves for 300 ms. The observer's impression of an
+//! interval is what the gate looks at: how far the AU rises in it above the higher one of its two ends. In a forced choice among M intervals it points at the one with the greatest impression, so it is right with probability
 //! F(impression of the movement)^(M-1), F the distribution of impressions where nothing moves. M = 2 is the experiment
 //! for people; a gate that watches all day chooses among many intervals, and its threshold lies higher.
 
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use glint::au::{AU_COUNT, AUS, Side};
+use glint::au::{AUS, Side, UNIT_COUNT};
 use glint::frame::Frame;
+use glint::gate::by_au;
 use glint::pipeline::{Models, Options, Pipeline};
 use glint::synth::{Action, Camera, Pack, Profile, Scene, Script, Subject};
 use indicatif::ProgressBar;
@@ -21,8 +22,8 @@ use rayon::prelude::*;
 use super::export::Entry;
 use super::psychometric::{Level, Psychometric, Threshold};
 use crate::augment::generator;
+use crate::corpus::living;
 use crate::corpus::person::Split;
-use crate::corpus::plan::{self, Content};
 
 /// What is shown to the observer.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -118,13 +119,13 @@ fn sitting(
         let intensity = level / 5.0;
         Action { au, side: Side::Both, intensity, onset_ns, apex_ns, offset_ns, profile: Profile::Cosine }
     });
-    let script = Script { actions: actions.collect(), ..plan::ambience(&mut rng, Content::Mixed) };
+    let script = Script { actions: actions.collect(), ..living::ambience(&mut rng) };
     let mut scene = Scene::new(subject, script, camera(&mut rng, setup.noise));
     let mut pipeline = Pipeline::new(Options::default(), models)?;
     let mut frame = Frame::default();
     let intervals = 2 * shows.len();
-    // Greatest intensity of every AU in each interval, and whether all of it was measured.
-    let mut greatest = vec![[0.0f32; AU_COUNT]; intervals];
+    // Of every unit in each interval: the levels at its start, the greatest ones, and those at its end.
+    let mut courses: Vec<Option<[[f32; UNIT_COUNT]; 3]>> = vec![None; intervals];
     let mut whole = vec![true; intervals];
     let end_ms = start(intervals);
     for seq in 0..(end_ms as f64 * setup.fps / 1e3) as u64 {
@@ -137,21 +138,28 @@ fn sitting(
         if interval >= intervals {
             break;
         }
-        match pipeline.observation().intensities {
-            Some(now) => greatest[interval].iter_mut().zip(now).for_each(|(g, v)| *g = g.max(v)),
+        match pipeline.sample().map(|s| s.levels) {
+            Some(now) => {
+                let [_, greatest, last] = courses[interval].get_or_insert([now; 3]);
+                greatest.iter_mut().zip(now).for_each(|(g, v)| *g = g.max(v));
+                *last = now;
+            }
             None => whole[interval] = false,
         }
     }
     let mut out = Impressions::default();
-    for (interval, (greatest, whole)) in greatest.iter().zip(&whole).enumerate() {
-        if !whole {
+    for (interval, (course, whole)) in courses.iter().zip(&whole).enumerate() {
+        let Some([first, greatest, last]) = course.as_ref().filter(|_| *whole) else {
             out.lost += 1;
-        } else if interval % 2 == 0 {
-            AUS.iter().zip(greatest).for_each(|(au, g)| out.still.entry(*au).or_default().push(*g));
+            continue;
+        };
+        let rises = by_au(&std::array::from_fn(|k| greatest[k] - first[k].max(last[k])));
+        if interval % 2 == 0 {
+            AUS.iter().zip(rises).for_each(|(au, rise)| out.still.entry(*au).or_default().push(rise));
         } else {
             let (au, level) = shows[interval / 2];
             let k = AUS.iter().position(|a| *a == au).unwrap_or_default();
-            out.moved.entry(au).or_default().push((level, greatest[k]));
+            out.moved.entry(au).or_default().push((level, rises[k]));
         }
     }
     Ok(out)
