@@ -6,7 +6,7 @@
 //! by Jacobi's method with Chebyshev's weights (Golub and Varga 1961): as quick as successive over-relaxation, and every
 //! pixel can be computed at once. Light is compensated first: one gain and
 //! one plane fit the target to the reference, and the local mean is taken off both.
-//! `docs/flow.md` compares it with other methods.
+//! `docs/results/flow.md` compares it with other methods.
 
 use crate::kernels;
 

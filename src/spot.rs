@@ -5,7 +5,7 @@
 //! offset, because what follows tells a movement from a part of speech. Onset and offset are the instants at which it is
 //! zero: rise and fall cross a quarter and three quarters of the height above the local rest at times from which a raised
 //! cosine gives its two ends. Rate, gaps and duration are rules; everything else is asked of the [`Judge`], a small network
-//! over the [`Measures`]. `docs/spotting.md` explains both.
+//! over the [`Measures`]. `docs/design/spotting.md` explains both.
 
 mod history;
 mod judge;

@@ -4,7 +4,7 @@
 
 For each network: NAME.onnx; NAME.input (f32, little endian); NAME.tensors (u8: the quantised input,
 then what each convolution gives, each as channels x rows x columns); NAME.output (f32). The networks
-are in QOperator form under the rules of docs/int8.md, written here with the onnx package and not by
+are in QOperator form under the rules of docs/reference/int8.md, written here with the onnx package and not by
 glint, so that glint's reader meets files that are not its own. The student is models/student.onnx, which is not
 copied: whoever ships another one runs this again.
 """

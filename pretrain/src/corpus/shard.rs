@@ -1,4 +1,4 @@
-//! Corpora on disk: sharded archives of pairs with an index (see `docs/corpus.md`).
+//! Corpora on disk: sharded archives of pairs with an index (see `docs/reference/corpus.md`).
 
 use std::fmt::Write as _;
 use std::io::Write;

@@ -1,7 +1,7 @@
 //! Labelled samples beside the student: a product of two experts, of whom the second is a regression on them.
 //!
 //! Moving the student's own last layer instead, by a regression on what the layer before says, costs more on people whose
-//! labels are not seen than it gains: `docs/evaluation.md`.
+//! labels are not seen than it gains: `docs/results/student.md`.
 
 use glint::student::{SIDE, pool2};
 
