@@ -80,6 +80,21 @@ impl Outbox {
         outbox
     }
 
+    /// A queue without a file and without bounds.
+    pub(crate) fn in_memory() -> Self {
+        Self {
+            path: PathBuf::new(),
+            database: None,
+            entries: BTreeMap::new(),
+            next_key: 0,
+            bytes: 0,
+            max_age_s: u64::MAX,
+            max_bytes: u64::MAX,
+            lost: Lost::default(),
+            retry_at_s: u64::MAX,
+        }
+    }
+
     /// Opens the database and takes up what is in it.
     fn connect(&mut self, now_s: u64) {
         if let Some(dir) = self.path.parent()

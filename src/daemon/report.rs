@@ -60,6 +60,8 @@ pub(crate) struct Waiting {
     pub(crate) bytes: u64,
     /// Those that were given up.
     pub(crate) lost: Lost,
+    /// How often the broker refused an event since the start (MQTT 5); it is kept and offered again.
+    pub(crate) refused: u64,
 }
 
 /// Content of the topic `health`.
@@ -68,7 +70,8 @@ pub(crate) struct Waiting {
 pub(crate) struct Health {
     /// What the device does.
     pub(crate) state: Phase,
-    /// Reasons as in `state`, outbox_full, broker_refused.
+    /// Reasons as in `state`, and outbox_full, broker_refused, session_taken_over, events_refused, commands_refused,
+    /// check_failed.
     pub(crate) problems: Vec<&'static str>,
     /// Seconds since the start.
     pub(crate) uptime_s: u64,
@@ -183,9 +186,20 @@ mod tests {
         let capabilities =
             channel("capabilities", "What the device is and can do.", schema::<Capabilities>());
         say("capabilities".into(), true, "send", capabilities);
+        let mut check = channel(
+            "check",
+            "The self-check of MQTT 3.1.1: what is published must come back.",
+            json!({ "type": "string" }),
+        );
+        check["messages"]["message"]["contentType"] = "text/plain".into();
+        say("check".into(), false, "send", check);
         for command in Command::ALL.map(Command::word) {
-            let any = json!({ "description": "Anything; OFF or false undoes a pause." });
-            let mut set = channel(&format!("{command}/set"), "A command; ignored if retained.", any);
+            let any = json!({ "description": "1 to 256 bytes; OFF or false undoes a pause." });
+            let mut set = channel(
+                &format!("{command}/set"),
+                "A command; ignored if it is retained, sent again or empty.",
+                any,
+            );
             set["messages"]["message"]["contentType"] = "text/plain".into();
             say(format!("{command}_set"), false, "receive", set);
             let reply = channel(&format!("{command}/state"), "The reply.", schema::<Reply>());

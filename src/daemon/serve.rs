@@ -356,9 +356,7 @@ impl Main {
         if self.outbox.full() {
             problems.push("outbox_full");
         }
-        if self.mqtt.refused() {
-            problems.push("broker_refused");
-        }
+        problems.extend(self.mqtt.problems());
         // Zone 0 is the processor on the boards that glint runs on.
         let temperature_c = std::fs::read_to_string("/sys/class/thermal/thermal_zone0/temp")
             .ok()
@@ -379,6 +377,7 @@ impl Main {
                 events: self.outbox.len(),
                 bytes: self.outbox.bytes(),
                 lost: self.outbox.lost(),
+                refused: self.mqtt.rejections(),
             },
             temperature_c,
         }

@@ -159,6 +159,8 @@ fn commands_are_answered_and_pause_closes_the_source() {
     };
     subscriber.wait("streaming", 10, |s| state(s, "streaming"));
     subscriber.say("glint/kiosk/pause/set", "");
+    subscriber.say("glint/kiosk/pause/set", &"x".repeat(70_000));
+    subscriber.say("glint/kiosk/pause/set", "1");
     subscriber.wait("paused", 5, |s| state(s, "paused"));
     assert!(dir.path().join("outbox.paused").exists(), "a restart would stay paused");
     std::thread::sleep(Duration::from_millis(200));
@@ -168,8 +170,8 @@ fn commands_are_answered_and_pause_closes_the_source() {
     subscriber.say("glint/kiosk/pause/set", "OFF");
     subscriber.wait("streaming again", 5, |s| state(s, "streaming"));
     assert!(!dir.path().join("outbox.paused").exists());
-    subscriber.say("glint/kiosk/purge/set", "");
-    subscriber.say("glint/kiosk/calibrate/set", "");
+    subscriber.say("glint/kiosk/purge/set", "1");
+    subscriber.say("glint/kiosk/calibrate/set", "1");
     for command in ["pause", "resume", "purge", "calibrate"] {
         let topic = format!("glint/kiosk/{command}/state");
         subscriber.wait(&topic, 5, |s| s.of(&topic).last().is_some_and(|t| t.contains("\"done\":true")));
@@ -182,6 +184,48 @@ fn commands_are_answered_and_pause_closes_the_source() {
     }
     // The source was opened anew after the pause and runs to its end.
     assert_eq!(daemon.join().expect("no panic").expect("ends well"), Outcome::Stopped);
+}
+
+/// A session of an earlier version, for which the broker queues commands, and a retained command.
+fn old_commands(protocol: &str) {
+    use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
+    let dir = tempfile::tempdir().expect("folder");
+    let Some(mut broker) = Broker::new(dir.path(), "allow_anonymous true") else { return };
+    broker.start();
+    let subscriber = Subscriber::start(broker.port, None);
+    let mut options = MqttOptions::new("glint-glint", "127.0.0.1", broker.port);
+    options.set_clean_session(false);
+    let (client, mut connection) = Client::new(options, 8);
+    client.subscribe("glint/glint/+/set", QoS::AtLeastOnce).expect("room in the queue");
+    assert!(connection.iter().any(|event| matches!(event, Ok(Event::Incoming(Packet::SubAck(_))))));
+    client.disconnect().expect("room in the queue");
+    let left = |event| matches!(event, Ok(Event::Outgoing(rumqttc::Outgoing::Disconnect)));
+    assert!(connection.iter().any(left));
+    drop(connection);
+    subscriber.say("glint/glint/pause/set", "ON");
+    subscriber.retain("glint/glint/purge/set", "1");
+    subscriber.wait("the broker has them", 5, |s| !s.of("glint/glint/purge/set").is_empty());
+
+    let more = format!("mqtt.protocol = \"{protocol}\"");
+    let (setup, _) = setup(config(dir.path(), broker.port, &more), 300);
+    let daemon = std::thread::spawn(move || serve(setup, || false));
+    subscriber.wait("events", 10, |s| s.events("glint").len() >= 5);
+    subscriber.retain("glint/glint/purge/set", "");
+    subscriber.wait("all events", 10, |s| s.events("glint").len() == 30);
+    assert_eq!(daemon.join().expect("no panic").expect("ends well"), Outcome::Stopped);
+    for command in ["pause", "purge"] {
+        assert!(subscriber.of(&format!("glint/glint/{command}/state")).is_empty(), "{command} acted");
+    }
+}
+
+#[test]
+fn commands_that_were_queued_or_retained_do_not_act() {
+    old_commands("3.1.1");
+}
+
+#[test]
+fn nor_do_they_with_mqtt_5() {
+    old_commands("5");
 }
 
 #[test]
