@@ -360,7 +360,9 @@ fn end_v4(error: rumqttc::ConnectionError) -> End {
             rumqttc::Error::PayloadSizeLimitExceeded(_),
         )) => End::TooLarge,
         ConnectionError::MqttState(StateError::ConnectionAborted) => End::Closed,
-        ConnectionError::MqttState(StateError::Io(e)) if closed(&e) => End::Closed,
+        ConnectionError::MqttState(
+            StateError::Io(e) | StateError::Deserialization(rumqttc::Error::Io(e)),
+        ) if closed(&e) => End::Closed,
         e => End::Lost(e.to_string()),
     }
 }
@@ -385,7 +387,9 @@ fn end_v5(error: v5::ConnectionError) -> End {
             | StateError::IncomingPacketTooLarge { .. },
         ) => End::TooLarge,
         ConnectionError::MqttState(StateError::ConnectionAborted) => End::Closed,
-        ConnectionError::MqttState(StateError::Io(e)) if closed(&e) => End::Closed,
+        ConnectionError::MqttState(
+            StateError::Io(e) | StateError::Deserialization(v5::mqttbytes::Error::Io(e)),
+        ) if closed(&e) => End::Closed,
         e => End::Lost(e.to_string()),
     }
 }

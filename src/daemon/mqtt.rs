@@ -37,6 +37,9 @@ const STALE_SESSION: Duration = Duration::from_secs(5);
 const REJECTED_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// How long the broker may take to give us back what we publish on `check`.
 const CHECK: Duration = Duration::from_secs(5);
+/// So many connections, one after the other, ended before that: a broker that closes the connection where its access rules
+/// forbid a topic. The check is given up, or it would cost every connection.
+const CHECKS: u32 = 2;
 /// Longest content of a command.
 const MAX_COMMAND_BYTES: usize = 256;
 /// Home Assistant says here that it has started and wants to hear announcements again.
@@ -116,11 +119,12 @@ pub(crate) struct Mqtt {
     /// Commands count from here on.
     obey_from: Option<Instant>,
     /// Publishes whose packet id is not known yet, in order; the key of those that are events.
-    unnumbered: VecDeque<Option<u64>>,
+    unnumbered: VecDeque<Option<i64>>,
     /// Packet id -> outbox key.
-    unacknowledged: HashMap<u16, u64>,
+    unacknowledged: HashMap<u16, i64>,
     in_flight: usize,
-    last_key: Option<u64>,
+    last_key: Option<i64>,
+    rewound: u64,
     /// Events are not sent before.
     hold_until: Instant,
     rejected_backoff: Duration,
@@ -130,6 +134,8 @@ pub(crate) struct Mqtt {
     events_rejected: bool,
     commands_rejected: bool,
     check: Check,
+    /// Connections that ended while the check was on its way.
+    checks_cut: u32,
     last_complaint: Option<End>,
     refused: bool,
     /// Connections that the broker closed soon, one after the other.
@@ -174,6 +180,7 @@ impl Mqtt {
             unacknowledged: HashMap::new(),
             in_flight: 0,
             last_key: None,
+            rewound: 0,
             hold_until: now,
             rejected_backoff: REJECTED_BACKOFF.0,
             pass: (false, now),
@@ -181,6 +188,7 @@ impl Mqtt {
             events_rejected: false,
             commands_rejected: false,
             check: Check::Passed,
+            checks_cut: 0,
             last_complaint: None,
             refused: false,
             short: 0,
@@ -237,7 +245,7 @@ impl Mqtt {
     }
 
     /// Acts on a signal; returns a command if it was one.
-    pub(crate) fn handle(&mut self, signal: Signal, outbox: &mut Outbox, now_s: u64) -> Option<Command> {
+    pub(crate) fn handle(&mut self, signal: Signal, outbox: &mut Outbox) -> Option<Command> {
         match signal {
             Signal::Connected { session_present } => self.greet(session_present),
             Signal::Subscribed(refusals) => self.subscribed(&refusals),
@@ -251,7 +259,7 @@ impl Mqtt {
                     self.in_flight = self.in_flight.saturating_sub(1);
                     self.events_rejected = false;
                     self.rejected_backoff = REJECTED_BACKOFF.0;
-                    outbox.remove(key, now_s);
+                    outbox.remove(key);
                 }
             }
             Signal::Rejected(id, reason) => self.rejected(id, &reason),
@@ -303,7 +311,11 @@ impl Mqtt {
             topics.push(HOME_ASSISTANT_STATUS.into());
         }
         let check = format!("{}/check", self.base);
-        let ask = self.config.mqtt.protocol == Protocol::V311;
+        let given_up = self.checks_cut >= CHECKS;
+        if given_up {
+            self.check = Check::Failed;
+        }
+        let ask = self.config.mqtt.protocol == Protocol::V311 && !given_up;
         if ask {
             topics.push(check.clone());
         }
@@ -394,38 +406,45 @@ impl Mqtt {
     }
 
     /// Sends what waits in the outbox, as much as may be unacknowledged at a time.
-    pub(crate) fn pump(&mut self, outbox: &Outbox, now_s: u64) {
+    pub(crate) fn pump(&mut self, outbox: &mut Outbox, now_s: i64) {
         self.say_unsaid();
         self.look_at_the_check();
         let now = Instant::now();
         // One at a time while the broker refuses.
         let window = if self.events_rejected { 1 } else { WINDOW };
-        let topic = format!("{}/event", self.base);
+        if self.rewound != outbox.rewound {
+            // Events have come in before those that were sent.
+            self.rewound = outbox.rewound;
+            self.last_key = None;
+        }
         while self.connected() && self.in_flight < window && now >= self.hold_until {
-            let (key, payload, left_s) = match outbox.next_after(self.last_key, now_s) {
-                Ok(Some(next)) => next,
-                Ok(None) => {
-                    // Those that were refused are offered again from the start, but not all the time.
-                    if self.pass.0 && self.in_flight == 0 && now >= self.pass.1 + self.rejected_backoff {
-                        self.pass = (false, now);
-                        self.last_key = None;
-                        continue;
-                    }
-                    return;
+            let Some(next) = outbox.next_after(self.last_key, now_s) else {
+                // Those that were refused are offered again from the start, but not all the time.
+                if self.pass.0 && self.in_flight == 0 && now >= self.pass.1 + self.rejected_backoff {
+                    self.pass = (false, now);
+                    self.last_key = None;
+                    continue;
                 }
-                Err(e) => {
-                    tracing::error!("{e}");
-                    return;
-                }
+                return;
             };
+            if self.sent(next.order) {
+                self.last_key = Some(next.order);
+                continue;
+            }
             let Some((link, _)) = &self.link else { return };
-            if !link.publish(Message { topic: &topic, payload, retain: false, expiry_s: Some(left_s) }) {
+            let expiry_s = Some(next.left_s);
+            if !link.publish(Message { topic: &next.topic, payload: next.json, retain: false, expiry_s }) {
                 return;
             }
-            self.unnumbered.push_back(Some(key));
+            self.unnumbered.push_back(Some(next.order));
             self.in_flight += 1;
-            self.last_key = Some(key);
+            self.last_key = Some(next.order);
         }
+    }
+
+    /// Whether an event is on its way.
+    fn sent(&self, key: i64) -> bool {
+        self.unnumbered.contains(&Some(key)) || self.unacknowledged.values().any(|k| *k == key)
     }
 
     fn look_at_the_check(&mut self) {
@@ -452,6 +471,7 @@ impl Mqtt {
         if name == "check" {
             if matches!(&self.check, Check::Waiting(nonce, _) if nonce.as_bytes() == payload) {
                 self.check = Check::Passed;
+                self.checks_cut = 0;
             }
             return None;
         }
@@ -483,8 +503,12 @@ impl Mqtt {
             self.backoff = BACKOFF.0;
             (self.short, self.too_large, self.taken_over) = (0, 0, false);
         }
+        // With events on their way it is rather they that the broker does not want.
         if end == End::Closed && stood.is_some_and(|t| t < TAKEN_OVER.0) {
-            self.short += 1;
+            self.short += u32::from(self.in_flight == 0);
+            if matches!(self.check, Check::Waiting(..)) {
+                self.checks_cut += 1;
+            }
         }
         if !self.taken_over && (end == End::TakenOver || self.short >= TAKEN_OVER.1) {
             self.taken_over = true;
@@ -542,7 +566,7 @@ impl Mqtt {
     }
 
     /// Says `offline`, waits a moment for what is on its way, and ends the connection.
-    pub(crate) async fn disconnect_in_order(&mut self, outbox: &mut Outbox, now_s: u64) {
+    pub(crate) async fn disconnect_in_order(&mut self, outbox: &mut Outbox) {
         if !self.connected() {
             return;
         }
@@ -552,7 +576,7 @@ impl Mqtt {
         let deadline = Instant::now() + Duration::from_secs(2);
         while self.connected() && !self.idle() {
             let Ok(signal) = tokio::time::timeout_at(deadline, self.signal()).await else { break };
-            self.handle(signal, outbox, now_s);
+            self.handle(signal, outbox);
             self.say_unsaid();
         }
         if let Some((link, _)) = &self.link {

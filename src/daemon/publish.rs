@@ -70,23 +70,24 @@ async fn publish(
     let mut outbox = Outbox::in_memory();
     let random = RandomState::new().build_hasher().finish();
     let mut mqtt = Mqtt::quiet(config, credentials, format!("{}-replay-{random:016x}", config.client_id()));
+    let topic = format!("{}/{}/event", config.mqtt.prefix, config.device.id);
     let mut deadline = None;
     loop {
         tokio::select! {
             event = events.recv(), if deadline.is_none() => match event {
-                Some((id, json)) => _ = outbox.put(&id, &json, 0),
+                Some((id, json)) => outbox.put(&id, &topic, &json, 0),
                 None => deadline = Some(tokio::time::Instant::now() + FLUSH),
             },
             signal = mqtt.signal() => {
-                mqtt.handle(signal, &mut outbox, 0);
+                mqtt.handle(signal, &mut outbox);
             }
             () = until(deadline) => break,
         }
-        mqtt.pump(&outbox, 0);
+        mqtt.pump(&mut outbox, 0);
         if deadline.is_some() && outbox.len() == 0 {
             break;
         }
     }
-    mqtt.disconnect_in_order(&mut outbox, 0).await;
+    mqtt.disconnect_in_order(&mut outbox).await;
     outbox.len()
 }

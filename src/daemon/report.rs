@@ -70,7 +70,7 @@ pub(crate) struct Waiting {
 pub(crate) struct Health {
     /// What the device does.
     pub(crate) state: Phase,
-    /// Reasons as in `state`, and outbox_full, broker_refused, session_taken_over, events_refused, commands_refused,
+    /// Reasons as in `state`, and outbox_full, outbox_unusable, broker_refused, session_taken_over, events_refused, commands_refused,
     /// check_failed.
     pub(crate) problems: Vec<&'static str>,
     /// Seconds since the start.

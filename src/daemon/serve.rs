@@ -1,10 +1,11 @@
-//! The running daemon: three threads and the order in which they start and stop.
+//! The running daemon: four threads and the order in which they start and stop.
 //!
 //! | thread | owns | hands over by |
 //! |---|---|---|
 //! | `capture` | the source | bounded channel of frames; a camera's frames are dropped, and counted, when it is full |
 //! | `vision` | the pipeline | the latest [`Sight`]; events, none of which is dropped |
-//! | main | MQTT, outbox, commands, signals, watchdog | the broker |
+//! | main | MQTT, queue, commands, signals, watchdog | the broker |
+//! | `storage` | the outbox's file | what is on disk |
 //!
 //! Shutdown flows with the data: capture ends and drops its sender, vision drains and drops its own, the
 //! outbox is sent under a deadline, `offline` is said. A second signal exits at once.
@@ -12,13 +13,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use glint::event::{Event, Movement};
 use tokio::signal::unix::{Signal as UnixSignal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use super::capture::{self, Opener, Shared, monotonic_ns};
+use super::clock::{boot_id, now_s, wall};
 use super::config::Config;
 use super::link::Credentials;
 use super::mqtt::{Command, Mqtt};
@@ -59,11 +61,6 @@ pub(crate) enum Outcome {
     Reload,
 }
 
-/// Seconds and nanoseconds of the wall clock.
-fn wall() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
-}
-
 /// RFC 3339 in UTC with milliseconds (days to date after Hinnant, "chrono-compatible low-level date
 /// algorithms").
 pub(crate) fn rfc3339(unix_ms: i64) -> String {
@@ -88,8 +85,7 @@ fn wall_time(at_ns: i64) -> String {
 
 /// Tells this run from every other: boot id and start time.
 fn stream_id() -> String {
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    format!("{}/{}", boot.trim(), monotonic_ns())
+    format!("{}/{}", boot_id(), monotonic_ns())
 }
 
 struct Signals {
@@ -131,7 +127,10 @@ impl Signals {
 /// Runs a daemon to its end. `reload` says whether the configuration file can be taken over.
 pub(crate) fn serve(setup: Setup, reload: impl FnMut() -> bool) -> anyhow::Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(main_loop(setup, reload))
+    let outcome = runtime.block_on(main_loop(setup, reload));
+    // A name server that is silent holds nobody up.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// State of the main thread.
@@ -143,9 +142,9 @@ struct Main {
     outbox: Outbox,
     sight: watch::Receiver<Sight>,
     marker: PathBuf,
-    start: Duration,
+    start_s: i64,
     ready: bool,
-    next_health_s: u64,
+    next_health_s: i64,
     events: u64,
 }
 
@@ -153,9 +152,8 @@ async fn main_loop(setup: Setup, mut reload: impl FnMut() -> bool) -> anyhow::Re
     let Setup { config, credentials, vision, open, capabilities } = setup;
     let mut signals = Signals::listen()?;
     let shared = Arc::new(Shared::default());
-    let outbox_config = &config.outbox;
-    let outbox =
-        Outbox::open(&outbox_config.path, outbox_config.max_age_s, outbox_config.max_bytes, wall().as_secs());
+    let limits = &config.outbox;
+    let outbox = Outbox::open(&limits.path, limits.max_age_s, limits.max_bytes, &config.mqtt.prefix, now_s());
     // A pause outlives the process: whoever closed the camera does not want a restart to open it. A
     // marker that cannot be looked at counts as set.
     let marker = config.outbox.path.with_extension("paused");
@@ -193,9 +191,9 @@ async fn main_loop(setup: Setup, mut reload: impl FnMut() -> bool) -> anyhow::Re
         outbox,
         sight: sight_out,
         marker,
-        start: wall(),
+        start_s: now_s(),
         ready: false,
-        next_health_s: 0,
+        next_health_s: i64::MIN,
         events: 0,
     };
     main.mqtt.retain("capabilities", json(&capabilities));
@@ -216,10 +214,11 @@ async fn main_loop(setup: Setup, mut reload: impl FnMut() -> bool) -> anyhow::Re
                 }
             },
             signal = main.mqtt.signal() => {
-                if let Some(command) = main.mqtt.handle(signal, &mut main.outbox, wall().as_secs()) {
+                if let Some(command) = main.mqtt.handle(signal, &mut main.outbox) {
                     main.command(command);
                 }
             }
+            news = main.outbox.news() => main.outbox.handle(news, now_s()),
             asked = signals.next() => match asked {
                 Asked::Command(command) => main.command(command),
                 Asked::Reload if reload() => {
@@ -240,14 +239,15 @@ async fn main_loop(setup: Setup, mut reload: impl FnMut() -> bool) -> anyhow::Re
             _ = tick.tick() => main.tick(),
             () = until(deadline), if ending => break,
         }
-        main.mqtt.pump(&main.outbox, wall().as_secs());
+        main.mqtt.pump(&mut main.outbox, now_s());
         // A broker that is not there gets no time: what waits is on disk.
         if ending && (!main.mqtt.connected() && main.shared.stop.load(Relaxed) || main.outbox.len() == 0) {
             break;
         }
     }
     main.mqtt.retain("state", json(&State { state: Phase::Stopped, reason: None }));
-    main.mqtt.disconnect_in_order(&mut main.outbox, wall().as_secs()).await;
+    main.mqtt.disconnect_in_order(&mut main.outbox).await;
+    main.outbox.close(FLUSH, now_s());
     for (name, thread) in [("capture", capture), ("vision", watcher)] {
         if thread.join().is_err() {
             anyhow::bail!("the {name} thread ended badly");
@@ -274,9 +274,9 @@ impl Main {
     fn accept(&mut self, movement: Movement) {
         let time = wall_time(movement.onset_ns);
         let event = Event::new(&self.config.device.id, &self.stream, Some(time), movement);
-        self.outbox.put(&event.id, &event.to_json(), wall().as_secs());
+        let topic = format!("{}/{}/event", self.config.mqtt.prefix, self.config.device.id);
+        self.outbox.put(&event.id, &topic, &event.to_json(), now_s());
         self.events += 1;
-        tracing::info!(id = event.id, "event accepted");
     }
 
     fn command(&mut self, command: Command) {
@@ -298,11 +298,11 @@ impl Main {
                 _ => self.shared.pause.store(false, Relaxed),
             },
             Command::Calibrate => self.shared.calibrate.store(true, Relaxed),
-            Command::Purge => reply.events = Some(self.outbox.purge(wall().as_secs())),
+            Command::Purge => reply.events = Some(self.outbox.purge()),
         }
         tracing::info!(command = command.word(), "command");
         self.mqtt.retain(&format!("{}/state", command.word()), json(&reply));
-        self.next_health_s = 0;
+        self.next_health_s = i64::MIN;
         self.tick();
     }
 
@@ -326,7 +326,8 @@ impl Main {
     /// Twice a second: watchdog, state, health, expiry.
     fn tick(&mut self) {
         let now_ns = monotonic_ns();
-        let now_s = wall().as_secs();
+        let now_s = now_s();
+        self.outbox.tick(now_s);
         let lives = |tick: i64| systemd::alive(tick, now_ns, PATIENCE);
         if lives(self.shared.capture_tick.load(Relaxed)) && lives(self.shared.vision_tick.load(Relaxed)) {
             systemd::watchdog();
@@ -340,7 +341,7 @@ impl Main {
         }
         self.mqtt.retain("state", json(&state));
         if now_s >= self.next_health_s {
-            self.next_health_s = now_s + self.config.health.interval_s;
+            self.next_health_s = now_s + self.config.health.interval_s as i64;
             self.outbox.expire(now_s);
             let health = self.health();
             let reason = state.reason.map(|r| format!(": {r}")).unwrap_or_default();
@@ -353,9 +354,7 @@ impl Main {
         let sight = self.sight.borrow();
         let State { state, reason } = self.state();
         let mut problems: Vec<&str> = reason.into_iter().collect();
-        if self.outbox.full() {
-            problems.push("outbox_full");
-        }
+        problems.extend(self.outbox.problem());
         problems.extend(self.mqtt.problems());
         // Zone 0 is the processor on the boards that glint runs on.
         let temperature_c = std::fs::read_to_string("/sys/class/thermal/thermal_zone0/temp")
@@ -365,7 +364,7 @@ impl Main {
         Health {
             state,
             problems,
-            uptime_s: wall().saturating_sub(self.start).as_secs(),
+            uptime_s: (now_s() - self.start_s).max(0).cast_unsigned(),
             fps: (f64::from(sight.fps) * 10.0).round() / 10.0,
             jitter: (f64::from(sight.jitter) * 1000.0).round() / 1000.0,
             frames: sight.counters.frames,

@@ -242,7 +242,7 @@ fn a_broker_that_refuses_the_login_keeps_the_events_waiting() {
     let config = config(dir.path(), broker.port, &more);
     let (setup, _) = setup(config.clone(), 50);
     assert_eq!(serve(setup, || false).expect("ends well"), Outcome::Stopped);
-    let outbox = Outbox::open(&config.outbox.path, 1000, 1 << 20, 0);
+    let outbox = Outbox::open(&config.outbox.path, 1000, 1 << 20, "glint", 0);
     assert_eq!(outbox.len(), 5, "accepted events wait on disk");
 }
 
@@ -259,8 +259,8 @@ fn without_a_disk_events_are_still_sent_and_health_says_so() {
     config.outbox.path = dir.path().join("blocked/outbox.redb");
     let (setup, _) = setup(config, 200);
     let daemon = std::thread::spawn(move || serve(setup, || false));
-    subscriber.wait("outbox_full", 10, |s| {
-        s.of("glint/glint/health").last().is_some_and(|t| t.contains("outbox_full"))
+    subscriber.wait("outbox_unusable", 10, |s| {
+        s.of("glint/glint/health").last().is_some_and(|t| t.contains("outbox_unusable"))
     });
     subscriber.wait("all events", 10, |s| s.events("glint").len() == 20);
     assert_eq!(daemon.join().expect("no panic").expect("ends well"), Outcome::Stopped);

@@ -74,7 +74,7 @@ fn a_full_disk_stops_no_event_and_health_says_outbox_full() {
     let config = configure(dir.path(), broker.port);
     // A limit of the size of files fails writes as a full disk does, without any privilege.
     let mut command = Command::new("sh");
-    command.arg("-c").arg("trap '' XFSZ; ulimit -f 8; exec \"$@\"").arg("sh");
+    command.arg("-c").arg("trap '' XFSZ; ulimit -f 0; exec \"$@\"").arg("sh");
     let inner = start_command(&config);
     command.arg(inner.get_program()).args(inner.get_args());
     let accepted = Accepted::default();
