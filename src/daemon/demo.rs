@@ -105,7 +105,7 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
             *onset as f64 / 1e9
         );
     }
-    let daemon = std::thread::Builder::new().name("daemon".into()).spawn(move || serve(setup, || false))?;
+    let daemon = std::thread::Builder::new().name("daemon".into()).spawn(move || serve(setup))?;
     let mut agreed = 0;
     let mut take = |line: String| -> anyhow::Result<()> {
         print_line(&line)?;

@@ -52,13 +52,12 @@ pub(crate) struct Setup {
     pub(crate) capabilities: Capabilities,
 }
 
-/// Why the daemon ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+/// How a daemon ended.
+enum Outcome {
     /// It was told to, or its source ended.
     Stopped,
-    /// The configuration has to be read again.
-    Reload,
+    /// This configuration, which has been read and found right, takes over.
+    Reload(Box<Setup>),
 }
 
 /// RFC 3339 in UTC with milliseconds (days to date after Hinnant, "chrono-compatible low-level date
@@ -124,13 +123,66 @@ impl Signals {
     }
 }
 
-/// Runs a daemon to its end. `reload` says whether the configuration file can be taken over.
-pub(crate) fn serve(setup: Setup, reload: impl FnMut() -> bool) -> anyhow::Result<Outcome> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let outcome = runtime.block_on(main_loop(setup, reload));
-    // A name server that is silent holds nobody up.
-    runtime.shutdown_background();
-    outcome
+/// Reads the configuration and everything that it names; called again for each reload.
+pub(crate) type Load = std::sync::Arc<dyn Fn() -> anyhow::Result<Setup> + Send + Sync>;
+
+/// What outlives a reload: the runtime, and the signals, none of which is lost between two configurations.
+pub(crate) struct Host {
+    runtime: Option<tokio::runtime::Runtime>,
+    signals: Signals,
+}
+
+impl Host {
+    /// From here on no signal ends the process by itself.
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let signals = {
+            let _inside = runtime.enter();
+            Signals::listen()?
+        };
+        Ok(Self { runtime: Some(runtime), signals })
+    }
+
+    /// Runs daemons, one after the other, until one is told to stop or its source ends.
+    pub(crate) fn serve(&mut self, mut setup: Setup, load: &Load) -> anyhow::Result<()> {
+        let Some(runtime) = &self.runtime else { return Ok(()) };
+        loop {
+            match runtime.block_on(main_loop(setup, &mut self.signals, load))? {
+                Outcome::Stopped => return Ok(()),
+                Outcome::Reload(next) => setup = *next,
+            }
+        }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // A name server that is silent holds nobody up.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Runs a daemon to its end, without any configuration to read again.
+pub(crate) fn serve(setup: Setup) -> anyhow::Result<()> {
+    let load: Load = Arc::new(|| anyhow::bail!("there is no configuration file"));
+    Host::new()?.serve(setup, &load)
+}
+
+/// A configuration that is being read, by a thread of its own.
+type Loading = tokio::task::JoinHandle<anyhow::Result<Setup>>;
+
+/// The configuration that was read; waits for ever where none is.
+async fn loaded(loading: &mut Option<Loading>) -> anyhow::Result<Setup> {
+    match loading {
+        Some(task) => {
+            let setup = task.await;
+            *loading = None;
+            setup?
+        }
+        None => std::future::pending().await,
+    }
 }
 
 /// State of the main thread.
@@ -148,9 +200,8 @@ struct Main {
     events: u64,
 }
 
-async fn main_loop(setup: Setup, mut reload: impl FnMut() -> bool) -> anyhow::Result<Outcome> {
+async fn main_loop(setup: Setup, signals: &mut Signals, load: &Load) -> anyhow::Result<Outcome> {
     let Setup { config, credentials, vision, open, capabilities } = setup;
-    let mut signals = Signals::listen()?;
     let shared = Arc::new(Shared::default());
     let limits = &config.outbox;
     let outbox = Outbox::open(&limits.path, limits.max_age_s, limits.max_bytes, &config.mqtt.prefix, now_s());
@@ -199,7 +250,9 @@ async fn main_loop(setup: Setup, mut reload: impl FnMut() -> bool) -> anyhow::Re
     main.mqtt.retain("capabilities", json(&capabilities));
     let mut tick = tokio::time::interval(Duration::from_millis(500));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut outcome = Outcome::Stopped;
+    let mut next: Option<Box<Setup>> = None;
+    let mut loading: Option<Loading> = None;
+    let mut stopping = false;
     let mut deadline: Option<tokio::time::Instant> = None;
     let mut ending = false;
     loop {
@@ -221,20 +274,31 @@ async fn main_loop(setup: Setup, mut reload: impl FnMut() -> bool) -> anyhow::Re
             news = main.outbox.news() => main.outbox.handle(news, now_s()),
             asked = signals.next() => match asked {
                 Asked::Command(command) => main.command(command),
-                Asked::Reload if reload() => {
-                    tracing::info!("configuration is read again");
-                    outcome = Outcome::Reload;
-                    main.shared.stop.store(true, Relaxed);
+                // Who stops is not started again.
+                Asked::Reload if stopping || loading.is_some() || next.is_some() => {
+                    tracing::info!("reload ignored: another is under way, or glintd stops");
                 }
-                Asked::Reload => {}
-                Asked::Stop if main.shared.stop.swap(true, Relaxed) => {
+                Asked::Reload => {
+                    let load = Arc::clone(load);
+                    loading = Some(tokio::task::spawn_blocking(move || load()));
+                }
+                Asked::Stop if stopping => {
                     tracing::warn!("second signal: exit at once");
                     std::process::exit(1);
                 }
                 Asked::Stop => {
-                    outcome = Outcome::Stopped;
                     tracing::info!("stopping");
+                    (stopping, next, loading) = (true, None, None);
+                    main.shared.stop.store(true, Relaxed);
                 }
+            },
+            setup = loaded(&mut loading) => match setup {
+                Ok(setup) => {
+                    tracing::info!("configuration is read again");
+                    next = Some(Box::new(setup));
+                    main.shared.stop.store(true, Relaxed);
+                }
+                Err(e) => tracing::error!("configuration not taken over: {e:#}"),
             },
             _ = tick.tick() => main.tick(),
             () = until(deadline), if ending => break,
@@ -253,7 +317,8 @@ async fn main_loop(setup: Setup, mut reload: impl FnMut() -> bool) -> anyhow::Re
             anyhow::bail!("the {name} thread ended badly");
         }
     }
-    Ok(outcome)
+    // A signal that came meanwhile waits for the next one.
+    Ok(next.map_or(Outcome::Stopped, Outcome::Reload))
 }
 
 /// Whether an error says that there is no such file.

@@ -13,7 +13,7 @@ use super::capture::{FrameSource, Grab, monotonic_ns};
 use super::config::Config;
 use super::link::Credentials;
 use super::outbox::Outbox;
-use super::serve::{Outcome, Setup, serve};
+use super::serve::{Setup, serve};
 use super::vision::Vision;
 
 /// A frame every 10 ms.
@@ -111,7 +111,7 @@ fn restart(protocol: &str) {
     let subscriber = Subscriber::start(broker.port, None);
     let more = format!("mqtt.protocol = \"{protocol}\"\nhealth.interval_s = 1");
     let (setup, made) = setup(config(dir.path(), broker.port, &more), 400);
-    let daemon = std::thread::spawn(move || serve(setup, || false));
+    let daemon = std::thread::spawn(move || serve(setup));
     subscriber.wait("five events", 10, |s| s.events("glint").len() >= 5);
     // Between two events, which are 100 ms apart: nothing is in flight.
     std::thread::sleep(Duration::from_millis(40));
@@ -121,7 +121,7 @@ fn restart(protocol: &str) {
         std::thread::sleep(Duration::from_millis(10));
     }
     broker.start();
-    assert_eq!(daemon.join().expect("no panic").expect("ends well"), Outcome::Stopped);
+    daemon.join().expect("no panic").expect("ends well");
     let made = made.load(Relaxed) as usize;
     assert_eq!(made, 40);
     subscriber.wait("all events", 10, |s| s.events("glint").len() == made);
@@ -153,7 +153,7 @@ fn commands_are_answered_and_pause_closes_the_source() {
     broker.start();
     let subscriber = Subscriber::start(broker.port, None);
     let (setup, made) = setup(config(dir.path(), broker.port, "device.id = \"kiosk\""), 600);
-    let daemon = std::thread::spawn(move || serve(setup, || false));
+    let daemon = std::thread::spawn(move || serve(setup));
     let state = |s: &Subscriber, word: &str| {
         s.of("glint/kiosk/state").last().is_some_and(|t| t.contains(&format!("\"state\":\"{word}\"")))
     };
@@ -183,7 +183,7 @@ fn commands_are_answered_and_pause_closes_the_source() {
         assert!(page.contains(&format!("`{key}`")), "docs/mqtt.md lacks {key}");
     }
     // The source was opened anew after the pause and runs to its end.
-    assert_eq!(daemon.join().expect("no panic").expect("ends well"), Outcome::Stopped);
+    daemon.join().expect("no panic").expect("ends well");
 }
 
 /// A session of an earlier version, for which the broker queues commands, and a retained command.
@@ -208,11 +208,11 @@ fn old_commands(protocol: &str) {
 
     let more = format!("mqtt.protocol = \"{protocol}\"");
     let (setup, _) = setup(config(dir.path(), broker.port, &more), 300);
-    let daemon = std::thread::spawn(move || serve(setup, || false));
+    let daemon = std::thread::spawn(move || serve(setup));
     subscriber.wait("events", 10, |s| s.events("glint").len() >= 5);
     subscriber.retain("glint/glint/purge/set", "");
     subscriber.wait("all events", 10, |s| s.events("glint").len() == 30);
-    assert_eq!(daemon.join().expect("no panic").expect("ends well"), Outcome::Stopped);
+    daemon.join().expect("no panic").expect("ends well");
     for command in ["pause", "purge"] {
         assert!(subscriber.of(&format!("glint/glint/{command}/state")).is_empty(), "{command} acted");
     }
@@ -241,7 +241,7 @@ fn a_broker_that_refuses_the_login_keeps_the_events_waiting() {
     let more = format!("mqtt.username = \"glint\"\nmqtt.password_file = {secret:?}");
     let config = config(dir.path(), broker.port, &more);
     let (setup, _) = setup(config.clone(), 50);
-    assert_eq!(serve(setup, || false).expect("ends well"), Outcome::Stopped);
+    serve(setup).expect("ends well");
     let outbox = Outbox::open(&config.outbox.path, 1000, 1 << 20, "glint", 0);
     assert_eq!(outbox.len(), 5, "accepted events wait on disk");
 }
@@ -258,10 +258,10 @@ fn without_a_disk_events_are_still_sent_and_health_says_so() {
     let mut config = config(dir.path(), broker.port, more);
     config.outbox.path = dir.path().join("blocked/outbox.redb");
     let (setup, _) = setup(config, 200);
-    let daemon = std::thread::spawn(move || serve(setup, || false));
+    let daemon = std::thread::spawn(move || serve(setup));
     subscriber.wait("outbox_unusable", 10, |s| {
         s.of("glint/glint/health").last().is_some_and(|t| t.contains("outbox_unusable"))
     });
     subscriber.wait("all events", 10, |s| s.events("glint").len() == 20);
-    assert_eq!(daemon.join().expect("no panic").expect("ends well"), Outcome::Stopped);
+    daemon.join().expect("no panic").expect("ends well");
 }
