@@ -254,8 +254,10 @@ impl Outbox {
         if self.failure.as_ref() != Some(&failure) {
             tracing::error!(reason = failure.reason, "outbox cannot write: events wait in memory");
         }
-        self.failure = Some(failure);
-        self.retry_at_s = now_s + RETRY_S;
+        // Events that fail meanwhile do not put it off.
+        if self.failure.replace(failure).is_none() {
+            self.retry_at_s = now_s + RETRY_S;
+        }
     }
 
     /// The file works: what only memory has goes into it.
@@ -552,11 +554,12 @@ mod tests {
         assert_eq!(all(&mut second, 0), "cd");
         let rewound = second.rewound;
         close(first);
+        put(&mut second, "e", RETRY_S - 1);
         second.tick(RETRY_S);
         settle(&mut second, RETRY_S);
         assert!(second.rewound > rewound);
-        assert_eq!(all(&mut second, RETRY_S), "abcd");
+        assert_eq!(all(&mut second, RETRY_S), "abcde");
         close(second);
-        assert_eq!(all(&mut open(&path, 1000, 0), 0), "abcd");
+        assert_eq!(all(&mut open(&path, 1000, 0), 0), "abcde");
     }
 }

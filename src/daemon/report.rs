@@ -40,10 +40,15 @@ impl Phase {
     }
 }
 
+/// Version of `state` and `health`; a key that changes its meaning raises it.
+pub(crate) const SCHEMA: u32 = 1;
+
 /// Content of the topic `state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct State {
+    /// Version of this message: 1.
+    pub(crate) schema: u32,
     /// What the device does.
     pub(crate) state: Phase,
     /// Why no event can come: no_camera, no_face, too_small, too_dark, too_fast, fps_low, flicker; else null.
@@ -68,6 +73,8 @@ pub(crate) struct Waiting {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Health {
+    /// Version of this message: 1.
+    pub(crate) schema: u32,
     /// What the device does.
     pub(crate) state: Phase,
     /// Reasons as in `state`, and outbox_full, outbox_unusable, broker_refused, session_taken_over, events_refused, commands_refused,

@@ -15,17 +15,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use glint::event::{Event, Movement};
+use glint::event::{Clock, Event, Movement};
 use tokio::signal::unix::{Signal as UnixSignal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use super::capture::{self, Opener, Shared, monotonic_ns};
-use super::clock::{boot_id, now_s, wall};
+use super::clock::{boot_id, now_s, synchronization, wall};
 use super::config::Config;
 use super::link::Credentials;
 use super::mqtt::{Command, Mqtt};
 use super::outbox::Outbox;
-use super::report::{Capabilities, Health, Phase, Reply, State, Waiting, json};
+use super::report::{Capabilities, Health, Phase, Reply, SCHEMA, State, Waiting, json};
 use super::systemd;
 use super::vision::{self, Sight, Vision};
 
@@ -309,7 +309,7 @@ async fn main_loop(setup: Setup, signals: &mut Signals, load: &Load) -> anyhow::
             break;
         }
     }
-    main.mqtt.retain("state", json(&State { state: Phase::Stopped, reason: None }));
+    main.mqtt.retain("state", json(&State { schema: SCHEMA, state: Phase::Stopped, reason: None }));
     main.mqtt.disconnect_in_order(&mut main.outbox).await;
     main.outbox.close(FLUSH, now_s());
     for (name, thread) in [("capture", capture), ("vision", watcher)] {
@@ -338,7 +338,9 @@ impl Main {
     /// A movement becomes an event: on disk first, then sent.
     fn accept(&mut self, movement: Movement) {
         let time = wall_time(movement.onset_ns);
-        let event = Event::new(&self.config.device.id, &self.stream, Some(time), movement);
+        let mut event = Event::new(&self.config.device.id, &self.stream, Some(time), movement);
+        let (synchronized, estimated_error_us) = synchronization();
+        event.data.clock = Some(Clock { synchronized, estimated_error_us, boot_id: boot_id() });
         let topic = format!("{}/{}/event", self.config.mqtt.prefix, self.config.device.id);
         self.outbox.put(&event.id, &topic, &event.to_json(), now_s());
         self.events += 1;
@@ -373,7 +375,7 @@ impl Main {
 
     /// What the device does, and why nothing can be seen.
     fn state(&self) -> State {
-        let says = |state, reason| State { state, reason };
+        let says = |state, reason| State { schema: SCHEMA, state, reason };
         if self.shared.pause.load(Relaxed) {
             let closed = self.shared.closed.load(Relaxed);
             return says(if closed { Phase::Paused } else { Phase::Pausing }, None);
@@ -417,7 +419,7 @@ impl Main {
 
     fn health(&self) -> Health {
         let sight = self.sight.borrow();
-        let State { state, reason } = self.state();
+        let State { state, reason, .. } = self.state();
         let mut problems: Vec<&str> = reason.into_iter().collect();
         problems.extend(self.outbox.problem());
         problems.extend(self.mqtt.problems());
@@ -427,6 +429,7 @@ impl Main {
             .and_then(|t| t.trim().parse::<f64>().ok())
             .map(|milli| milli / 1000.0);
         Health {
+            schema: SCHEMA,
             state,
             problems,
             uptime_s: (now_s() - self.start_s).max(0).cast_unsigned(),

@@ -518,8 +518,9 @@ impl Storage<'_> {
         let written = self.write(&records, &put, changed || retry);
         match &written {
             Ok(()) if retry => tell(News::Well),
-            Ok(()) => {}
-            Err(failure) => tell(News::Failed(failure.clone())),
+            // That it is not open was told when it was tried.
+            Err(failure) if self.log.is_some() => tell(News::Failed(failure.clone())),
+            _ => {}
         }
         for (key, _, _) in put {
             tell(if written.is_ok() { News::Stored(key) } else { News::NotStored(key) });
