@@ -125,7 +125,7 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
         take(line)?;
     }
     match daemon.join() {
-        Ok(ended) => _ = ended?,
+        Ok(ended) => ended?,
         Err(_) => bail!("the daemon ended badly"),
     }
     // Nothing of the demo stays; where that fails it is a file of a few kilobytes.
