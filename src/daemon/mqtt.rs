@@ -503,12 +503,11 @@ impl Mqtt {
             self.backoff = BACKOFF.0;
             (self.short, self.too_large, self.taken_over) = (0, 0, false);
         }
-        // With events on their way it is rather they that the broker does not want.
+        // With events or the check on their way it is rather they that the broker does not want.
         if end == End::Closed && stood.is_some_and(|t| t < TAKEN_OVER.0) {
-            self.short += u32::from(self.in_flight == 0);
-            if matches!(self.check, Check::Waiting(..)) {
-                self.checks_cut += 1;
-            }
+            let checking = matches!(self.check, Check::Waiting(..));
+            self.checks_cut += u32::from(checking);
+            self.short += u32::from(self.in_flight == 0 && !checking && !self.events_rejected);
         }
         if !self.taken_over && (end == End::TakenOver || self.short >= TAKEN_OVER.1) {
             self.taken_over = true;
