@@ -117,6 +117,38 @@ pub struct Movement {
     pub evidence: String,
 }
 
+/// What was known of the device's clocks when a live event was accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Clock {
+    /// Whether the wall clock, and with it `time`, follows a time server.
+    pub synchronized: bool,
+    /// The kernel's estimate of its error in microseconds; null where it gives none.
+    pub estimated_error_us: Option<u64>,
+    /// Boot of the device: `onset_ns` and the like of one boot can be compared.
+    pub boot_id: String,
+}
+
+/// `data` of an event: a movement, and when live the clock that timed it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Data {
+    /// The movement.
+    #[serde(flatten)]
+    pub movement: Movement,
+    /// The clock; absent in replay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Clock>,
+}
+
+impl std::ops::Deref for Data {
+    type Target = Movement;
+
+    fn deref(&self) -> &Movement {
+        &self.movement
+    }
+}
+
 /// A CloudEvents 1.0 envelope in structured JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -136,7 +168,7 @@ pub struct Event {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<String>,
     /// The movement.
-    pub data: Movement,
+    pub data: Data,
 }
 
 impl Event {
@@ -158,7 +190,7 @@ impl Event {
             kind: EVENT_TYPE.into(),
             datacontenttype: "application/json".into(),
             time,
-            data,
+            data: Data { movement: data, clock: None },
         }
     }
 

@@ -105,7 +105,7 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
             *onset as f64 / 1e9
         );
     }
-    let daemon = std::thread::Builder::new().name("daemon".into()).spawn(move || serve(setup, || false))?;
+    let daemon = std::thread::Builder::new().name("daemon".into()).spawn(move || serve(setup))?;
     let mut agreed = 0;
     let mut take = |line: String| -> anyhow::Result<()> {
         print_line(&line)?;
@@ -125,7 +125,7 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
         take(line)?;
     }
     match daemon.join() {
-        Ok(ended) => _ = ended?,
+        Ok(ended) => ended?,
         Err(_) => bail!("the daemon ended badly"),
     }
     // Nothing of the demo stays; where that fails it is a file of a few kilobytes.

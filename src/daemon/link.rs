@@ -5,6 +5,9 @@
 //! first error and is never revived: the next connection starts from the outbox, which knows what the
 //! broker has not acknowledged. That avoids the states the library cannot leave by itself (a packet
 //! id collision, a session the broker has forgotten).
+//!
+//! The broker keeps no session for us: each connection starts a clean one and subscribes anew, so that
+//! a command can only come while somebody waits for the device to obey.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,11 +23,12 @@ const QUEUE: usize = 256;
 /// Events sent and not acknowledged at any time: below the receive maximum of 20 that Mosquitto sets.
 pub(crate) const WINDOW: usize = 10;
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
-/// Largest packet that is accepted: commands are a few words.
-const MAX_INCOMING_BYTES: usize = 64 << 10;
+/// Largest packet that is read. Commands are a few words, but MQTT 3.1.1 has no means to tell the broker so: what is
+/// longer than a command is read and ignored, and only what is longer than this ends the connection.
+const MAX_INCOMING_BYTES: usize = 1 << 20;
+/// Largest packet that a broker with MQTT 5 is told to send; it drops what is longer.
+const MAX_ANNOUNCED_BYTES: u32 = 64 << 10;
 const MAX_OUTGOING_BYTES: usize = 256 << 10;
-/// How long the broker keeps our session, for commands that arrive while we are away.
-const SESSION_EXPIRY_S: u32 = 3600;
 /// Authorities of the system, on Debian and its kin.
 const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
@@ -32,11 +36,18 @@ const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 #[derive(Debug)]
 pub(crate) enum Signal {
     /// The broker accepted us.
-    Connected,
+    Connected {
+        /// Whether it kept a session of an earlier connection, although it was asked not to.
+        session_present: bool,
+    },
+    /// The broker answered a subscription: for each of its topics, why it was refused.
+    Subscribed(Vec<Option<String>>),
     /// A publish went out, in the order of the calls; its packet id, 0 for QoS 0.
     Sent(u16),
     /// The broker acknowledged a packet id.
     Acknowledged(u16),
+    /// The broker did not take the message of a packet id, and says why (MQTT 5).
+    Rejected(u16, String),
     /// A message came.
     Message {
         /// Its topic.
@@ -45,6 +56,8 @@ pub(crate) enum Signal {
         payload: Vec<u8>,
         /// Whether it is an old one that the broker kept.
         retained: bool,
+        /// Whether the broker has sent it before.
+        duplicate: bool,
     },
     /// The link ended.
     Ended(End),
@@ -55,6 +68,12 @@ pub(crate) enum Signal {
 pub(crate) enum End {
     /// The broker knows us not: retrying quickly is of no use.
     Refused(String),
+    /// Another client has connected with our client id (MQTT 5 says so).
+    TakenOver,
+    /// The broker closed the connection and did not say why.
+    Closed,
+    /// A packet came that is longer than any that is read.
+    TooLarge,
     /// Anything else.
     Lost(String),
 }
@@ -77,6 +96,14 @@ enum Client {
 pub(crate) struct Link {
     client: Client,
     task: tokio::task::JoinHandle<()>,
+}
+
+/// Who connects.
+pub(crate) struct Identity<'a> {
+    /// Client id.
+    pub(crate) client_id: &'a str,
+    /// Topic and content of what the broker publishes, retained, when the connection breaks.
+    pub(crate) will: Option<(&'a str, &'a str)>,
 }
 
 /// What a link needs to know beside the configuration.
@@ -153,14 +180,14 @@ fn tls(config: &Config) -> Result<TlsConfiguration, String> {
 }
 
 impl Link {
-    /// Starts to connect. `will` is published, retained, when the connection breaks.
+    /// Starts to connect, with a clean session.
     pub(crate) fn start(
         config: &Config,
         credentials: &Credentials,
-        will: (&str, &str),
+        identity: &Identity<'_>,
     ) -> Result<(Self, mpsc::Receiver<Signal>), String> {
         let broker = config.mqtt.broker()?;
-        let id = config.client_id();
+        let id = identity.client_id;
         // The channel is drained by the main loop alone, which never waits for a publish.
         let (signals, receiver) = mpsc::channel(64);
         let transport = match &credentials.tls {
@@ -172,10 +199,13 @@ impl Link {
                 let mut options = rumqttc::MqttOptions::new(id, broker.host, broker.port);
                 options
                     .set_keep_alive(KEEP_ALIVE)
-                    .set_clean_session(false)
+                    .set_clean_session(true)
                     .set_transport(transport)
-                    .set_max_packet_size(MAX_INCOMING_BYTES, MAX_OUTGOING_BYTES)
-                    .set_last_will(rumqttc::LastWill::new(will.0, will.1, rumqttc::QoS::AtLeastOnce, true));
+                    .set_max_packet_size(MAX_INCOMING_BYTES, MAX_OUTGOING_BYTES);
+                if let Some((topic, content)) = identity.will {
+                    let qos = rumqttc::QoS::AtLeastOnce;
+                    options.set_last_will(rumqttc::LastWill::new(topic, content, qos, true));
+                }
                 if let Some(login) = &credentials.login {
                     options.set_credentials(&login.username, &login.password);
                 }
@@ -186,17 +216,14 @@ impl Link {
                 let mut options = v5::MqttOptions::new(id, broker.host, broker.port);
                 options
                     .set_keep_alive(KEEP_ALIVE)
-                    .set_clean_start(false)
+                    .set_clean_start(true)
                     .set_transport(transport)
-                    .set_session_expiry_interval(Some(SESSION_EXPIRY_S))
-                    .set_max_packet_size(Some(MAX_INCOMING_BYTES as u32))
-                    .set_last_will(v5::mqttbytes::v5::LastWill::new(
-                        will.0,
-                        will.1,
-                        v5::mqttbytes::QoS::AtLeastOnce,
-                        true,
-                        None,
-                    ));
+                    .set_session_expiry_interval(Some(0))
+                    .set_max_packet_size(Some(MAX_ANNOUNCED_BYTES));
+                if let Some((topic, content)) = identity.will {
+                    let qos = v5::mqttbytes::QoS::AtLeastOnce;
+                    options.set_last_will(v5::mqttbytes::v5::LastWill::new(topic, content, qos, true, None));
+                }
                 if let Some(login) = &credentials.login {
                     options.set_credentials(&login.username, &login.password);
                 }
@@ -225,11 +252,23 @@ impl Link {
         }
     }
 
-    /// Asks for a topic, QoS 1.
-    pub(crate) fn subscribe(&self, topic: &str) -> bool {
+    /// Asks for topics, QoS 1, in one packet; false where the queue is full.
+    pub(crate) fn subscribe(&self, topics: &[String]) -> bool {
         match &self.client {
-            Client::V4(c) => c.try_subscribe(topic, rumqttc::QoS::AtLeastOnce).is_ok(),
-            Client::V5(c) => c.try_subscribe(topic, v5::mqttbytes::QoS::AtLeastOnce).is_ok(),
+            Client::V4(c) => {
+                let qos = rumqttc::QoS::AtLeastOnce;
+                let filter = |t: &String| rumqttc::SubscribeFilter::new(t.clone(), qos);
+                c.try_subscribe_many(topics.iter().map(filter)).is_ok()
+            }
+            Client::V5(c) => {
+                let qos = v5::mqttbytes::QoS::AtLeastOnce;
+                // The mark of a retained message stays on it, also while we are connected.
+                let filter = |t: &String| v5::mqttbytes::v5::Filter {
+                    preserve_retain: true,
+                    ..v5::mqttbytes::v5::Filter::new(t.clone(), qos)
+                };
+                c.try_subscribe_many(topics.iter().map(filter)).is_ok()
+            }
         }
     }
 
@@ -251,13 +290,24 @@ impl Drop for Link {
 
 /// What an event of the library means to us.
 fn signal_v4(event: rumqttc::Event) -> Option<Signal> {
-    use rumqttc::{Event, Outgoing, Packet};
+    use rumqttc::{Event, Outgoing, Packet, SubscribeReasonCode as Code};
     match event {
-        Event::Incoming(Packet::ConnAck(_)) => Some(Signal::Connected),
-        Event::Incoming(Packet::PubAck(ack)) => Some(Signal::Acknowledged(ack.pkid)),
-        Event::Incoming(Packet::Publish(p)) => {
-            Some(Signal::Message { topic: p.topic, payload: p.payload.to_vec(), retained: p.retain })
+        Event::Incoming(Packet::ConnAck(ack)) => {
+            Some(Signal::Connected { session_present: ack.session_present })
         }
+        Event::Incoming(Packet::SubAck(ack)) => Some(Signal::Subscribed(
+            ack.return_codes
+                .iter()
+                .map(|code| matches!(code, Code::Failure).then(|| "refused".to_owned()))
+                .collect(),
+        )),
+        Event::Incoming(Packet::PubAck(ack)) => Some(Signal::Acknowledged(ack.pkid)),
+        Event::Incoming(Packet::Publish(p)) => Some(Signal::Message {
+            topic: p.topic,
+            payload: p.payload.to_vec(),
+            retained: p.retain,
+            duplicate: p.dup,
+        }),
         Event::Outgoing(Outgoing::Publish(id)) => Some(Signal::Sent(id)),
         _ => None,
     }
@@ -265,39 +315,96 @@ fn signal_v4(event: rumqttc::Event) -> Option<Signal> {
 
 fn signal_v5(event: v5::Event) -> Option<Signal> {
     use v5::Event;
-    use v5::mqttbytes::v5::{Packet, PubAckReason};
+    use v5::mqttbytes::v5::{Packet, PubAckReason, SubscribeReasonCode as Code};
     match event {
-        Event::Incoming(Packet::ConnAck(_)) => Some(Signal::Connected),
-        Event::Incoming(Packet::PubAck(ack)) => {
-            if !matches!(ack.reason, PubAckReason::Success | PubAckReason::NoMatchingSubscribers) {
-                tracing::warn!(reason = ?ack.reason, "broker took a message only to drop it");
-            }
-            Some(Signal::Acknowledged(ack.pkid))
+        Event::Incoming(Packet::ConnAck(ack)) => {
+            Some(Signal::Connected { session_present: ack.session_present })
         }
+        Event::Incoming(Packet::SubAck(ack)) => Some(Signal::Subscribed(
+            ack.return_codes
+                .iter()
+                .map(|code| (!matches!(code, Code::Success(_))).then(|| format!("{code:?}")))
+                .collect(),
+        )),
+        Event::Incoming(Packet::PubAck(ack)) => Some(match ack.reason {
+            PubAckReason::Success | PubAckReason::NoMatchingSubscribers => Signal::Acknowledged(ack.pkid),
+            reason => Signal::Rejected(ack.pkid, format!("{reason:?}")),
+        }),
         Event::Incoming(Packet::Publish(p)) => Some(Signal::Message {
             topic: String::from_utf8_lossy(&p.topic).into_owned(),
             payload: p.payload.to_vec(),
             retained: p.retain,
+            duplicate: p.dup,
         }),
         Event::Outgoing(rumqttc::Outgoing::Publish(id)) => Some(Signal::Sent(id)),
         _ => None,
     }
 }
 
+/// Whether an error of the socket says that the other side closed it.
+fn closed(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::UnexpectedEof
+    )
+}
+
+fn end_v4(error: rumqttc::ConnectionError) -> End {
+    use rumqttc::{ConnectionError, StateError};
+    match error {
+        ConnectionError::ConnectionRefused(
+            code @ (ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized),
+        ) => End::Refused(format!("{code:?}")),
+        ConnectionError::MqttState(StateError::Deserialization(
+            rumqttc::Error::PayloadSizeLimitExceeded(_),
+        )) => End::TooLarge,
+        ConnectionError::MqttState(StateError::ConnectionAborted) => End::Closed,
+        ConnectionError::MqttState(
+            StateError::Io(e) | StateError::Deserialization(rumqttc::Error::Io(e)),
+        ) if closed(&e) => End::Closed,
+        e => End::Lost(e.to_string()),
+    }
+}
+
+fn end_v5(error: v5::ConnectionError) -> End {
+    use v5::mqttbytes::v5::{ConnectReturnCode as Code, DisconnectReasonCode};
+    use v5::{ConnectionError, StateError};
+    match error {
+        ConnectionError::ConnectionRefused(
+            code @ (Code::BadUserNamePassword | Code::NotAuthorized | Code::Banned),
+        ) => End::Refused(format!("{code:?}")),
+        ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, reason_string }) => {
+            match reason_code {
+                DisconnectReasonCode::SessionTakenOver => End::TakenOver,
+                code => {
+                    End::Lost(format!("{code:?} {}", reason_string.unwrap_or_default()).trim_end().into())
+                }
+            }
+        }
+        ConnectionError::MqttState(
+            StateError::Deserialization(v5::mqttbytes::Error::PayloadSizeLimitExceeded { .. })
+            | StateError::IncomingPacketTooLarge { .. },
+        ) => End::TooLarge,
+        ConnectionError::MqttState(StateError::ConnectionAborted) => End::Closed,
+        ConnectionError::MqttState(
+            StateError::Io(e) | StateError::Deserialization(v5::mqttbytes::Error::Io(e)),
+        ) if closed(&e) => End::Closed,
+        e => End::Lost(e.to_string()),
+    }
+}
+
 async fn poll_v4(mut events: rumqttc::EventLoop, signals: mpsc::Sender<Signal>) {
-    use rumqttc::ConnectionError;
     let end = loop {
-        let event = match events.poll().await {
-            Ok(event) => event,
-            Err(ConnectionError::ConnectionRefused(
-                code @ (ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized),
-            )) => break End::Refused(format!("{code:?}")),
-            Err(e) => break End::Lost(e.to_string()),
-        };
-        if let Some(signal) = signal_v4(event)
-            && signals.send(signal).await.is_err()
-        {
-            return;
+        match events.poll().await {
+            Ok(event) => {
+                if let Some(signal) = signal_v4(event)
+                    && signals.send(signal).await.is_err()
+                {
+                    return;
+                }
+            }
+            Err(error) => break end_v4(error),
         }
     };
     // Acknowledgements that came just before the end: without them their events would be sent twice.
@@ -306,20 +413,16 @@ async fn poll_v4(mut events: rumqttc::EventLoop, signals: mpsc::Sender<Signal>) 
 }
 
 async fn poll_v5(mut events: v5::EventLoop, signals: mpsc::Sender<Signal>) {
-    use v5::ConnectionError;
-    use v5::mqttbytes::v5::ConnectReturnCode as Code;
     let end = loop {
-        let event = match events.poll().await {
-            Ok(event) => event,
-            Err(ConnectionError::ConnectionRefused(
-                code @ (Code::BadUserNamePassword | Code::NotAuthorized | Code::Banned),
-            )) => break End::Refused(format!("{code:?}")),
-            Err(e) => break End::Lost(e.to_string()),
-        };
-        if let Some(signal) = signal_v5(event)
-            && signals.send(signal).await.is_err()
-        {
-            return;
+        match events.poll().await {
+            Ok(event) => {
+                if let Some(signal) = signal_v5(event)
+                    && signals.send(signal).await.is_err()
+                {
+                    return;
+                }
+            }
+            Err(error) => break end_v5(error),
         }
     };
     let last: Vec<_> = events.state.events.drain(..).filter_map(signal_v5).collect();

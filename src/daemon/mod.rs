@@ -7,6 +7,7 @@ pub mod bench_models;
 pub mod camera;
 pub mod cameras;
 pub mod capture;
+pub mod clock;
 pub mod config;
 #[cfg(feature = "demo")]
 pub mod demo;
@@ -21,6 +22,7 @@ pub mod report;
 pub mod run;
 pub mod selftest;
 pub mod serve;
+pub mod storage;
 pub mod summary;
 pub mod systemd;
 pub mod vision;

@@ -3,22 +3,45 @@
 //! `status`, `state`, `health`, `capabilities` and the replies to commands are retained and said again
 //! after every connection. Events are QoS 1, never retained, and leave the outbox only when the broker
 //! has acknowledged them.
+//!
+//! A command counts if it was sent while this connection's subscriptions stood. Sessions are clean, so the broker has
+//! none that were queued; retained ones and repetitions are known by their marks.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::config::Config;
-use super::link::{Credentials, End, Link, Message, Signal, WINDOW};
+use super::config::{Config, Protocol};
+use super::link::{Credentials, End, Identity, Link, Message, Signal, WINDOW};
 use super::outbox::Outbox;
 
-/// Waits between two attempts to connect: doubled after each failure.
+/// Waits between two attempts to connect: doubled after each, unless the connection lasted.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 /// A broker that refuses the login is asked less often, or it may lock us out.
 const REFUSED_BACKOFF: Duration = Duration::from_secs(30);
+/// A connection that stood so long has lasted.
+const LASTED: Duration = Duration::from_secs(60);
+/// The broker closes connections sooner than this, so often one after the other: another client has our id (MQTT 3.1.1
+/// cannot say so).
+const TAKEN_OVER: (Duration, u32) = (Duration::from_secs(10), 3);
+/// So many connections, one after the other, were ended by a message that is too long: go without commands, so that
+/// events are delivered, and try again after so long.
+const DEAF: (u32, Duration) = (2, Duration::from_secs(600));
+/// A broker that kept a session against our wish sends what it had queued in this time.
+const STALE_SESSION: Duration = Duration::from_secs(5);
+/// Waits before events are offered again that the broker refused: doubled while it refuses.
+const REJECTED_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// How long the broker may take to give us back what we publish on `check`.
+const CHECK: Duration = Duration::from_secs(5);
+/// So many connections, one after the other, ended before that: a broker that closes the connection where its access rules
+/// forbid a topic. The check is given up, or it would cost every connection.
+const CHECKS: u32 = 2;
+/// Longest content of a command.
+const MAX_COMMAND_BYTES: usize = 256;
 /// Home Assistant says here that it has started and wants to hear announcements again.
 const HOME_ASSISTANT_STATUS: &str = "homeassistant/status";
 
@@ -48,8 +71,12 @@ impl Command {
         }
     }
 
-    /// A message to `<command>/set`. A switch says `OFF` to undo a pause.
+    /// A message to `<command>/set`. A switch says `OFF` to undo a pause. An empty one clears what a broker has retained,
+    /// and is no command.
     fn parse(word: &str, payload: &[u8]) -> Option<Self> {
+        if payload.is_empty() || payload.len() > MAX_COMMAND_BYTES {
+            return None;
+        }
         let command = Self::ALL.into_iter().find(|c| c.word() == word)?;
         let off = payload.eq_ignore_ascii_case(b"off") || payload.eq_ignore_ascii_case(b"false");
         match (command, off) {
@@ -60,45 +87,70 @@ impl Command {
     }
 }
 
+/// Whether the broker gives us back what we publish: on MQTT 3.1.1 it cannot say that it refuses.
+#[derive(Debug, PartialEq, Eq)]
+enum Check {
+    /// Not asked, or heard.
+    Passed,
+    /// This content was published then.
+    Waiting(String, Instant),
+    /// It did not come back in time.
+    Failed,
+}
+
 /// The conversation with one broker.
 pub(crate) struct Mqtt {
     config: Config,
     credentials: Credentials,
+    client_id: String,
+    /// `<prefix>/<device>`.
     base: String,
+    /// Whether there is a device behind it, with status, retained messages and commands; a replay has events alone.
+    device: bool,
     link: Option<(Link, mpsc::Receiver<Signal>)>,
-    connected: bool,
+    connected_at: Option<Instant>,
     retry_at: Instant,
     backoff: Duration,
     retained: BTreeMap<String, String>,
+    /// Topics of `retained` that are not in the library's queue yet.
+    unsaid: BTreeSet<String>,
+    /// Topics of the subscription that the broker has not answered yet.
+    subscribing: Vec<String>,
+    /// Commands count from here on.
+    obey_from: Option<Instant>,
     /// Publishes whose packet id is not known yet, in order; the key of those that are events.
-    unnumbered: VecDeque<Option<u64>>,
+    unnumbered: VecDeque<Option<i64>>,
     /// Packet id -> outbox key.
-    unacknowledged: HashMap<u16, u64>,
+    unacknowledged: HashMap<u16, i64>,
     in_flight: usize,
-    last_key: Option<u64>,
+    last_key: Option<i64>,
+    rewound: u64,
+    /// Events are not sent before.
+    hold_until: Instant,
+    rejected_backoff: Duration,
+    /// Whether an event was refused since the outbox was gone through from its start, and when that was.
+    pass: (bool, Instant),
+    rejections: u64,
+    events_rejected: bool,
+    commands_rejected: bool,
+    check: Check,
+    /// Connections that ended while the check was on its way.
+    checks_cut: u32,
     last_complaint: Option<End>,
     refused: bool,
+    /// Connections that the broker closed soon, one after the other.
+    short: u32,
+    taken_over: bool,
+    /// Connections that a message ended which is too long, one after the other.
+    too_large: u32,
+    deaf_until: Option<Instant>,
 }
 
 impl Mqtt {
-    /// Prepares the conversation; nothing is sent yet.
+    /// Prepares the conversation of a device; nothing is sent yet.
     pub(crate) fn new(config: &Config, credentials: Credentials) -> Self {
-        let mut mqtt = Self {
-            base: format!("{}/{}", config.mqtt.prefix, config.device.id),
-            config: config.clone(),
-            credentials,
-            link: None,
-            connected: false,
-            retry_at: Instant::now(),
-            backoff: BACKOFF.0,
-            retained: BTreeMap::new(),
-            unnumbered: VecDeque::new(),
-            unacknowledged: HashMap::new(),
-            in_flight: 0,
-            last_key: None,
-            last_complaint: None,
-            refused: false,
-        };
+        let mut mqtt = Self::quiet(config, credentials, config.client_id());
+        mqtt.device = true;
         if config.mqtt.discovery {
             let topic = format!("homeassistant/device/{}/config", config.device.id);
             mqtt.retained.insert(topic, discovery(&mqtt.base, &config.device.id).to_string());
@@ -106,14 +158,68 @@ impl Mqtt {
         mqtt
     }
 
-    /// Whether the broker listens.
-    pub(crate) fn connected(&self) -> bool {
-        self.connected
+    /// Prepares a conversation of events alone, beside that of the device itself: with a client id of its own, without
+    /// status, retained messages and commands.
+    pub(crate) fn quiet(config: &Config, credentials: Credentials, client_id: String) -> Self {
+        let now = Instant::now();
+        Self {
+            base: format!("{}/{}", config.mqtt.prefix, config.device.id),
+            config: config.clone(),
+            credentials,
+            client_id,
+            device: false,
+            link: None,
+            connected_at: None,
+            retry_at: now,
+            backoff: BACKOFF.0,
+            retained: BTreeMap::new(),
+            unsaid: BTreeSet::new(),
+            subscribing: Vec::new(),
+            obey_from: None,
+            unnumbered: VecDeque::new(),
+            unacknowledged: HashMap::new(),
+            in_flight: 0,
+            last_key: None,
+            rewound: 0,
+            hold_until: now,
+            rejected_backoff: REJECTED_BACKOFF.0,
+            pass: (false, now),
+            rejections: 0,
+            events_rejected: false,
+            commands_rejected: false,
+            check: Check::Passed,
+            checks_cut: 0,
+            last_complaint: None,
+            refused: false,
+            short: 0,
+            taken_over: false,
+            too_large: 0,
+            deaf_until: None,
+        }
     }
 
-    /// Whether the broker refused the login.
-    pub(crate) fn refused(&self) -> bool {
-        self.refused
+    /// Whether the broker listens.
+    pub(crate) fn connected(&self) -> bool {
+        self.connected_at.is_some()
+    }
+
+    /// Events that the broker did not take, each time it was asked.
+    pub(crate) fn rejections(&self) -> u64 {
+        self.rejections
+    }
+
+    /// What is wrong with the conversation, in words of `health.problems`.
+    pub(crate) fn problems(&self) -> Vec<&'static str> {
+        [
+            (self.refused, "broker_refused"),
+            (self.taken_over, "session_taken_over"),
+            (self.events_rejected, "events_refused"),
+            (self.commands_rejected || self.deaf_until.is_some(), "commands_refused"),
+            (self.check == Check::Failed, "check_failed"),
+        ]
+        .into_iter()
+        .filter_map(|(is, word)| is.then_some(word))
+        .collect()
     }
 
     /// Waits for the next signal; connects when it is time to. Safe to cancel.
@@ -121,7 +227,11 @@ impl Mqtt {
         if self.link.is_none() {
             tokio::time::sleep_until(self.retry_at).await;
             let status = format!("{}/status", self.base);
-            match Link::start(&self.config, &self.credentials, (&status, "offline")) {
+            let identity = Identity {
+                client_id: &self.client_id,
+                will: self.device.then_some((status.as_str(), "offline")),
+            };
+            match Link::start(&self.config, &self.credentials, &identity) {
                 Ok(link) => self.link = Some(link),
                 Err(reason) => return Signal::Ended(End::Lost(reason)),
             }
@@ -135,9 +245,10 @@ impl Mqtt {
     }
 
     /// Acts on a signal; returns a command if it was one.
-    pub(crate) fn handle(&mut self, signal: Signal, outbox: &mut Outbox, now_s: u64) -> Option<Command> {
+    pub(crate) fn handle(&mut self, signal: Signal, outbox: &mut Outbox) -> Option<Command> {
         match signal {
-            Signal::Connected => self.greet(),
+            Signal::Connected { session_present } => self.greet(session_present),
+            Signal::Subscribed(refusals) => self.subscribed(&refusals),
             Signal::Sent(id) => {
                 if let Some(Some(key)) = self.unnumbered.pop_front() {
                     self.unacknowledged.insert(id, key);
@@ -146,46 +257,140 @@ impl Mqtt {
             Signal::Acknowledged(id) => {
                 if let Some(key) = self.unacknowledged.remove(&id) {
                     self.in_flight = self.in_flight.saturating_sub(1);
-                    outbox.remove(key, now_s);
+                    self.events_rejected = false;
+                    self.rejected_backoff = REJECTED_BACKOFF.0;
+                    outbox.remove(key);
                 }
             }
-            Signal::Message { topic, payload, retained } => return self.message(&topic, &payload, retained),
+            Signal::Rejected(id, reason) => self.rejected(id, &reason),
+            Signal::Message { topic, payload, retained, duplicate } => {
+                return self.message(&topic, &payload, retained, duplicate);
+            }
             Signal::Ended(end) => self.ended(end),
         }
         None
     }
 
-    fn greet(&mut self) {
+    fn greet(&mut self, session_present: bool) {
         tracing::info!(broker = self.config.mqtt.url, "connected");
-        self.connected = true;
+        let now = Instant::now();
+        self.connected_at = Some(now);
         self.refused = false;
-        self.backoff = BACKOFF.0;
         self.last_complaint = None;
+        self.commands_rejected = false;
+        self.obey_from = None;
+        self.hold_until = now;
+        self.check = Check::Passed;
+        if !self.device {
+            return;
+        }
+        if self.deaf_until.is_some_and(|until| now >= until) {
+            self.deaf_until = None;
+        }
+        if self.deaf_until.is_none() {
+            self.subscribe();
+        }
+        if session_present {
+            tracing::warn!(
+                "the broker kept a session although it was asked not to; commands it had queued are ignored"
+            );
+            self.obey_from = Some(now + STALE_SESSION);
+        }
+        let status = format!("{}/status", self.base);
+        self.retained.insert(status.clone(), "online".into());
+        // Status first: whoever hears it may take the rest for that of a living device.
+        self.say(&status);
+        self.say_retained();
+    }
+
+    /// Asks for the topics of commands, and for our own `check` where the broker cannot say that it refuses.
+    fn subscribe(&mut self) {
         let mut topics: Vec<String> =
             Command::ALL.iter().map(|c| format!("{}/{}/set", self.base, c.word())).collect();
         if self.config.mqtt.discovery {
             topics.push(HOME_ASSISTANT_STATUS.into());
         }
-        if let Some((link, _)) = &self.link {
-            for topic in topics {
-                link.subscribe(&topic);
-            }
+        let check = format!("{}/check", self.base);
+        let given_up = self.checks_cut >= CHECKS;
+        if given_up {
+            self.check = Check::Failed;
         }
-        self.say_retained();
-    }
-
-    fn say_retained(&mut self) {
-        self.publish_retained(&format!("{}/status", self.base), "online".into());
-        for (topic, payload) in self.retained.clone() {
-            self.publish_retained(&topic, payload);
+        let ask = self.config.mqtt.protocol == Protocol::V311 && !given_up;
+        if ask {
+            topics.push(check.clone());
         }
-    }
-
-    fn publish_retained(&mut self, topic: &str, payload: String) {
-        if let Some((link, _)) = &self.link
-            && link.publish(Message { topic, payload, retain: true, expiry_s: None })
+        let Some((link, _)) = &self.link else { return };
+        // The queue of a new connection is empty.
+        link.subscribe(&topics);
+        self.subscribing = topics;
+        let nonce = format!("{:016x}", RandomState::new().build_hasher().finish());
+        if ask
+            && link.publish(Message { topic: &check, payload: nonce.clone(), retain: false, expiry_s: None })
         {
             self.unnumbered.push_back(None);
+            self.check = Check::Waiting(nonce, Instant::now() + CHECK);
+        }
+    }
+
+    /// The broker's answer to our subscription: from here on commands count.
+    fn subscribed(&mut self, refusals: &[Option<String>]) {
+        for (topic, refusal) in std::mem::take(&mut self.subscribing).iter().zip(refusals) {
+            if let Some(reason) = refusal {
+                tracing::error!(topic, reason, "the broker refuses a subscription: see its access rules");
+                // Home Assistant's word and the self-check are no commands.
+                self.commands_rejected |= topic.ends_with("/set");
+            }
+        }
+        self.obey_from = self.obey_from.or(Some(Instant::now()));
+    }
+
+    /// The broker did not take a message. An event stays in the outbox and is offered again later; the ones behind it are
+    /// not held up by it.
+    fn rejected(&mut self, id: u16, reason: &str) {
+        let Some(_) = self.unacknowledged.remove(&id) else {
+            tracing::error!(reason, "the broker refuses a message about the device: see its access rules");
+            return;
+        };
+        if !self.events_rejected {
+            tracing::error!(
+                reason,
+                "the broker refuses events: they are kept and offered again; see its access rules"
+            );
+        }
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.rejections += 1;
+        self.events_rejected = true;
+        self.pass.0 = true;
+        self.hold_until = Instant::now() + self.rejected_backoff;
+        self.rejected_backoff = (self.rejected_backoff * 2).min(REJECTED_BACKOFF.1);
+    }
+
+    /// Everything that is retained is to be said again.
+    fn say_retained(&mut self) {
+        self.unsaid = self.retained.keys().cloned().collect();
+        self.say_unsaid();
+    }
+
+    /// Puts a retained message into the library's queue; false where there is no room.
+    fn say(&mut self, topic: &str) -> bool {
+        let (Some((link, _)), Some(payload)) = (&self.link, self.retained.get(topic)) else { return false };
+        let payload = payload.clone();
+        let queued = link.publish(Message { topic, payload, retain: true, expiry_s: None });
+        if queued {
+            self.unnumbered.push_back(None);
+            self.unsaid.remove(topic);
+        }
+        queued
+    }
+
+    /// Says what waits for room in the queue: of each topic the latest.
+    fn say_unsaid(&mut self) {
+        while self.connected()
+            && let Some(topic) = self.unsaid.first().cloned()
+        {
+            if !self.say(&topic) {
+                return;
+            }
         }
     }
 
@@ -195,97 +400,183 @@ impl Mqtt {
         if self.retained.get(&topic) == Some(&payload) {
             return;
         }
-        if self.connected {
-            self.publish_retained(&topic, payload.clone());
-        }
-        self.retained.insert(topic, payload);
+        self.retained.insert(topic.clone(), payload);
+        self.unsaid.insert(topic);
+        self.say_unsaid();
     }
 
     /// Sends what waits in the outbox, as much as may be unacknowledged at a time.
-    pub(crate) fn pump(&mut self, outbox: &Outbox, now_s: u64) {
-        let topic = format!("{}/event", self.base);
-        while self.connected && self.in_flight < WINDOW {
-            let (key, payload, left_s) = match outbox.next_after(self.last_key, now_s) {
-                Ok(Some(next)) => next,
-                Ok(None) => return,
-                Err(e) => {
-                    tracing::error!("{e}");
-                    return;
+    pub(crate) fn pump(&mut self, outbox: &mut Outbox, now_s: i64) {
+        self.say_unsaid();
+        self.look_at_the_check();
+        let now = Instant::now();
+        // One at a time while the broker refuses.
+        let window = if self.events_rejected { 1 } else { WINDOW };
+        if self.rewound != outbox.rewound {
+            // Events have come in before those that were sent.
+            self.rewound = outbox.rewound;
+            self.last_key = None;
+        }
+        while self.connected() && self.in_flight < window && now >= self.hold_until {
+            let Some(next) = outbox.next_after(self.last_key, now_s) else {
+                // Those that were refused are offered again from the start, but not all the time.
+                if self.pass.0 && self.in_flight == 0 && now >= self.pass.1 + self.rejected_backoff {
+                    self.pass = (false, now);
+                    self.last_key = None;
+                    continue;
                 }
+                return;
             };
+            if self.sent(next.order) {
+                self.last_key = Some(next.order);
+                continue;
+            }
             let Some((link, _)) = &self.link else { return };
-            if !link.publish(Message { topic: &topic, payload, retain: false, expiry_s: Some(left_s) }) {
+            let expiry_s = Some(next.left_s);
+            if !link.publish(Message { topic: &next.topic, payload: next.json, retain: false, expiry_s }) {
                 return;
             }
-            self.unnumbered.push_back(Some(key));
+            self.unnumbered.push_back(Some(next.order));
             self.in_flight += 1;
-            self.last_key = Some(key);
+            self.last_key = Some(next.order);
         }
     }
 
-    fn message(&mut self, topic: &str, payload: &[u8], retained: bool) -> Option<Command> {
+    /// Whether an event is on its way.
+    fn sent(&self, key: i64) -> bool {
+        self.unnumbered.contains(&Some(key)) || self.unacknowledged.values().any(|k| *k == key)
+    }
+
+    fn look_at_the_check(&mut self) {
+        if matches!(&self.check, Check::Waiting(_, until) if Instant::now() >= *until) {
+            self.check = Check::Failed;
+            tracing::error!(
+                topic = format!("{}/check", self.base),
+                "the broker does not give back what is published: its access rules may forbid events or commands"
+            );
+        }
+        if self.taken_over && self.connected_at.is_some_and(|at| at.elapsed() >= LASTED) {
+            (self.taken_over, self.short) = (false, 0);
+        }
+    }
+
+    fn message(&mut self, topic: &str, payload: &[u8], retained: bool, duplicate: bool) -> Option<Command> {
         if topic == HOME_ASSISTANT_STATUS {
-            if payload == b"online" {
+            if payload == b"online" && !retained {
                 self.say_retained();
             }
             return None;
         }
-        let word = topic.strip_prefix(&self.base)?.strip_prefix('/')?.strip_suffix("/set")?;
-        if retained {
+        let name = topic.strip_prefix(&self.base)?.strip_prefix('/')?;
+        if name == "check" {
+            if matches!(&self.check, Check::Waiting(nonce, _) if nonce.as_bytes() == payload) {
+                self.check = Check::Passed;
+                self.checks_cut = 0;
+            }
+            return None;
+        }
+        let word = name.strip_suffix("/set")?;
+        if retained || duplicate || self.obey_from.is_none_or(|from| Instant::now() < from) {
             // Nobody knows how old it is: a purge or a resume of last week must not act today.
-            tracing::warn!(topic, "retained command ignored; publish commands without retain");
+            tracing::warn!(
+                topic,
+                retained,
+                duplicate,
+                "old command ignored; publish commands without retain"
+            );
             return None;
         }
         let command = Command::parse(word, payload);
         if command.is_none() {
-            tracing::warn!(topic, "command not understood");
+            tracing::warn!(topic, bytes = payload.len(), "command not understood");
         }
         command
     }
 
     fn ended(&mut self, end: End) {
-        if self.connected || self.last_complaint.as_ref() != Some(&end) {
-            match &end {
-                End::Refused(why) => tracing::error!(
-                    broker = self.config.mqtt.url,
-                    reason = why,
-                    "the broker refuses the login: check mqtt.username and mqtt.password_file; events wait in the outbox"
-                ),
-                End::Lost(why) => tracing::warn!(
-                    broker = self.config.mqtt.url,
-                    reason = why,
-                    "no connection to the broker; events wait in the outbox"
-                ),
-            }
+        let stood = self.connected_at.take().map(|at| at.elapsed());
+        if stood.is_some() || self.last_complaint.as_ref() != Some(&end) {
+            self.complain(&end);
         }
         self.refused = matches!(end, End::Refused(_));
-        self.retry_at = Instant::now() + if self.refused { REFUSED_BACKOFF } else { self.backoff };
+        if stood.is_some_and(|t| t >= LASTED) {
+            self.backoff = BACKOFF.0;
+            (self.short, self.too_large, self.taken_over) = (0, 0, false);
+        }
+        // With events or the check on their way it is rather they that the broker does not want.
+        if end == End::Closed && stood.is_some_and(|t| t < TAKEN_OVER.0) {
+            let checking = matches!(self.check, Check::Waiting(..));
+            self.checks_cut += u32::from(checking);
+            self.short += u32::from(self.in_flight == 0 && !checking && !self.events_rejected);
+        }
+        if !self.taken_over && (end == End::TakenOver || self.short >= TAKEN_OVER.1) {
+            self.taken_over = true;
+            tracing::error!(
+                client_id = self.client_id,
+                "another client seems to connect with the same client id: give each device a device.id or mqtt.client_id of its own"
+            );
+        }
+        if end == End::TooLarge {
+            self.too_large += 1;
+            if self.too_large >= DEAF.0 {
+                self.deaf_until = Some(Instant::now() + DEAF.1);
+                tracing::error!(
+                    minutes = DEAF.1.as_secs() / 60,
+                    "too long a message waits on a command topic: no commands for now"
+                );
+            }
+        }
+        let wait = if self.refused { REFUSED_BACKOFF } else { self.backoff };
+        self.retry_at = Instant::now() + jittered(wait);
         self.backoff = (self.backoff * 2).min(BACKOFF.1);
         self.last_complaint = Some(end);
-        self.connected = false;
         self.link = None;
+        self.subscribing.clear();
         self.unnumbered.clear();
         self.unacknowledged.clear();
         self.in_flight = 0;
+        self.check = Check::Passed;
         // What was not acknowledged is sent again, under the same ids.
         self.last_key = None;
     }
 
+    fn complain(&self, end: &End) {
+        let broker = &self.config.mqtt.url;
+        let reason = match end {
+            End::Refused(reason) => {
+                tracing::error!(
+                    broker,
+                    reason,
+                    "the broker refuses the login: check mqtt.username and mqtt.password_file; events wait in the outbox"
+                );
+                return;
+            }
+            End::Lost(reason) => reason,
+            End::TakenOver => "another client connected with the same client id",
+            End::Closed => "the broker closed the connection",
+            End::TooLarge => "a message came that is too long",
+        };
+        tracing::warn!(broker, reason, "no connection to the broker; events wait in the outbox");
+    }
+
     /// Whether nothing is on its way.
     fn idle(&self) -> bool {
-        self.in_flight == 0 && self.unnumbered.is_empty()
+        self.in_flight == 0 && self.unnumbered.is_empty() && self.unsaid.is_empty()
     }
 
     /// Says `offline`, waits a moment for what is on its way, and ends the connection.
-    pub(crate) async fn disconnect_in_order(&mut self, outbox: &mut Outbox, now_s: u64) {
-        if !self.connected {
+    pub(crate) async fn disconnect_in_order(&mut self, outbox: &mut Outbox) {
+        if !self.connected() {
             return;
         }
-        self.publish_retained(&format!("{}/status", self.base), "offline".into());
+        if self.device {
+            self.retain("status", "offline".into());
+        }
         let deadline = Instant::now() + Duration::from_secs(2);
-        while self.connected && !self.idle() {
+        while self.connected() && !self.idle() {
             let Ok(signal) = tokio::time::timeout_at(deadline, self.signal()).await else { break };
-            self.handle(signal, outbox, now_s);
+            self.handle(signal, outbox);
+            self.say_unsaid();
         }
         if let Some((link, _)) = &self.link {
             link.disconnect();
@@ -293,6 +584,12 @@ impl Mqtt {
         // The disconnect is one more packet to write.
         _ = tokio::time::timeout(Duration::from_millis(200), self.signal()).await;
     }
+}
+
+/// A time that differs by up to a quarter: devices that lost the same broker do not all come back at once.
+fn jittered(time: Duration) -> Duration {
+    let random = RandomState::new().build_hasher().finish() % 512;
+    time * (768 + random as u32) / 1024
 }
 
 /// The announcement for Home Assistant (its device-based discovery).
@@ -336,22 +633,79 @@ mod tests {
 
     #[test]
     fn commands_are_words_and_a_switch_can_undo_a_pause() {
-        assert_eq!(Command::parse("pause", b""), Some(Command::Pause));
+        assert_eq!(Command::parse("pause", b"1"), Some(Command::Pause));
         assert_eq!(Command::parse("pause", b"ON"), Some(Command::Pause));
         assert_eq!(Command::parse("pause", b"off"), Some(Command::Resume));
         assert_eq!(Command::parse("purge", b"OFF"), None);
-        assert_eq!(Command::parse("open", b""), None);
+        assert_eq!(Command::parse("open", b"1"), None);
+        assert_eq!(Command::parse("purge", b""), None, "an empty message clears what is retained");
+        assert_eq!(Command::parse("pause", &[b'x'; 70_000]), None);
+    }
+
+    fn mqtt(more: &str) -> Mqtt {
+        let config = Config::parse("test", more).expect("valid");
+        let credentials = Credentials::read(&config).expect("no files needed");
+        Mqtt::new(&config, credentials)
     }
 
     #[tokio::test(flavor = "current_thread")]
     async fn only_fresh_commands_of_this_device_are_obeyed() {
-        let config = Config::default();
-        let credentials = Credentials::read(&config).expect("no files needed");
-        let mut mqtt = Mqtt::new(&config, credentials);
-        assert_eq!(mqtt.message("glint/glint/purge/set", b"", false), Some(Command::Purge));
-        assert_eq!(mqtt.message("glint/glint/purge/set", b"", true), None, "retained");
-        assert_eq!(mqtt.message("glint/other/purge/set", b"", false), None);
-        assert_eq!(mqtt.message("glint/glint/purge", b"", false), None);
-        assert_eq!(mqtt.message("\u{0}", &[0xff; 100], false), None);
+        let mut mqtt = mqtt("");
+        let purge = "glint/glint/purge/set";
+        assert_eq!(mqtt.message(purge, b"1", false, false), None, "before the subscription stands");
+        mqtt.greet(false);
+        assert_eq!(mqtt.message(purge, b"1", false, false), None, "before the subscription stands");
+        mqtt.subscribed(&[]);
+        assert_eq!(mqtt.message(purge, b"1", false, false), Some(Command::Purge));
+        assert_eq!(mqtt.message(purge, b"1", true, false), None, "retained");
+        assert_eq!(mqtt.message(purge, b"1", false, true), None, "sent before");
+        assert_eq!(mqtt.message("glint/other/purge/set", b"1", false, false), None);
+        assert_eq!(mqtt.message("glint/glint/purge", b"1", false, false), None);
+        assert_eq!(mqtt.message("\u{0}", &[0xff; 100], false, false), None);
+        // A broker that keeps sessions whatever it is told.
+        mqtt.ended(End::Closed);
+        mqtt.greet(true);
+        mqtt.subscribed(&[]);
+        assert_eq!(mqtt.message(purge, b"1", false, false), None, "may have been queued");
+        mqtt.obey_from = Some(Instant::now());
+        assert_eq!(mqtt.message(purge, b"1", false, false), Some(Command::Purge));
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn waits_grow_until_a_connection_lasts() {
+        let mut mqtt = mqtt("");
+        for n in 1..=9 {
+            mqtt.greet(false);
+            mqtt.ended(End::Closed);
+            assert_eq!(mqtt.problems().contains(&"session_taken_over"), n >= TAKEN_OVER.1);
+        }
+        assert_eq!(mqtt.backoff, BACKOFF.1);
+        assert!(mqtt.retry_at >= Instant::now() + BACKOFF.1 / 2);
+        mqtt.greet(false);
+        mqtt.connected_at = Instant::now().checked_sub(LASTED);
+        mqtt.look_at_the_check();
+        assert!(mqtt.problems().is_empty());
+        mqtt.ended(End::Closed);
+        assert_eq!(mqtt.backoff, BACKOFF.0 * 2);
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn refused_subscriptions_and_a_lost_check_are_problems() {
+        let mut mqtt = mqtt("");
+        mqtt.greet(false);
+        mqtt.subscribing = vec!["homeassistant/status".into(), "glint/glint/pause/set".into()];
+        mqtt.subscribed(&[Some("refused".into()), None]);
+        assert!(mqtt.problems().is_empty());
+        mqtt.subscribing = vec!["homeassistant/status".into(), "glint/glint/pause/set".into()];
+        mqtt.subscribed(&[None, Some("refused".into())]);
+        assert_eq!(mqtt.problems(), ["commands_refused"]);
+        mqtt.check = Check::Waiting("n".into(), Instant::now());
+        mqtt.message("glint/glint/check", b"other", false, false);
+        mqtt.look_at_the_check();
+        assert_eq!(mqtt.problems(), ["commands_refused", "check_failed"]);
+        mqtt.ended(End::TooLarge);
+        mqtt.ended(End::TooLarge);
+        mqtt.greet(false);
+        assert_eq!(mqtt.problems(), ["commands_refused"], "events go on, without commands");
     }
 }

@@ -40,10 +40,15 @@ impl Phase {
     }
 }
 
+/// Version of `state` and `health`; a key that changes its meaning raises it.
+pub(crate) const SCHEMA: u32 = 1;
+
 /// Content of the topic `state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct State {
+    /// Version of this message: 1.
+    pub(crate) schema: u32,
     /// What the device does.
     pub(crate) state: Phase,
     /// Why no event can come: no_camera, no_face, too_small, too_dark, too_fast, fps_low, flicker; else null.
@@ -60,15 +65,20 @@ pub(crate) struct Waiting {
     pub(crate) bytes: u64,
     /// Those that were given up.
     pub(crate) lost: Lost,
+    /// How often the broker refused an event since the start (MQTT 5); it is kept and offered again.
+    pub(crate) refused: u64,
 }
 
 /// Content of the topic `health`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Health {
+    /// Version of this message: 1.
+    pub(crate) schema: u32,
     /// What the device does.
     pub(crate) state: Phase,
-    /// Reasons as in `state`, outbox_full, broker_refused.
+    /// Reasons as in `state`, and outbox_full, outbox_unusable, broker_refused, session_taken_over, events_refused, commands_refused,
+    /// check_failed.
     pub(crate) problems: Vec<&'static str>,
     /// Seconds since the start.
     pub(crate) uptime_s: u64,
@@ -183,9 +193,20 @@ mod tests {
         let capabilities =
             channel("capabilities", "What the device is and can do.", schema::<Capabilities>());
         say("capabilities".into(), true, "send", capabilities);
+        let mut check = channel(
+            "check",
+            "The self-check of MQTT 3.1.1: what is published must come back.",
+            json!({ "type": "string" }),
+        );
+        check["messages"]["message"]["contentType"] = "text/plain".into();
+        say("check".into(), false, "send", check);
         for command in Command::ALL.map(Command::word) {
-            let any = json!({ "description": "Anything; OFF or false undoes a pause." });
-            let mut set = channel(&format!("{command}/set"), "A command; ignored if retained.", any);
+            let any = json!({ "description": "1 to 256 bytes; OFF or false undoes a pause." });
+            let mut set = channel(
+                &format!("{command}/set"),
+                "A command; ignored if it is retained, sent again or empty.",
+                any,
+            );
             set["messages"]["message"]["contentType"] = "text/plain".into();
             say(format!("{command}_set"), false, "receive", set);
             let reply = channel(&format!("{command}/state"), "The reply.", schema::<Reply>());

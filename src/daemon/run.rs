@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context;
 use glint::frame::{Mounting, PixelFormat};
@@ -18,7 +19,7 @@ use super::link::Credentials;
 use super::media::Selection;
 use super::mqtt::Command;
 use super::report::Capabilities;
-use super::serve::{Outcome, Setup, serve};
+use super::serve::{Host, Load, Setup};
 
 /// Frame rate of the synthetic subject where `camera.fps` says nothing.
 const SYNTHETIC_FPS: f64 = 60.0;
@@ -28,20 +29,12 @@ const SYNTHETIC_MOVEMENTS: i64 = 7200;
 
 /// Runs the daemon until it is told to stop or its source ends.
 pub fn run(path: &Path) -> anyhow::Result<()> {
-    loop {
-        let config = Config::load(path)?;
-        let setup = set_up(config)?;
-        let again = || match Config::load(path).map_err(anyhow::Error::from).and_then(set_up) {
-            Ok(_) => true,
-            Err(e) => {
-                tracing::error!("configuration not taken over: {e:#}");
-                false
-            }
-        };
-        if serve(setup, again)? == Outcome::Stopped {
-            return Ok(());
-        }
-    }
+    // Before anything else: a pause that is asked for while the models load must not end the process.
+    let mut host = Host::new()?;
+    let setup = set_up(Config::load(path)?)?;
+    let file = path.to_owned();
+    let load: Load = Arc::new(move || set_up(Config::load(&file)?));
+    host.serve(setup, &load)
 }
 
 /// A problem of a file that the configuration names.

@@ -1,10 +1,11 @@
-//! The running daemon: three threads and the order in which they start and stop.
+//! The running daemon: four threads and the order in which they start and stop.
 //!
 //! | thread | owns | hands over by |
 //! |---|---|---|
 //! | `capture` | the source | bounded channel of frames; a camera's frames are dropped, and counted, when it is full |
 //! | `vision` | the pipeline | the latest [`Sight`]; events, none of which is dropped |
-//! | main | MQTT, outbox, commands, signals, watchdog | the broker |
+//! | main | MQTT, queue, commands, signals, watchdog | the broker |
+//! | `storage` | the outbox's file | what is on disk |
 //!
 //! Shutdown flows with the data: capture ends and drops its sender, vision drains and drops its own, the
 //! outbox is sent under a deadline, `offline` is said. A second signal exits at once.
@@ -12,18 +13,19 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use glint::event::{Event, Movement};
+use glint::event::{Clock, Event, Movement};
 use tokio::signal::unix::{Signal as UnixSignal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use super::capture::{self, Opener, Shared, monotonic_ns};
+use super::clock::{boot_id, now_s, synchronization, wall};
 use super::config::Config;
 use super::link::Credentials;
 use super::mqtt::{Command, Mqtt};
 use super::outbox::Outbox;
-use super::report::{Capabilities, Health, Phase, Reply, State, Waiting, json};
+use super::report::{Capabilities, Health, Phase, Reply, SCHEMA, State, Waiting, json};
 use super::systemd;
 use super::vision::{self, Sight, Vision};
 
@@ -50,18 +52,12 @@ pub(crate) struct Setup {
     pub(crate) capabilities: Capabilities,
 }
 
-/// Why the daemon ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+/// How a daemon ended.
+enum Outcome {
     /// It was told to, or its source ended.
     Stopped,
-    /// The configuration has to be read again.
-    Reload,
-}
-
-/// Seconds and nanoseconds of the wall clock.
-fn wall() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    /// This configuration, which has been read and found right, takes over.
+    Reload(Box<Setup>),
 }
 
 /// RFC 3339 in UTC with milliseconds (days to date after Hinnant, "chrono-compatible low-level date
@@ -88,8 +84,7 @@ fn wall_time(at_ns: i64) -> String {
 
 /// Tells this run from every other: boot id and start time.
 fn stream_id() -> String {
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    format!("{}/{}", boot.trim(), monotonic_ns())
+    format!("{}/{}", boot_id(), monotonic_ns())
 }
 
 struct Signals {
@@ -128,10 +123,66 @@ impl Signals {
     }
 }
 
-/// Runs a daemon to its end. `reload` says whether the configuration file can be taken over.
-pub(crate) fn serve(setup: Setup, reload: impl FnMut() -> bool) -> anyhow::Result<Outcome> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(main_loop(setup, reload))
+/// Reads the configuration and everything that it names; called again for each reload.
+pub(crate) type Load = std::sync::Arc<dyn Fn() -> anyhow::Result<Setup> + Send + Sync>;
+
+/// What outlives a reload: the runtime, and the signals, none of which is lost between two configurations.
+pub(crate) struct Host {
+    runtime: Option<tokio::runtime::Runtime>,
+    signals: Signals,
+}
+
+impl Host {
+    /// From here on no signal ends the process by itself.
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let signals = {
+            let _inside = runtime.enter();
+            Signals::listen()?
+        };
+        Ok(Self { runtime: Some(runtime), signals })
+    }
+
+    /// Runs daemons, one after the other, until one is told to stop or its source ends.
+    pub(crate) fn serve(&mut self, mut setup: Setup, load: &Load) -> anyhow::Result<()> {
+        let Some(runtime) = &self.runtime else { return Ok(()) };
+        loop {
+            match runtime.block_on(main_loop(setup, &mut self.signals, load))? {
+                Outcome::Stopped => return Ok(()),
+                Outcome::Reload(next) => setup = *next,
+            }
+        }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // A name server that is silent holds nobody up.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Runs a daemon to its end, without any configuration to read again.
+pub(crate) fn serve(setup: Setup) -> anyhow::Result<()> {
+    let load: Load = Arc::new(|| anyhow::bail!("there is no configuration file"));
+    Host::new()?.serve(setup, &load)
+}
+
+/// A configuration that is being read, by a thread of its own.
+type Loading = tokio::task::JoinHandle<anyhow::Result<Setup>>;
+
+/// The configuration that was read; waits for ever where none is.
+async fn loaded(loading: &mut Option<Loading>) -> anyhow::Result<Setup> {
+    match loading {
+        Some(task) => {
+            let setup = task.await;
+            *loading = None;
+            setup?
+        }
+        None => std::future::pending().await,
+    }
 }
 
 /// State of the main thread.
@@ -143,19 +194,17 @@ struct Main {
     outbox: Outbox,
     sight: watch::Receiver<Sight>,
     marker: PathBuf,
-    start: Duration,
+    start_s: i64,
     ready: bool,
-    next_health_s: u64,
+    next_health_s: i64,
     events: u64,
 }
 
-async fn main_loop(setup: Setup, mut reload: impl FnMut() -> bool) -> anyhow::Result<Outcome> {
+async fn main_loop(setup: Setup, signals: &mut Signals, load: &Load) -> anyhow::Result<Outcome> {
     let Setup { config, credentials, vision, open, capabilities } = setup;
-    let mut signals = Signals::listen()?;
     let shared = Arc::new(Shared::default());
-    let outbox_config = &config.outbox;
-    let outbox =
-        Outbox::open(&outbox_config.path, outbox_config.max_age_s, outbox_config.max_bytes, wall().as_secs());
+    let limits = &config.outbox;
+    let outbox = Outbox::open(&limits.path, limits.max_age_s, limits.max_bytes, &config.mqtt.prefix, now_s());
     // A pause outlives the process: whoever closed the camera does not want a restart to open it. A
     // marker that cannot be looked at counts as set.
     let marker = config.outbox.path.with_extension("paused");
@@ -193,15 +242,17 @@ async fn main_loop(setup: Setup, mut reload: impl FnMut() -> bool) -> anyhow::Re
         outbox,
         sight: sight_out,
         marker,
-        start: wall(),
+        start_s: now_s(),
         ready: false,
-        next_health_s: 0,
+        next_health_s: i64::MIN,
         events: 0,
     };
     main.mqtt.retain("capabilities", json(&capabilities));
     let mut tick = tokio::time::interval(Duration::from_millis(500));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut outcome = Outcome::Stopped;
+    let mut next: Option<Box<Setup>> = None;
+    let mut loading: Option<Loading> = None;
+    let mut stopping = false;
     let mut deadline: Option<tokio::time::Instant> = None;
     let mut ending = false;
     loop {
@@ -216,44 +267,58 @@ async fn main_loop(setup: Setup, mut reload: impl FnMut() -> bool) -> anyhow::Re
                 }
             },
             signal = main.mqtt.signal() => {
-                if let Some(command) = main.mqtt.handle(signal, &mut main.outbox, wall().as_secs()) {
+                if let Some(command) = main.mqtt.handle(signal, &mut main.outbox) {
                     main.command(command);
                 }
             }
+            news = main.outbox.news() => main.outbox.handle(news, now_s()),
             asked = signals.next() => match asked {
                 Asked::Command(command) => main.command(command),
-                Asked::Reload if reload() => {
-                    tracing::info!("configuration is read again");
-                    outcome = Outcome::Reload;
-                    main.shared.stop.store(true, Relaxed);
+                // Who stops is not started again.
+                Asked::Reload if stopping || loading.is_some() || next.is_some() => {
+                    tracing::info!("reload ignored: another is under way, or glintd stops");
                 }
-                Asked::Reload => {}
-                Asked::Stop if main.shared.stop.swap(true, Relaxed) => {
+                Asked::Reload => {
+                    let load = Arc::clone(load);
+                    loading = Some(tokio::task::spawn_blocking(move || load()));
+                }
+                Asked::Stop if stopping => {
                     tracing::warn!("second signal: exit at once");
                     std::process::exit(1);
                 }
                 Asked::Stop => {
-                    outcome = Outcome::Stopped;
                     tracing::info!("stopping");
+                    (stopping, next, loading) = (true, None, None);
+                    main.shared.stop.store(true, Relaxed);
                 }
+            },
+            setup = loaded(&mut loading) => match setup {
+                Ok(setup) => {
+                    tracing::info!("configuration is read again");
+                    next = Some(Box::new(setup));
+                    main.shared.stop.store(true, Relaxed);
+                }
+                Err(e) => tracing::error!("configuration not taken over: {e:#}"),
             },
             _ = tick.tick() => main.tick(),
             () = until(deadline), if ending => break,
         }
-        main.mqtt.pump(&main.outbox, wall().as_secs());
+        main.mqtt.pump(&mut main.outbox, now_s());
         // A broker that is not there gets no time: what waits is on disk.
         if ending && (!main.mqtt.connected() && main.shared.stop.load(Relaxed) || main.outbox.len() == 0) {
             break;
         }
     }
-    main.mqtt.retain("state", json(&State { state: Phase::Stopped, reason: None }));
-    main.mqtt.disconnect_in_order(&mut main.outbox, wall().as_secs()).await;
+    main.mqtt.retain("state", json(&State { schema: SCHEMA, state: Phase::Stopped, reason: None }));
+    main.mqtt.disconnect_in_order(&mut main.outbox).await;
+    main.outbox.close(FLUSH, now_s());
     for (name, thread) in [("capture", capture), ("vision", watcher)] {
         if thread.join().is_err() {
             anyhow::bail!("the {name} thread ended badly");
         }
     }
-    Ok(outcome)
+    // A signal that came meanwhile waits for the next one.
+    Ok(next.map_or(Outcome::Stopped, Outcome::Reload))
 }
 
 /// Whether an error says that there is no such file.
@@ -273,10 +338,12 @@ impl Main {
     /// A movement becomes an event: on disk first, then sent.
     fn accept(&mut self, movement: Movement) {
         let time = wall_time(movement.onset_ns);
-        let event = Event::new(&self.config.device.id, &self.stream, Some(time), movement);
-        self.outbox.put(&event.id, &event.to_json(), wall().as_secs());
+        let mut event = Event::new(&self.config.device.id, &self.stream, Some(time), movement);
+        let (synchronized, estimated_error_us) = synchronization();
+        event.data.clock = Some(Clock { synchronized, estimated_error_us, boot_id: boot_id() });
+        let topic = format!("{}/{}/event", self.config.mqtt.prefix, self.config.device.id);
+        self.outbox.put(&event.id, &topic, &event.to_json(), now_s());
         self.events += 1;
-        tracing::info!(id = event.id, "event accepted");
     }
 
     fn command(&mut self, command: Command) {
@@ -298,17 +365,17 @@ impl Main {
                 _ => self.shared.pause.store(false, Relaxed),
             },
             Command::Calibrate => self.shared.calibrate.store(true, Relaxed),
-            Command::Purge => reply.events = Some(self.outbox.purge(wall().as_secs())),
+            Command::Purge => reply.events = Some(self.outbox.purge()),
         }
         tracing::info!(command = command.word(), "command");
         self.mqtt.retain(&format!("{}/state", command.word()), json(&reply));
-        self.next_health_s = 0;
+        self.next_health_s = i64::MIN;
         self.tick();
     }
 
     /// What the device does, and why nothing can be seen.
     fn state(&self) -> State {
-        let says = |state, reason| State { state, reason };
+        let says = |state, reason| State { schema: SCHEMA, state, reason };
         if self.shared.pause.load(Relaxed) {
             let closed = self.shared.closed.load(Relaxed);
             return says(if closed { Phase::Paused } else { Phase::Pausing }, None);
@@ -326,7 +393,8 @@ impl Main {
     /// Twice a second: watchdog, state, health, expiry.
     fn tick(&mut self) {
         let now_ns = monotonic_ns();
-        let now_s = wall().as_secs();
+        let now_s = now_s();
+        self.outbox.tick(now_s);
         let lives = |tick: i64| systemd::alive(tick, now_ns, PATIENCE);
         if lives(self.shared.capture_tick.load(Relaxed)) && lives(self.shared.vision_tick.load(Relaxed)) {
             systemd::watchdog();
@@ -340,7 +408,7 @@ impl Main {
         }
         self.mqtt.retain("state", json(&state));
         if now_s >= self.next_health_s {
-            self.next_health_s = now_s + self.config.health.interval_s;
+            self.next_health_s = now_s + self.config.health.interval_s as i64;
             self.outbox.expire(now_s);
             let health = self.health();
             let reason = state.reason.map(|r| format!(": {r}")).unwrap_or_default();
@@ -351,23 +419,20 @@ impl Main {
 
     fn health(&self) -> Health {
         let sight = self.sight.borrow();
-        let State { state, reason } = self.state();
+        let State { state, reason, .. } = self.state();
         let mut problems: Vec<&str> = reason.into_iter().collect();
-        if self.outbox.full() {
-            problems.push("outbox_full");
-        }
-        if self.mqtt.refused() {
-            problems.push("broker_refused");
-        }
+        problems.extend(self.outbox.problem());
+        problems.extend(self.mqtt.problems());
         // Zone 0 is the processor on the boards that glint runs on.
         let temperature_c = std::fs::read_to_string("/sys/class/thermal/thermal_zone0/temp")
             .ok()
             .and_then(|t| t.trim().parse::<f64>().ok())
             .map(|milli| milli / 1000.0);
         Health {
+            schema: SCHEMA,
             state,
             problems,
-            uptime_s: wall().saturating_sub(self.start).as_secs(),
+            uptime_s: (now_s() - self.start_s).max(0).cast_unsigned(),
             fps: (f64::from(sight.fps) * 10.0).round() / 10.0,
             jitter: (f64::from(sight.jitter) * 1000.0).round() / 1000.0,
             frames: sight.counters.frames,
@@ -379,6 +444,7 @@ impl Main {
                 events: self.outbox.len(),
                 bytes: self.outbox.bytes(),
                 lost: self.outbox.lost(),
+                refused: self.mqtt.rejections(),
             },
             temperature_c,
         }

@@ -13,7 +13,7 @@ use super::capture::{FrameSource, Grab, monotonic_ns};
 use super::config::Config;
 use super::link::Credentials;
 use super::outbox::Outbox;
-use super::serve::{Outcome, Setup, serve};
+use super::serve::{Setup, serve};
 use super::vision::Vision;
 
 /// A frame every 10 ms.
@@ -111,7 +111,7 @@ fn restart(protocol: &str) {
     let subscriber = Subscriber::start(broker.port, None);
     let more = format!("mqtt.protocol = \"{protocol}\"\nhealth.interval_s = 1");
     let (setup, made) = setup(config(dir.path(), broker.port, &more), 400);
-    let daemon = std::thread::spawn(move || serve(setup, || false));
+    let daemon = std::thread::spawn(move || serve(setup));
     subscriber.wait("five events", 10, |s| s.events("glint").len() >= 5);
     // Between two events, which are 100 ms apart: nothing is in flight.
     std::thread::sleep(Duration::from_millis(40));
@@ -121,7 +121,7 @@ fn restart(protocol: &str) {
         std::thread::sleep(Duration::from_millis(10));
     }
     broker.start();
-    assert_eq!(daemon.join().expect("no panic").expect("ends well"), Outcome::Stopped);
+    daemon.join().expect("no panic").expect("ends well");
     let made = made.load(Relaxed) as usize;
     assert_eq!(made, 40);
     subscriber.wait("all events", 10, |s| s.events("glint").len() == made);
@@ -153,12 +153,14 @@ fn commands_are_answered_and_pause_closes_the_source() {
     broker.start();
     let subscriber = Subscriber::start(broker.port, None);
     let (setup, made) = setup(config(dir.path(), broker.port, "device.id = \"kiosk\""), 600);
-    let daemon = std::thread::spawn(move || serve(setup, || false));
+    let daemon = std::thread::spawn(move || serve(setup));
     let state = |s: &Subscriber, word: &str| {
         s.of("glint/kiosk/state").last().is_some_and(|t| t.contains(&format!("\"state\":\"{word}\"")))
     };
     subscriber.wait("streaming", 10, |s| state(s, "streaming"));
     subscriber.say("glint/kiosk/pause/set", "");
+    subscriber.say("glint/kiosk/pause/set", &"x".repeat(70_000));
+    subscriber.say("glint/kiosk/pause/set", "1");
     subscriber.wait("paused", 5, |s| state(s, "paused"));
     assert!(dir.path().join("outbox.paused").exists(), "a restart would stay paused");
     std::thread::sleep(Duration::from_millis(200));
@@ -168,8 +170,8 @@ fn commands_are_answered_and_pause_closes_the_source() {
     subscriber.say("glint/kiosk/pause/set", "OFF");
     subscriber.wait("streaming again", 5, |s| state(s, "streaming"));
     assert!(!dir.path().join("outbox.paused").exists());
-    subscriber.say("glint/kiosk/purge/set", "");
-    subscriber.say("glint/kiosk/calibrate/set", "");
+    subscriber.say("glint/kiosk/purge/set", "1");
+    subscriber.say("glint/kiosk/calibrate/set", "1");
     for command in ["pause", "resume", "purge", "calibrate"] {
         let topic = format!("glint/kiosk/{command}/state");
         subscriber.wait(&topic, 5, |s| s.of(&topic).last().is_some_and(|t| t.contains("\"done\":true")));
@@ -181,7 +183,49 @@ fn commands_are_answered_and_pause_closes_the_source() {
         assert!(page.contains(&format!("`{key}`")), "docs/mqtt.md lacks {key}");
     }
     // The source was opened anew after the pause and runs to its end.
-    assert_eq!(daemon.join().expect("no panic").expect("ends well"), Outcome::Stopped);
+    daemon.join().expect("no panic").expect("ends well");
+}
+
+/// A session of an earlier version, for which the broker queues commands, and a retained command.
+fn old_commands(protocol: &str) {
+    use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
+    let dir = tempfile::tempdir().expect("folder");
+    let Some(mut broker) = Broker::new(dir.path(), "allow_anonymous true") else { return };
+    broker.start();
+    let subscriber = Subscriber::start(broker.port, None);
+    let mut options = MqttOptions::new("glint-glint", "127.0.0.1", broker.port);
+    options.set_clean_session(false);
+    let (client, mut connection) = Client::new(options, 8);
+    client.subscribe("glint/glint/+/set", QoS::AtLeastOnce).expect("room in the queue");
+    assert!(connection.iter().any(|event| matches!(event, Ok(Event::Incoming(Packet::SubAck(_))))));
+    client.disconnect().expect("room in the queue");
+    let left = |event| matches!(event, Ok(Event::Outgoing(rumqttc::Outgoing::Disconnect)));
+    assert!(connection.iter().any(left));
+    drop(connection);
+    subscriber.say("glint/glint/pause/set", "ON");
+    subscriber.retain("glint/glint/purge/set", "1");
+    subscriber.wait("the broker has them", 5, |s| !s.of("glint/glint/purge/set").is_empty());
+
+    let more = format!("mqtt.protocol = \"{protocol}\"");
+    let (setup, _) = setup(config(dir.path(), broker.port, &more), 300);
+    let daemon = std::thread::spawn(move || serve(setup));
+    subscriber.wait("events", 10, |s| s.events("glint").len() >= 5);
+    subscriber.retain("glint/glint/purge/set", "");
+    subscriber.wait("all events", 10, |s| s.events("glint").len() == 30);
+    daemon.join().expect("no panic").expect("ends well");
+    for command in ["pause", "purge"] {
+        assert!(subscriber.of(&format!("glint/glint/{command}/state")).is_empty(), "{command} acted");
+    }
+}
+
+#[test]
+fn commands_that_were_queued_or_retained_do_not_act() {
+    old_commands("3.1.1");
+}
+
+#[test]
+fn nor_do_they_with_mqtt_5() {
+    old_commands("5");
 }
 
 #[test]
@@ -197,8 +241,8 @@ fn a_broker_that_refuses_the_login_keeps_the_events_waiting() {
     let more = format!("mqtt.username = \"glint\"\nmqtt.password_file = {secret:?}");
     let config = config(dir.path(), broker.port, &more);
     let (setup, _) = setup(config.clone(), 50);
-    assert_eq!(serve(setup, || false).expect("ends well"), Outcome::Stopped);
-    let outbox = Outbox::open(&config.outbox.path, 1000, 1 << 20, 0);
+    serve(setup).expect("ends well");
+    let outbox = Outbox::open(&config.outbox.path, 1000, 1 << 20, "glint", 0);
     assert_eq!(outbox.len(), 5, "accepted events wait on disk");
 }
 
@@ -214,10 +258,10 @@ fn without_a_disk_events_are_still_sent_and_health_says_so() {
     let mut config = config(dir.path(), broker.port, more);
     config.outbox.path = dir.path().join("blocked/outbox.redb");
     let (setup, _) = setup(config, 200);
-    let daemon = std::thread::spawn(move || serve(setup, || false));
-    subscriber.wait("outbox_full", 10, |s| {
-        s.of("glint/glint/health").last().is_some_and(|t| t.contains("outbox_full"))
+    let daemon = std::thread::spawn(move || serve(setup));
+    subscriber.wait("outbox_unusable", 10, |s| {
+        s.of("glint/glint/health").last().is_some_and(|t| t.contains("outbox_unusable"))
     });
     subscriber.wait("all events", 10, |s| s.events("glint").len() == 20);
-    assert_eq!(daemon.join().expect("no panic").expect("ends well"), Outcome::Stopped);
+    daemon.join().expect("no panic").expect("ends well");
 }

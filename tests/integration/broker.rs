@@ -103,6 +103,7 @@ impl Subscriber {
     pub(crate) fn start(port: u16, login: Option<(&str, &str)>) -> Self {
         let mut options = MqttOptions::new("test-subscriber", "127.0.0.1", port);
         options.set_clean_session(false).set_keep_alive(Duration::from_secs(5));
+        options.set_max_packet_size(1 << 20, 1 << 20);
         if let Some((user, password)) = login {
             options.set_credentials(user, password);
         }
@@ -139,6 +140,12 @@ impl Subscriber {
     /// Publishes a command.
     pub(crate) fn say(&self, topic: &str, payload: &str) {
         self.client.try_publish(topic, QoS::AtLeastOnce, false, payload).expect("room in the queue");
+    }
+
+    /// Publishes a message that the broker keeps; an empty one clears it.
+    #[allow(dead_code)] // the unit tests use it
+    pub(crate) fn retain(&self, topic: &str, payload: &str) {
+        self.client.try_publish(topic, QoS::AtLeastOnce, true, payload).expect("room in the queue");
     }
 
     /// Contents of a topic so far.

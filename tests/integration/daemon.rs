@@ -63,6 +63,16 @@ impl Daemon {
         assert!(sent.is_ok_and(|s| s.success()), "signal {name}");
     }
 
+    /// Sends HUP to a process that may have ended.
+    pub(crate) fn hang_up_if_there(&self) {
+        let _ = Command::new("kill").args(["-s", "HUP", &self.child.id().to_string()]).status();
+    }
+
+    /// Its exit code, once it has ended by itself.
+    pub(crate) fn wait(mut self) -> Option<i32> {
+        self.child.wait().expect("glintd ends").code()
+    }
+
     /// Ends it with a signal; its exit code.
     pub(crate) fn end(mut self, signal: &str) -> Option<i32> {
         self.signal(signal);

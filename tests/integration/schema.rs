@@ -97,15 +97,15 @@ pub(crate) fn check(topic: &str, text: &str) {
 
 #[test]
 fn what_does_not_fit_is_found() {
-    let good = r#"{"state":"waiting","reason":null}"#;
+    let good = r#"{"schema":1,"state":"waiting","reason":null}"#;
     check("state", good);
     let api = document("asyncapi.json");
     let schema = &api["channels"]["state"]["messages"]["message"]["payload"];
     for (text, words) in [
-        (r#"{"state":"waiting"}"#, "reason: missing"),
-        (r#"{"state":"asleep","reason":null}"#, "asleep"),
-        (r#"{"state":"waiting","reason":3}"#, "is not"),
-        (r#"{"state":"waiting","reason":null,"more":1}"#, "more: unknown"),
+        (r#"{"schema":1,"state":"waiting"}"#, "reason: missing"),
+        (r#"{"schema":1,"state":"asleep","reason":null}"#, "asleep"),
+        (r#"{"schema":1,"state":"waiting","reason":3}"#, "is not"),
+        (r#"{"schema":1,"state":"waiting","reason":null,"more":1}"#, "more: unknown"),
     ] {
         let value = serde_json::from_str(text).expect("JSON");
         let found = problems(&api, schema, &value, "state");

@@ -33,6 +33,48 @@ fn the_service_manager_hears_ready_a_heartbeat_and_stopping() {
 }
 
 #[test]
+fn signals_in_any_order_end_in_what_was_asked_for_last() {
+    let dir = tempfile::tempdir().expect("folder");
+    let config = configure(dir.path(), free_port());
+    let marker = dir.path().join("outbox.paused");
+    let start = || Daemon::start(start_command(&config), &Accepted::default());
+    for gap_ms in [0, 50, 300] {
+        let gap = || std::thread::sleep(Duration::from_millis(gap_ms));
+        let daemon = start();
+        daemon.accept(1);
+        daemon.signal("HUP");
+        gap();
+        assert_eq!(daemon.end("TERM"), Some(0), "HUP, then TERM after {gap_ms} ms");
+
+        let daemon = start();
+        daemon.accept(1);
+        daemon.signal("HUP");
+        gap();
+        daemon.signal("USR1");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !marker.exists() {
+            assert!(Instant::now() < deadline, "HUP, then USR1 after {gap_ms} ms");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(daemon.end("TERM"), Some(0));
+        std::fs::remove_file(&marker).expect("the marker");
+    }
+    // A hangup does not undo a stop: the process may be gone before it comes.
+    let daemon = start();
+    daemon.accept(1);
+    daemon.signal("TERM");
+    daemon.hang_up_if_there();
+    assert_eq!(daemon.wait(), Some(0));
+    // While the models load.
+    let daemon = start();
+    std::thread::sleep(Duration::from_millis(60));
+    daemon.signal("USR1");
+    daemon.says("connection to the broker", 20);
+    assert!(marker.exists(), "paused before it saw anything");
+    assert_eq!(daemon.end("TERM"), Some(0));
+}
+
+#[test]
 fn a_hangup_takes_over_a_good_configuration_and_keeps_the_old_one_else() {
     let dir = tempfile::tempdir().expect("folder");
     let Some(mut broker) = Broker::new(dir.path(), "allow_anonymous true") else { return };

@@ -1,0 +1,102 @@
+//! Clocks: ages by the kernel's monotonic clock and the boot id, never by the wall clock, which steps.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::capture::monotonic_ns;
+
+/// What timesyncd leaves once it has set the clock; asked where the kernel may not be.
+const TIMESYNCD: &str = "/run/systemd/timesync/synchronized";
+/// `ADJ_NANO` and the like are not needed: the error is in microseconds always.
+const CLOCK_UNSYNCHRONIZED: i32 = 5;
+
+/// Seconds and nanoseconds of the wall clock.
+pub(crate) fn wall() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Seconds of the monotonic clock.
+pub(crate) fn now_s() -> i64 {
+    monotonic_ns() / 1_000_000_000
+}
+
+/// The boot id; empty where there is none.
+pub(crate) fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map(|id| id.trim().to_owned())
+        .unwrap_or_default()
+}
+
+/// Whether the wall clock follows a time server, and the kernel's estimate of its error in microseconds, if it gives one.
+pub(crate) fn synchronization() -> (bool, Option<u64>) {
+    // SAFETY: `timex` is plain numbers, of which zero is a value; `modes` of zero reads and changes nothing.
+    #[allow(unsafe_code)]
+    let (state, timex) = unsafe {
+        let mut timex: nix::libc::timex = std::mem::zeroed();
+        (nix::libc::adjtimex(&raw mut timex), timex)
+    };
+    match state {
+        // The service manager's hardening forbids the call.
+        ..0 => (std::path::Path::new(TIMESYNCD).exists(), None),
+        CLOCK_UNSYNCHRONIZED => (false, None),
+        _ => (true, u64::try_from(timex.esterror).ok()),
+    }
+}
+
+/// An instant that can be compared after a restart, and as far as possible after another boot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    /// Boot id.
+    pub(crate) boot: String,
+    /// Seconds of the monotonic clock.
+    pub(crate) monotonic_s: i64,
+    /// Seconds of the wall clock since 1970.
+    pub(crate) wall_s: u64,
+    /// Whether the wall clock followed a time server.
+    pub(crate) synchronized: bool,
+}
+
+impl Stamp {
+    /// This instant.
+    pub(crate) fn now() -> Self {
+        Self {
+            boot: boot_id(),
+            monotonic_s: now_s(),
+            wall_s: wall().as_secs(),
+            synchronized: synchronization().0,
+        }
+    }
+
+    /// Seconds from this instant to a later one. Of another boot nothing is known where one of the two wall clocks was
+    /// not set: 0.
+    pub(crate) fn age_s(&self, now: &Self) -> i64 {
+        if self.boot == now.boot {
+            (now.monotonic_s - self.monotonic_s).max(0)
+        } else if self.synchronized && now.synchronized {
+            now.wall_s.saturating_sub(self.wall_s).min(i64::MAX as u64) as i64
+        } else {
+            0
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_do_not_follow_a_wall_clock_that_steps() {
+        let stamp = |boot: &str, monotonic_s, wall_s, synchronized| Stamp {
+            boot: boot.into(),
+            monotonic_s,
+            wall_s,
+            synchronized,
+        };
+        let before = stamp("a", 100, 10, false);
+        assert_eq!(before.age_s(&stamp("a", 103, 1_800_000_000, true)), 3, "the clock was set");
+        assert_eq!(before.age_s(&stamp("b", 5, 1_800_000_000, true)), 0, "nobody knows");
+        let set = stamp("a", 100, 1_800_000_000, true);
+        assert_eq!(set.age_s(&stamp("b", 5, 1_800_000_060, true)), 60);
+        assert_eq!(set.age_s(&stamp("b", 5, 0, false)), 0);
+        assert!(Stamp::now().age_s(&Stamp::now()) <= 1);
+    }
+}
