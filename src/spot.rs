@@ -174,6 +174,8 @@ pub struct Spotter {
     waiting: Vec<Swing>,
     /// The strongest swing of each candidate of the last half second.
     leads: VecDeque<Swing>,
+    /// Onset and offset of the micro-expressions of the last second.
+    told: VecDeque<(i64, i64)>,
     long: Vec<LongSwing>,
     /// When frames were lost or could not be measured, and which of both.
     breaks: VecDeque<(i64, i64, Rejection)>,
@@ -188,6 +190,7 @@ impl Spotter {
             history: History::new(),
             waiting: Vec::new(),
             leads: VecDeque::new(),
+            told: VecDeque::new(),
             long: Vec::new(),
             breaks: VecDeque::new(),
             last_ns: None,
@@ -283,6 +286,18 @@ impl Spotter {
         if c.cause.is_none() && ms > self.settings.max_ms {
             c.cause = Some(Rejection::Macro);
         }
+        if c.cause.is_none() {
+            let span = (c.onset_ns, c.offset_ns);
+            // A movement is told once: neighbouring muscles rise a little sooner or later than those that move.
+            if self.told.iter().any(|t| is_same(*t, span)) {
+                c.cause = Some(Rejection::Noise);
+            } else {
+                self.told.push_back(span);
+            }
+            while self.told.front().is_some_and(|t| span.1 - t.1 > 2 * REACH_NS) {
+                self.told.pop_front();
+            }
+        }
         c.kind = match c.cause {
             Some(Rejection::Blink) => Kind::Blink,
             Some(Rejection::Macro) => Kind::Macro,
@@ -318,6 +333,12 @@ impl Spotter {
             score: 0.0,
         })
     }
+}
+
+/// Whether two movements, each from onset to offset, are one: they share more than half of the shorter one.
+pub fn is_same(a: (i64, i64), b: (i64, i64)) -> bool {
+    let both = a.1.min(b.1) - a.0.max(b.0);
+    2 * both > (a.1 - a.0).min(b.1 - b.0)
 }
 
 /// When a swing has about fallen to nothing.

@@ -24,10 +24,11 @@ const IS: f64 = 0.5;
 const IS_NOT: f64 = 0.2;
 /// What happens so long before or after a candidate may have caused it.
 const REACH_NS: i64 = 80_000_000;
-/// Standard deviation of what is added to each standardised measure: another world measures otherwise.
-const JITTER: f32 = 0.2;
+/// Standard deviation of what is added to each standardised measure: another world measures otherwise. The most that costs
+/// nothing in this one.
+const JITTER: f32 = 0.5;
 /// Share of the measures that are blanked out in a draw, each by itself.
-const BLANK: f64 = 0.1;
+const BLANK: f64 = 0.25;
 
 /// What a candidate was; `None` where that cannot be said: a movement half met, or one whose times were spoilt.
 pub fn truth(c: &Candidate, micros: &[Micro], spans: &[Span]) -> Option<Cause> {
