@@ -610,7 +610,7 @@ mod tests {
         let each = (good.len() - HEADER.len()) / 6;
         for length in (HEADER.len()..good.len()).step_by(31) {
             // Between two records a cut cannot be told from events that never were.
-            if (length - HEADER.len()) % each != 0 {
+            if !(length - HEADER.len()).is_multiple_of(each) {
                 check(&good[..length], (length - HEADER.len()) / each);
             }
         }
