@@ -162,6 +162,9 @@ const TOGETHER_OVERLAP: f64 = 0.35;
 /// A swing under this share of another one's height that lies within it for this share of its own width is what that one
 /// drags along: the fields of neighbouring muscles overlap.
 const DRAGGED: (f32, f64) = (0.3, 0.5);
+/// A motion of which a plane in perspective, or a mean head that turns, explains so much is no expression: 1 in 200
+/// micro-expressions of world A is as rigid.
+const RIGID_SHARE: (f32, f32) = (0.87, 0.78);
 /// Long movements that end within so much of each other are one.
 const LONG_TOGETHER_NS: i64 = 300_000_000;
 
@@ -281,6 +284,7 @@ impl Spotter {
             None if ms < self.settings.min_ms => (Some(Rejection::TooShort), 0.0),
             // What no person could recognise is no expression.
             None if !(0..UNIT_COUNT).any(|k| c.peak[k] >= gate.least(k)) => (Some(Rejection::Noise), 0.0),
+            None if is_rigid(&c.measures) => (Some(Rejection::HeadMotion), 0.0),
             None => judge.judge(&c.measures),
         };
         if c.cause.is_none() && ms > self.settings.max_ms {
@@ -339,6 +343,12 @@ impl Spotter {
 pub fn is_same(a: (i64, i64), b: (i64, i64)) -> bool {
     let both = a.1.min(b.1) - a.0.max(b.0);
     2 * both > (a.1 - a.0).min(b.1 - b.0)
+}
+
+/// Whether a plane or a mean head that moves as a whole explains the motion at the apex.
+fn is_rigid(measures: &Measures) -> bool {
+    measure::named(measures, "plane") >= RIGID_SHARE.0
+        || measure::named(measures, "rigid_head") >= RIGID_SHARE.1
 }
 
 /// When a swing has about fallen to nothing.

@@ -85,6 +85,11 @@ pub const MEASURES: usize = NAMES.len();
 /// The measures of one candidate, in the order of [`NAMES`].
 pub type Measures = [f32; MEASURES];
 
+/// A measure by its name in [`NAMES`].
+pub(super) fn named(measures: &Measures, name: &str) -> f32 {
+    NAMES.iter().zip(measures).find(|(n, _)| **n == name).map_or(0.0, |(_, m)| *m)
+}
+
 /// Units below this share of the strongest one take no part in a movement.
 const PART: f32 = 0.35;
 /// The level of rest is taken over so long before the onset and after the offset,
