@@ -126,6 +126,56 @@ fn half_the_frames_still_find_a_strong_movement() {
     assert!((all[0].fps - 200.0).abs() < 2.0 && (half[0].fps - 100.0).abs() < 2.0);
 }
 
+/// A frame as a flat picture that is turned about its own upright (`yaw`) or level middle line, seen from 1200 pixels.
+fn turned(frame: &Frame, angle: f32, yaw: bool) -> Frame {
+    const DISTANCE: f32 = 1200.0;
+    let (width, height) = (frame.width, frame.height);
+    let (middle_x, middle_y) = (0.5 * width as f32, 0.5 * height as f32);
+    let at = |x: usize, y: usize| f32::from(frame.luma[y.min(height - 1) * width + x.min(width - 1)]);
+    let mut luma = Vec::with_capacity(width * height);
+    for k in 0..width * height {
+        let (u, v) = ((k % width) as f32 - middle_x, (k / width) as f32 - middle_y);
+        // Across the axis, then along it: the ray through the pixel meets the turned plane.
+        let (across, along) = if yaw { (u, v) } else { (v, u) };
+        let across = across * DISTANCE / (DISTANCE * angle.cos() - across * angle.sin());
+        let along = along * (DISTANCE + across * angle.sin()) / DISTANCE;
+        let (x, y) = if yaw { (across, along) } else { (along, across) };
+        let (x, y) = ((x + middle_x).max(0.0), (y + middle_y).max(0.0));
+        let (x0, y0) = (x as usize, y as usize);
+        let (fx, fy) = (x - x0 as f32, y - y0 as f32);
+        let row = |y: usize| at(x0, y) + fx * (at(x0 + 1, y) - at(x0, y));
+        luma.push((row(y0) + fy * (row(y0 + 1) - row(y0))).round() as u8);
+    }
+    Frame { luma, ..frame.clone() }
+}
+
+#[test]
+fn a_picture_that_nods_or_turns_is_no_movement() {
+    let models = Models::embedded().expect("models");
+    for person in 0..3 {
+        for yaw in [false, true] {
+            let subject = Subject::random(Pack::embedded().expect("pack"), person);
+            let camera = Camera { seed: person, ..Camera::default() };
+            let mut scene = Scene::new(subject, Script::new(Vec::new()).expect("valid"), camera);
+            let mut pipeline = Pipeline::new(Options::default(), &models).expect("pipeline");
+            let (mut found, mut frame) = (Vec::new(), Frame::default());
+            for seq in 0..90 {
+                let at_ns = seq as i64 * 1_000_000_000 / 30;
+                scene.render(seq, at_ns, &mut frame);
+                // 8 degrees and back within 300 ms.
+                let phase = ((at_ns as f32 / 1e6 - 1500.0) / 300.0).clamp(0.0, 1.0);
+                let angle = 8f32.to_radians() * (0.5 - 0.5 * (std::f32::consts::TAU * phase).cos());
+                if let Step::Event(m) = pipeline.push(&turned(&frame, angle, yaw)) {
+                    found.push(m);
+                }
+            }
+            found.extend(std::iter::from_fn(|| pipeline.finish()));
+            assert!(found.is_empty(), "person {person}, yaw {yaw}: {found:?}");
+            assert!(pipeline.counters().rejected_head_motion > 0, "{:?}", pipeline.counters());
+        }
+    }
+}
+
 #[test]
 fn no_event_below_the_lowest_rate() {
     let (found, ..) = run(5, vec![Action::micro(12, 0.4, 2_000_000_000)], 15.0, 4.0, 1);

@@ -123,6 +123,22 @@ fn what_a_movement_drags_along_is_no_movement_of_its_own() {
 }
 
 #[test]
+fn a_movement_is_told_once() {
+    let found = course(100.0, 3.0, 0, |t| {
+        let mut levels = one(unit(12), 2.0 * bump(t, 1000.0, 1120.0, 1300.0));
+        // Half as strong and later: a candidate by itself, of the same movement.
+        levels[unit(25)] = 1.0 * bump(t, 1060.0, 1240.0, 1400.0);
+        // Another one, soon after.
+        levels[unit(4)] = 1.0 * bump(t, 1500.0, 1600.0, 1800.0);
+        Some(levels)
+    });
+    assert_eq!(found.len(), 3, "{found:?}");
+    let told: Vec<_> = found.iter().filter(|(c, _)| c.cause.is_none()).collect();
+    assert_eq!(told.len(), 2, "{found:?}");
+    assert!(told[0].0.peak[unit(12)] > 1.8 && told[1].0.peak[unit(4)] > 0.8, "{told:?}");
+}
+
+#[test]
 fn a_movement_on_top_of_a_held_expression_is_one() {
     let found = course(60.0, 4.0, 0, |t| {
         let held = bump(t.min(1000.0), 800.0, 1000.0, 1200.0);
