@@ -170,23 +170,14 @@ const RATES: [(f64, u32); 6] = [(25.0, 3), (30.0, 7), (50.0, 2), (60.0, 2), (100
 
 /// Recorded sequences, watched in order of their names, or taken from what `--traces` keeps of them.
 fn recorded(dir: &Path, args: &Args, models: &Models) -> Result<Vec<Trace>> {
-    let kept =
-        match (&args.traces, dir.canonicalize().with_context(|| dir.display().to_string())?.file_name()) {
-            (Some(traces), Some(name)) => Some(traces.join(name)),
-            _ => None,
-        };
-    if let Some(kept) = &kept {
-        std::fs::create_dir_all(kept).with_context(|| kept.display().to_string())?;
-    }
     let files = trace::list(dir)?;
     let bar = crate::run::bar("watched", files.len() as u64);
     let out = files
         .into_par_iter()
         .map(|(path, truth)| {
-            let kept =
-                kept.as_ref().zip(path.file_stem()).map(|(k, stem)| k.join(stem).with_extension("trace"));
+            let kept = args.traces.as_ref().map(|traces| kept(traces, &path)).transpose()?;
             let trace = match &kept {
-                Some(kept) if kept.exists() => Trace::read(kept)?,
+                Some(kept) if is_newer(kept, &path) => Trace::read(kept)?,
                 _ => {
                     let trace = trace::recorded(&path, truth, models)?;
                     kept.map_or(Ok(()), |kept| trace.write(&kept))?;
@@ -199,6 +190,23 @@ fn recorded(dir: &Path, args: &Args, models: &Models) -> Result<Vec<Trace>> {
         .collect();
     bar.finish_and_clear();
     out
+}
+
+/// Where `--traces` keeps what was watched of a clip: below its whole path, for clips of two folders may share a name.
+fn kept(traces: &Path, clip: &Path) -> Result<PathBuf> {
+    let whole = clip.canonicalize().with_context(|| clip.display().to_string())?;
+    let kept = traces.join(whole.strip_prefix("/").unwrap_or(&whole)).with_extension("trace");
+    let dir = kept.parent().unwrap_or(traces);
+    std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+    Ok(kept)
+}
+
+/// Whether a trace was written after its clip and the clip's truth.
+fn is_newer(kept: &Path, clip: &Path) -> bool {
+    let written = |path: &Path| std::fs::metadata(path).and_then(|m| m.modified()).ok();
+    let truths = [clip.to_owned(), clip.with_extension("json"), clip.with_file_name("truth.json")];
+    let latest = truths.iter().filter_map(|p| written(p)).max();
+    written(kept) > latest
 }
 
 fn film(args: &Args, assets: &Path, models: &Models) -> Result<Vec<Trace>> {

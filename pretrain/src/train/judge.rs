@@ -30,7 +30,8 @@ const JITTER: f32 = 0.5;
 /// Share of the measures that are blanked out in a draw, each by itself.
 const BLANK: f64 = 0.25;
 
-/// What a candidate was; `None` where that cannot be said: a movement half met, or one whose times were spoilt.
+/// What a candidate was; `None` where that cannot be said: a movement half met, or a candidate that
+/// a rule rejects before the judge is asked.
 pub fn truth(c: &Candidate, micros: &[Micro], spans: &[Span]) -> Option<Cause> {
     if c.score == 0.0 {
         return None;
