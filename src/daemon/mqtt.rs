@@ -7,17 +7,21 @@
 //! A command counts if it was sent while this connection's subscriptions stood. Sessions are clean, so the broker has
 //! none that were queued; retained ones and repetitions are known by their marks.
 
+mod command;
+mod discovery;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
-use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::config::{Config, Protocol};
 use super::link::{Credentials, End, Identity, Link, Message, Signal, WINDOW};
 use super::outbox::Outbox;
+pub(crate) use command::Command;
+use discovery::discovery;
 
 /// Waits between two attempts to connect: doubled after each, unless the connection lasted.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
@@ -40,52 +44,8 @@ const CHECK: Duration = Duration::from_secs(5);
 /// So many connections, one after the other, ended before that: a broker that closes the connection where its access rules
 /// forbid a topic. The check is given up, or it would cost every connection.
 const CHECKS: u32 = 2;
-/// Longest content of a command.
-const MAX_COMMAND_BYTES: usize = 256;
 /// Home Assistant says here that it has started and wants to hear announcements again.
 const HOME_ASSISTANT_STATUS: &str = "homeassistant/status";
-
-/// What a user may ask for over MQTT (`<prefix>/<device>/<command>/set`) or by signal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Command {
-    /// Close the camera.
-    Pause,
-    /// Open it again.
-    Resume,
-    /// Take the present face as neutral.
-    Calibrate,
-    /// Empty the outbox.
-    Purge,
-}
-
-impl Command {
-    pub(crate) const ALL: [Self; 4] = [Self::Pause, Self::Resume, Self::Calibrate, Self::Purge];
-
-    /// The word in topics.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Pause => "pause",
-            Self::Resume => "resume",
-            Self::Calibrate => "calibrate",
-            Self::Purge => "purge",
-        }
-    }
-
-    /// A message to `<command>/set`. A switch says `OFF` to undo a pause. An empty one clears what a broker has retained,
-    /// and is no command.
-    fn parse(word: &str, payload: &[u8]) -> Option<Self> {
-        if payload.is_empty() || payload.len() > MAX_COMMAND_BYTES {
-            return None;
-        }
-        let command = Self::ALL.into_iter().find(|c| c.word() == word)?;
-        let off = payload.eq_ignore_ascii_case(b"off") || payload.eq_ignore_ascii_case(b"false");
-        match (command, off) {
-            (Self::Pause, true) => Some(Self::Resume),
-            (_, true) => None,
-            _ => Some(command),
-        }
-    }
-}
 
 /// Whether the broker gives us back what we publish: on MQTT 3.1.1 it cannot say that it refuses.
 #[derive(Debug, PartialEq, Eq)]
@@ -592,120 +552,5 @@ fn jittered(time: Duration) -> Duration {
     time * (768 + random as u32) / 1024
 }
 
-/// The announcement for Home Assistant (its device-based discovery).
-fn discovery(base: &str, id: &str) -> serde_json::Value {
-    let sensor = |name: &str, field: &str, unit: Option<&str>| {
-        let mut value = json!({
-            "p": "sensor", "name": name, "unique_id": format!("glint_{id}_{field}"),
-            "state_topic": format!("{base}/health"), "value_template": format!("{{{{ value_json.{field} }}}}"),
-            "entity_category": "diagnostic",
-        });
-        if let Some(unit) = unit {
-            value["unit_of_measurement"] = unit.into();
-        }
-        value
-    };
-    json!({
-        "dev": { "ids": [format!("glint_{id}")], "name": id, "mf": "glint", "sw": env!("CARGO_PKG_VERSION") },
-        "o": { "name": "glint", "sw": env!("CARGO_PKG_VERSION") },
-        "availability_topic": format!("{base}/status"),
-        "cmps": {
-            "movement": {
-                "p": "event", "name": "Facial movement", "unique_id": format!("glint_{id}_event"),
-                "state_topic": format!("{base}/event"), "event_types": ["micro", "macro", "blink"],
-                "value_template": "{{ {'event_type': value_json.data.kind} | tojson }}",
-            },
-            "pause": {
-                "p": "switch", "name": "Pause", "unique_id": format!("glint_{id}_pause"),
-                "command_topic": format!("{base}/pause/set"), "state_topic": format!("{base}/state"),
-                "value_template": "{{ 'ON' if value_json.state == 'paused' else 'OFF' }}",
-            },
-            "fps": sensor("Frame rate", "fps", Some("fps")),
-            "dropped": sensor("Dropped frames", "frames_dropped", None),
-            "temperature": sensor("Temperature", "temperature_c", Some("°C")),
-        },
-    })
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn commands_are_words_and_a_switch_can_undo_a_pause() {
-        assert_eq!(Command::parse("pause", b"1"), Some(Command::Pause));
-        assert_eq!(Command::parse("pause", b"ON"), Some(Command::Pause));
-        assert_eq!(Command::parse("pause", b"off"), Some(Command::Resume));
-        assert_eq!(Command::parse("purge", b"OFF"), None);
-        assert_eq!(Command::parse("open", b"1"), None);
-        assert_eq!(Command::parse("purge", b""), None, "an empty message clears what is retained");
-        assert_eq!(Command::parse("pause", &[b'x'; 70_000]), None);
-    }
-
-    fn mqtt(more: &str) -> Mqtt {
-        let config = Config::parse("test", more).expect("valid");
-        let credentials = Credentials::read(&config).expect("no files needed");
-        Mqtt::new(&config, credentials)
-    }
-
-    #[tokio::test(flavor = "current_thread")]
-    async fn only_fresh_commands_of_this_device_are_obeyed() {
-        let mut mqtt = mqtt("");
-        let purge = "glint/glint/purge/set";
-        assert_eq!(mqtt.message(purge, b"1", false, false), None, "before the subscription stands");
-        mqtt.greet(false);
-        assert_eq!(mqtt.message(purge, b"1", false, false), None, "before the subscription stands");
-        mqtt.subscribed(&[]);
-        assert_eq!(mqtt.message(purge, b"1", false, false), Some(Command::Purge));
-        assert_eq!(mqtt.message(purge, b"1", true, false), None, "retained");
-        assert_eq!(mqtt.message(purge, b"1", false, true), None, "sent before");
-        assert_eq!(mqtt.message("glint/other/purge/set", b"1", false, false), None);
-        assert_eq!(mqtt.message("glint/glint/purge", b"1", false, false), None);
-        assert_eq!(mqtt.message("\u{0}", &[0xff; 100], false, false), None);
-        // A broker that keeps sessions whatever it is told.
-        mqtt.ended(End::Closed);
-        mqtt.greet(true);
-        mqtt.subscribed(&[]);
-        assert_eq!(mqtt.message(purge, b"1", false, false), None, "may have been queued");
-        mqtt.obey_from = Some(Instant::now());
-        assert_eq!(mqtt.message(purge, b"1", false, false), Some(Command::Purge));
-    }
-
-    #[tokio::test(flavor = "current_thread")]
-    async fn waits_grow_until_a_connection_lasts() {
-        let mut mqtt = mqtt("");
-        for n in 1..=9 {
-            mqtt.greet(false);
-            mqtt.ended(End::Closed);
-            assert_eq!(mqtt.problems().contains(&"session_taken_over"), n >= TAKEN_OVER.1);
-        }
-        assert_eq!(mqtt.backoff, BACKOFF.1);
-        assert!(mqtt.retry_at >= Instant::now() + BACKOFF.1 / 2);
-        mqtt.greet(false);
-        mqtt.connected_at = Instant::now().checked_sub(LASTED);
-        mqtt.look_at_the_check();
-        assert!(mqtt.problems().is_empty());
-        mqtt.ended(End::Closed);
-        assert_eq!(mqtt.backoff, BACKOFF.0 * 2);
-    }
-
-    #[tokio::test(flavor = "current_thread")]
-    async fn refused_subscriptions_and_a_lost_check_are_problems() {
-        let mut mqtt = mqtt("");
-        mqtt.greet(false);
-        mqtt.subscribing = vec!["homeassistant/status".into(), "glint/glint/pause/set".into()];
-        mqtt.subscribed(&[Some("refused".into()), None]);
-        assert!(mqtt.problems().is_empty());
-        mqtt.subscribing = vec!["homeassistant/status".into(), "glint/glint/pause/set".into()];
-        mqtt.subscribed(&[None, Some("refused".into())]);
-        assert_eq!(mqtt.problems(), ["commands_refused"]);
-        mqtt.check = Check::Waiting("n".into(), Instant::now());
-        mqtt.message("glint/glint/check", b"other", false, false);
-        mqtt.look_at_the_check();
-        assert_eq!(mqtt.problems(), ["commands_refused", "check_failed"]);
-        mqtt.ended(End::TooLarge);
-        mqtt.ended(End::TooLarge);
-        mqtt.greet(false);
-        assert_eq!(mqtt.problems(), ["commands_refused"], "events go on, without commands");
-    }
-}
+mod tests;

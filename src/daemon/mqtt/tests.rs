@@ -1,0 +1,70 @@
+//! The conversation without a broker.
+
+use super::*;
+
+fn mqtt(more: &str) -> Mqtt {
+    let config = Config::parse("test", more).expect("valid");
+    let credentials = Credentials::read(&config).expect("no files needed");
+    Mqtt::new(&config, credentials)
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn only_fresh_commands_of_this_device_are_obeyed() {
+    let mut mqtt = mqtt("");
+    let purge = "glint/glint/purge/set";
+    assert_eq!(mqtt.message(purge, b"1", false, false), None, "before the subscription stands");
+    mqtt.greet(false);
+    assert_eq!(mqtt.message(purge, b"1", false, false), None, "before the subscription stands");
+    mqtt.subscribed(&[]);
+    assert_eq!(mqtt.message(purge, b"1", false, false), Some(Command::Purge));
+    assert_eq!(mqtt.message(purge, b"1", true, false), None, "retained");
+    assert_eq!(mqtt.message(purge, b"1", false, true), None, "sent before");
+    assert_eq!(mqtt.message("glint/other/purge/set", b"1", false, false), None);
+    assert_eq!(mqtt.message("glint/glint/purge", b"1", false, false), None);
+    assert_eq!(mqtt.message("\u{0}", &[0xff; 100], false, false), None);
+    // A broker that keeps sessions whatever it is told.
+    mqtt.ended(End::Closed);
+    mqtt.greet(true);
+    mqtt.subscribed(&[]);
+    assert_eq!(mqtt.message(purge, b"1", false, false), None, "may have been queued");
+    mqtt.obey_from = Some(Instant::now());
+    assert_eq!(mqtt.message(purge, b"1", false, false), Some(Command::Purge));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn waits_grow_until_a_connection_lasts() {
+    let mut mqtt = mqtt("");
+    for n in 1..=9 {
+        mqtt.greet(false);
+        mqtt.ended(End::Closed);
+        assert_eq!(mqtt.problems().contains(&"session_taken_over"), n >= TAKEN_OVER.1);
+    }
+    assert_eq!(mqtt.backoff, BACKOFF.1);
+    assert!(mqtt.retry_at >= Instant::now() + BACKOFF.1 / 2);
+    mqtt.greet(false);
+    mqtt.connected_at = Instant::now().checked_sub(LASTED);
+    mqtt.look_at_the_check();
+    assert!(mqtt.problems().is_empty());
+    mqtt.ended(End::Closed);
+    assert_eq!(mqtt.backoff, BACKOFF.0 * 2);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn refused_subscriptions_and_a_lost_check_are_problems() {
+    let mut mqtt = mqtt("");
+    mqtt.greet(false);
+    mqtt.subscribing = vec!["homeassistant/status".into(), "glint/glint/pause/set".into()];
+    mqtt.subscribed(&[Some("refused".into()), None]);
+    assert!(mqtt.problems().is_empty());
+    mqtt.subscribing = vec!["homeassistant/status".into(), "glint/glint/pause/set".into()];
+    mqtt.subscribed(&[None, Some("refused".into())]);
+    assert_eq!(mqtt.problems(), ["commands_refused"]);
+    mqtt.check = Check::Waiting("n".into(), Instant::now());
+    mqtt.message("glint/glint/check", b"other", false, false);
+    mqtt.look_at_the_check();
+    assert_eq!(mqtt.problems(), ["commands_refused", "check_failed"]);
+    mqtt.ended(End::TooLarge);
+    mqtt.ended(End::TooLarge);
+    mqtt.greet(false);
+    assert_eq!(mqtt.problems(), ["commands_refused"], "events go on, without commands");
+}
