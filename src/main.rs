@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use glint::event::Kind;
 use glint::pipeline::{Models, Options, Pipeline, Purpose};
 
-use daemon::config::{Config, ConfigError};
+use daemon::config::ConfigError;
 use daemon::media::{Ending, Selection, print_line};
 use daemon::summary::Account;
 
@@ -278,13 +278,14 @@ fn ended(ending: Ending) -> anyhow::Result<ExitCode> {
 }
 
 fn check(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
-    print!("{}", Config::load(&args.config)?.to_toml());
+    print!("{}", daemon::memory::load(&args.config, None)?.0.to_toml());
     Ok(ExitCode::SUCCESS)
 }
 
 fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
-    let config = args.config.as_deref().map(Config::load).transpose()?;
-    let device = config.as_ref().map_or_else(|| "replay".to_owned(), |c| c.device.id.clone());
+    let load = |path| daemon::memory::load(path, None).map(|(config, _)| config);
+    let config = args.config.as_deref().map(load).transpose()?;
+    let device = config.as_ref().map_or_else(|| "replay".to_owned(), |c| c.device.id().to_owned());
     let (mut options, models) = match &config {
         Some(config) => (daemon::run::options(config)?, daemon::run::models(config)?),
         None => (Options::default(), Models::embedded()?),

@@ -5,7 +5,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicI64, AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::time::Duration;
 
@@ -39,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) pause: AtomicBool,
     /// The camera is closed because of `pause`.
     pub(crate) closed: AtomicBool,
+    /// The camera was closed.
+    pub(crate) changed: tokio::sync::Notify,
     /// The source could not be opened, or broke.
     pub(crate) no_source: AtomicBool,
     /// Take the present face as neutral.
@@ -102,10 +107,11 @@ pub(crate) enum Item {
     Opened,
 }
 
-/// Sleeps in steps, so that a stop is seen; ticks.
+/// Sleeps in steps, so that a stop or another word on `pause` is seen; ticks.
 fn sleep(shared: &Shared, time: Duration) {
     let until = monotonic_ns() + time.as_nanos() as i64;
-    while !shared.stop.load(Relaxed) {
+    let paused = shared.pause.load(Relaxed);
+    while !shared.stop.load(Relaxed) && shared.pause.load(Relaxed) == paused {
         let now = monotonic_ns();
         shared.capture_tick.store(now, Relaxed);
         if now >= until {
@@ -120,12 +126,18 @@ pub(crate) fn run(mut open: Opener, items: &SyncSender<Item>, spare: &Receiver<F
     let mut backoff = BACKOFF.0;
     let mut complaint = String::new();
     while !shared.stop.load(Relaxed) {
-        if shared.pause.load(Relaxed) {
-            shared.closed.store(true, Relaxed);
+        if shared.pause.load(SeqCst) {
+            if !shared.closed.swap(true, SeqCst) {
+                shared.changed.notify_one();
+            }
             sleep(shared, WAIT);
             continue;
         }
-        shared.closed.store(false, Relaxed);
+        shared.closed.store(false, SeqCst);
+        // Looked at once more: whoever has set it meanwhile may have read that the camera is closed.
+        if shared.pause.load(SeqCst) {
+            continue;
+        }
         let ended = match open() {
             Ok(mut source) => {
                 if items.send(Item::Opened).is_err() {

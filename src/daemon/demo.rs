@@ -14,6 +14,7 @@ use rumqttc::{Client, MqttOptions, Packet, QoS};
 use super::capture::{SyntheticSource, monotonic_ns};
 use super::config::{Config, SourceKind};
 use super::media::print_line;
+use super::memory::Memory;
 use super::run::set_up;
 use super::serve::serve;
 
@@ -87,12 +88,12 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
 
     let dir = std::env::temp_dir().join(format!("glint-demo-{}", std::process::id()));
     let mut config = Config::default();
-    config.device.id = DEVICE.into();
+    config.device.id = Some(DEVICE.into());
     config.source.kind = SourceKind::Synthetic;
     config.mqtt.url = format!("mqtt://127.0.0.1:{port}");
     config.outbox.path = dir.join("outbox.redb");
     config.deployment.purpose = Some(Purpose::Demonstration);
-    let mut setup = set_up(config)?;
+    let mut setup = set_up(config, Memory::default())?;
     let start_ns = monotonic_ns() + 200_000_000;
     let frames = (args.seconds * args.fps) as u64;
     let fps = args.fps;

@@ -14,6 +14,7 @@ pub mod demo;
 pub mod inspect;
 pub mod link;
 pub mod media;
+pub mod memory;
 pub mod mqtt;
 pub mod outbox;
 pub mod publish;

@@ -9,6 +9,7 @@
 
 mod command;
 mod discovery;
+mod withdraw;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -21,7 +22,9 @@ use super::config::{Config, Protocol};
 use super::link::{Credentials, End, Identity, Link, Message, Signal, WINDOW};
 use super::outbox::Outbox;
 pub(crate) use command::Command;
+pub(crate) use discovery::announcement;
 use discovery::discovery;
+use withdraw::Withdrawals;
 
 /// Waits between two attempts to connect: doubled after each, unless the connection lasted.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
@@ -58,6 +61,29 @@ enum Check {
     Failed,
 }
 
+/// What a publish holds, for the time of its acknowledgement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cargo {
+    /// An event of this key.
+    Event(i64),
+    /// Nothing: a retained message is cleared.
+    Withdrawal,
+    /// Something about the device.
+    Report,
+}
+
+/// `<prefix>/<device>`: where the topics of a device begin.
+pub(crate) fn base(config: &Config) -> String {
+    format!("{}/{}", config.mqtt.prefix, config.device.id())
+}
+
+/// The topics below a base whose messages are retained.
+pub(crate) fn retained_topics(base: &str) -> Vec<String> {
+    let reports = ["status", "state", "health", "capabilities"].map(str::to_owned);
+    let replies = Command::ALL.map(|c| format!("{}/state", c.word()));
+    reports.into_iter().chain(replies).map(|name| format!("{base}/{name}")).collect()
+}
+
 /// The conversation with one broker.
 pub(crate) struct Mqtt {
     config: Config,
@@ -78,10 +104,12 @@ pub(crate) struct Mqtt {
     subscribing: Vec<String>,
     /// Commands count from here on.
     obey_from: Option<Instant>,
-    /// Publishes whose packet id is not known yet, in order; the key of those that are events.
-    unnumbered: VecDeque<Option<i64>>,
-    /// Packet id -> outbox key.
-    unacknowledged: HashMap<u16, i64>,
+    /// What is retained under names of before.
+    withdrawals: Withdrawals,
+    /// Publishes whose packet id is not known yet, in order.
+    unnumbered: VecDeque<Cargo>,
+    /// By packet id; reports are not followed.
+    unacknowledged: HashMap<u16, Cargo>,
     in_flight: usize,
     last_key: Option<i64>,
     rewound: u64,
@@ -108,12 +136,13 @@ pub(crate) struct Mqtt {
 
 impl Mqtt {
     /// Prepares the conversation of a device; nothing is sent yet.
-    pub(crate) fn new(config: &Config, credentials: Credentials) -> Self {
+    pub(crate) fn new(config: &Config, credentials: Credentials, stale_topics: Vec<String>) -> Self {
         let mut mqtt = Self::quiet(config, credentials, config.client_id());
         mqtt.device = true;
+        mqtt.withdrawals = Withdrawals::new(stale_topics);
         if config.mqtt.discovery {
-            let topic = format!("homeassistant/device/{}/config", config.device.id);
-            mqtt.retained.insert(topic, discovery(&mqtt.base, &config.device.id).to_string());
+            let announced = discovery(&mqtt.base, config.device.id()).to_string();
+            mqtt.retained.insert(announcement(config), announced);
         }
         mqtt
     }
@@ -123,7 +152,7 @@ impl Mqtt {
     pub(crate) fn quiet(config: &Config, credentials: Credentials, client_id: String) -> Self {
         let now = Instant::now();
         Self {
-            base: format!("{}/{}", config.mqtt.prefix, config.device.id),
+            base: base(config),
             config: config.clone(),
             credentials,
             client_id,
@@ -136,6 +165,7 @@ impl Mqtt {
             unsaid: BTreeSet::new(),
             subscribing: Vec::new(),
             obey_from: None,
+            withdrawals: Withdrawals::default(),
             unnumbered: VecDeque::new(),
             unacknowledged: HashMap::new(),
             in_flight: 0,
@@ -210,18 +240,20 @@ impl Mqtt {
             Signal::Connected { session_present } => self.greet(session_present),
             Signal::Subscribed(refusals) => self.subscribed(&refusals),
             Signal::Sent(id) => {
-                if let Some(Some(key)) = self.unnumbered.pop_front() {
-                    self.unacknowledged.insert(id, key);
+                if let Some(cargo) = self.unnumbered.pop_front().filter(|c| *c != Cargo::Report) {
+                    self.unacknowledged.insert(id, cargo);
                 }
             }
-            Signal::Acknowledged(id) => {
-                if let Some(key) = self.unacknowledged.remove(&id) {
+            Signal::Acknowledged(id) => match self.unacknowledged.remove(&id) {
+                Some(Cargo::Event(key)) => {
                     self.in_flight = self.in_flight.saturating_sub(1);
                     self.events_rejected = false;
                     self.rejected_backoff = REJECTED_BACKOFF.0;
                     outbox.remove(key);
                 }
-            }
+                Some(Cargo::Withdrawal) => self.withdrawals.acknowledged(),
+                Some(Cargo::Report) | None => {}
+            },
             Signal::Rejected(id, reason) => self.rejected(id, &reason),
             Signal::Message { topic, payload, retained, duplicate } => {
                 return self.message(&topic, &payload, retained, duplicate);
@@ -261,6 +293,7 @@ impl Mqtt {
         // Status first: whoever hears it may take the rest for that of a living device.
         self.say(&status);
         self.say_retained();
+        self.withdrawals.greet();
     }
 
     /// Asks for the topics of commands, and for our own `check` where the broker cannot say that it refuses.
@@ -287,7 +320,7 @@ impl Mqtt {
         if ask
             && link.publish(Message { topic: &check, payload: nonce.clone(), retain: false, expiry_s: None })
         {
-            self.unnumbered.push_back(None);
+            self.unnumbered.push_back(Cargo::Report);
             self.check = Check::Waiting(nonce, Instant::now() + CHECK);
         }
     }
@@ -307,10 +340,24 @@ impl Mqtt {
     /// The broker did not take a message. An event stays in the outbox and is offered again later; the ones behind it are
     /// not held up by it.
     fn rejected(&mut self, id: u16, reason: &str) {
-        let Some(_) = self.unacknowledged.remove(&id) else {
-            tracing::error!(reason, "the broker refuses a message about the device: see its access rules");
-            return;
-        };
+        match self.unacknowledged.remove(&id) {
+            Some(Cargo::Event(_)) => {}
+            Some(Cargo::Withdrawal) => {
+                tracing::error!(
+                    reason,
+                    "the broker refuses to clear a retained message of an earlier name: clear it by hand"
+                );
+                self.withdrawals.acknowledged();
+                return;
+            }
+            Some(Cargo::Report) | None => {
+                tracing::error!(
+                    reason,
+                    "the broker refuses a message about the device: see its access rules"
+                );
+                return;
+            }
+        }
         if !self.events_rejected {
             tracing::error!(
                 reason,
@@ -337,7 +384,7 @@ impl Mqtt {
         let payload = payload.clone();
         let queued = link.publish(Message { topic, payload, retain: true, expiry_s: None });
         if queued {
-            self.unnumbered.push_back(None);
+            self.unnumbered.push_back(Cargo::Report);
             self.unsaid.remove(topic);
         }
         queued
@@ -354,6 +401,24 @@ impl Mqtt {
         }
     }
 
+    /// Clears retained topics of earlier names, as many as there is room for.
+    fn withdraw(&mut self) {
+        while self.connected_at.is_some()
+            && let (Some((link, _)), Some(topic)) = (&self.link, self.withdrawals.next())
+        {
+            if !link.publish(Message { topic, payload: String::new(), retain: true, expiry_s: None }) {
+                return;
+            }
+            self.unnumbered.push_back(Cargo::Withdrawal);
+            self.withdrawals.said();
+        }
+    }
+
+    /// Whether everything of earlier names is cleared; told once.
+    pub(crate) fn withdrawn(&mut self) -> bool {
+        self.withdrawals.finished()
+    }
+
     /// Sets the content of a retained topic below `<prefix>/<device>/`.
     pub(crate) fn retain(&mut self, name: &str, payload: String) {
         let topic = format!("{}/{name}", self.base);
@@ -368,6 +433,7 @@ impl Mqtt {
     /// Sends what waits in the outbox, as much as may be unacknowledged at a time.
     pub(crate) fn pump(&mut self, outbox: &mut Outbox, now_s: i64) {
         self.say_unsaid();
+        self.withdraw();
         self.look_at_the_check();
         let now = Instant::now();
         // One at a time while the broker refuses.
@@ -396,7 +462,7 @@ impl Mqtt {
             if !link.publish(Message { topic: &next.topic, payload: next.json, retain: false, expiry_s }) {
                 return;
             }
-            self.unnumbered.push_back(Some(next.order));
+            self.unnumbered.push_back(Cargo::Event(next.order));
             self.in_flight += 1;
             self.last_key = Some(next.order);
         }
@@ -404,7 +470,8 @@ impl Mqtt {
 
     /// Whether an event is on its way.
     fn sent(&self, key: i64) -> bool {
-        self.unnumbered.contains(&Some(key)) || self.unacknowledged.values().any(|k| *k == key)
+        let event = Cargo::Event(key);
+        self.unnumbered.contains(&event) || self.unacknowledged.values().any(|cargo| *cargo == event)
     }
 
     fn look_at_the_check(&mut self) {
@@ -496,6 +563,7 @@ impl Mqtt {
         self.unacknowledged.clear();
         self.in_flight = 0;
         self.check = Check::Passed;
+        self.withdrawals.ended();
         // What was not acknowledged is sent again, under the same ids.
         self.last_key = None;
     }

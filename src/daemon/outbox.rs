@@ -7,14 +7,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::clock::Stamp;
-use super::storage::{self, Failure, Key, News, Op};
+use super::storage::{self, Failure, Files, Found, Key, News, Note, Op};
 
 /// After a failed write the file is tried again so many seconds later.
 const RETRY_S: i64 = 10;
@@ -99,6 +99,10 @@ pub(crate) struct Outbox {
     lost: Lost,
     failure: Option<Failure>,
     retry_at_s: i64,
+    /// Whether the outbox of an earlier path cannot be read.
+    left_behind: bool,
+    /// Earlier outboxes of which nothing is left.
+    moved: Vec<PathBuf>,
     /// Counts up where events came in before others.
     pub(crate) rewound: u64,
 }
@@ -106,14 +110,14 @@ pub(crate) struct Outbox {
 impl Outbox {
     /// Opens the file, or creates it, and waits a moment for what is in it. Events of version 0.1, which know no topic, are
     /// those of `<prefix>/<device>/event`.
-    pub(crate) fn open(path: &Path, max_age_s: u64, max_bytes: u64, prefix: &str, now_s: i64) -> Self {
+    pub(crate) fn open(files: Files, max_age_s: u64, max_bytes: u64, prefix: &str, now_s: i64) -> Self {
         let mut outbox = Self::in_memory();
         (outbox.max_age_s, outbox.max_bytes) = (max_age_s.min(i64::MAX as u64) as i64, max_bytes);
         let (ops, todo) = std::sync::mpsc::channel();
         let (tell, mut news) = mpsc::unbounded_channel();
-        let (file, prefix) = (path.to_owned(), prefix.to_owned());
+        let prefix = prefix.to_owned();
         let thread = std::thread::Builder::new().name("storage".into()).spawn(move || {
-            storage::run(&file, |device| format!("{prefix}/{device}/event"), &todo, &tell);
+            storage::run(&files, |device| format!("{prefix}/{device}/event"), &todo, &tell);
         });
         if let Err(e) = thread {
             outbox.failed(Failure { full: false, reason: e.to_string() }, now_s);
@@ -152,6 +156,8 @@ impl Outbox {
             lost: Lost::default(),
             failure: None,
             retry_at_s: 0,
+            left_behind: false,
+            moved: Vec::new(),
             rewound: 0,
         }
     }
@@ -178,35 +184,17 @@ impl Outbox {
     pub(crate) fn handle(&mut self, news: News, now_s: i64) {
         match news {
             News::Opened(found) => {
-                let now = Stamp::now();
-                let count = found.events.len() as i64;
-                let first = self.entries.first_key_value().map_or(0, |(order, _)| *order).min(0) - count;
-                for (order, event) in (first..).zip(found.events) {
-                    self.bytes += event.bytes;
-                    self.orders.insert(event.key, order);
-                    let entry = Entry {
-                        key: event.key,
-                        id: String::new(),
-                        topic: event.topic,
-                        accepted_s: now_s.saturating_sub(event.stamp.age_s(&now)),
-                        stamp: event.stamp,
-                        bytes: event.bytes,
-                        json: None,
-                        place: Place::Disk,
-                        reading: false,
-                    };
-                    self.entries.insert(order, entry);
-                }
-                self.rewound += 1;
-                let earlier = found.lost;
-                self.lost.by_age += earlier.by_age;
-                self.lost.by_size += earlier.by_size;
-                self.lost.purged += earlier.purged;
-                self.lost.damaged += earlier.damaged + found.damaged;
-                if self.lost != earlier {
+                let in_file = found.lost;
+                self.take_in(found, now_s);
+                if self.lost != in_file {
                     self.ask(Op::Lost(self.lost));
                 }
                 self.well();
+            }
+            News::Brought(found) => {
+                self.take_in(found, now_s);
+                self.ask(Op::Lost(self.lost));
+                self.expire(now_s);
             }
             News::Stored(key) => {
                 if let Some(entry) = self.orders.get(&key).and_then(|o| self.entries.get_mut(o)) {
@@ -222,7 +210,7 @@ impl Outbox {
             News::NotStored(key) => {
                 if let Some(entry) = self.orders.get(&key).and_then(|o| self.entries.get_mut(o)) {
                     if entry.place == Place::Writing {
-                        tracing::info!(id = entry.id, "event accepted");
+                        tracing::info!(id = entry.id, on_disk = false, "event accepted");
                     }
                     entry.place = Place::Memory;
                 }
@@ -247,7 +235,55 @@ impl Outbox {
             }
             News::Failed(failure) => self.failed(failure, now_s),
             News::Well => self.well(),
+            News::Moved(path) => self.moved.push(path),
+            News::LeftBehind(is) => {
+                if is && !self.left_behind {
+                    self.retry_at_s = now_s + RETRY_S;
+                }
+                self.left_behind = is;
+            }
         }
+    }
+
+    /// Earlier outboxes of which nothing is left, each told once.
+    pub(crate) fn moved(&mut self) -> Vec<PathBuf> {
+        std::mem::take(&mut self.moved)
+    }
+
+    /// Has the thread write what the device remembers.
+    pub(crate) fn remember(&self, note: Option<Note>) {
+        if let Some(note) = note {
+            self.ask(Op::Note(note));
+        }
+    }
+
+    /// Events that a file held come before those that are here, and its losses count.
+    fn take_in(&mut self, found: Found, now_s: i64) {
+        let now = Stamp::now();
+        let count = found.events.len() as i64;
+        let first = self.entries.first_key_value().map_or(0, |(order, _)| *order).min(0) - count;
+        for (order, event) in (first..).zip(found.events) {
+            self.bytes += event.bytes;
+            self.orders.insert(event.key, order);
+            let entry = Entry {
+                key: event.key,
+                id: String::new(),
+                topic: event.topic,
+                accepted_s: now_s.saturating_sub(event.stamp.age_s(&now)),
+                stamp: event.stamp,
+                bytes: event.bytes,
+                json: None,
+                place: Place::Disk,
+                reading: false,
+            };
+            self.entries.insert(order, entry);
+        }
+        self.rewound += 1;
+        let earlier = found.lost;
+        self.lost.by_age += earlier.by_age;
+        self.lost.by_size += earlier.by_size;
+        self.lost.purged += earlier.purged;
+        self.lost.damaged += earlier.damaged + found.damaged;
     }
 
     fn failed(&mut self, failure: Failure, now_s: i64) {
@@ -273,9 +309,9 @@ impl Outbox {
         }
     }
 
-    /// Tries the file again some time after it failed.
+    /// Tries the files again some time after one failed.
     pub(crate) fn tick(&mut self, now_s: i64) {
-        if self.failure.is_some() && now_s >= self.retry_at_s {
+        if (self.failure.is_some() || self.left_behind) && now_s >= self.retry_at_s {
             self.retry_at_s = now_s + RETRY_S;
             self.ask(Op::Retry);
         }
@@ -404,9 +440,10 @@ impl Outbox {
         self.lost
     }
 
-    /// Why events wait in memory alone; a word of `health.problems`.
-    pub(crate) fn problem(&self) -> Option<&'static str> {
-        self.failure.as_ref().map(|f| if f.full { "outbox_full" } else { "outbox_unusable" })
+    /// Why events wait in memory alone, or where nobody sends them; words of `health.problems`.
+    pub(crate) fn problems(&self) -> impl Iterator<Item = &'static str> {
+        let failure = self.failure.as_ref().map(|f| if f.full { "outbox_full" } else { "outbox_unusable" });
+        failure.into_iter().chain(self.left_behind.then_some("outbox_left_behind"))
     }
 
     /// Lets the thread finish what it was asked for, and gives the file free; not longer than `patience`.
@@ -430,10 +467,13 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn open(path: &Path, max_bytes: u64, now_s: i64) -> Outbox {
-        Outbox::open(path, 100, max_bytes, "glint", now_s)
+        let files = Files { path: path.to_owned(), ..Files::default() };
+        Outbox::open(files, 100, max_bytes, "glint", now_s)
     }
 
     /// Takes up news until none comes for a while.
@@ -525,13 +565,13 @@ mod tests {
         for id in ["a", "b", "c"] {
             put(&mut outbox, id, 1);
         }
-        assert_eq!(outbox.problem(), Some("outbox_unusable"));
+        assert!(outbox.problems().eq(["outbox_unusable"]));
         assert_eq!(all(&mut outbox, 1), "bc", "memory is bounded too");
         std::fs::remove_file(&blocked).expect("removed");
         // Nothing new has to come for it.
         outbox.tick(1 + RETRY_S);
         settle(&mut outbox, 1 + RETRY_S);
-        assert_eq!(outbox.problem(), None);
+        assert_eq!(outbox.problems().count(), 0);
         put(&mut outbox, "d", 12);
         close(outbox);
         let mut outbox = open(&path, 25, 12);
@@ -547,7 +587,7 @@ mod tests {
             put(&mut first, id, 0);
         }
         let mut second = open(&path, 1000, 0);
-        assert_eq!(second.problem(), Some("outbox_unusable"));
+        assert!(second.problems().eq(["outbox_unusable"]));
         for id in ["c", "d"] {
             put(&mut second, id, 0);
         }

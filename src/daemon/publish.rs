@@ -70,7 +70,7 @@ async fn publish(
     let mut outbox = Outbox::in_memory();
     let random = RandomState::new().build_hasher().finish();
     let mut mqtt = Mqtt::quiet(config, credentials, format!("{}-replay-{random:016x}", config.client_id()));
-    let topic = format!("{}/{}/event", config.mqtt.prefix, config.device.id);
+    let topic = format!("{}/{}/event", config.mqtt.prefix, config.device.id());
     let mut deadline = None;
     loop {
         tokio::select! {

@@ -77,7 +77,7 @@ pub(crate) struct Health {
     pub(crate) schema: u32,
     /// What the device does.
     pub(crate) state: Phase,
-    /// Reasons as in `state`, and outbox_full, outbox_unusable, broker_refused, session_taken_over, events_refused, commands_refused,
+    /// Reasons as in `state`, and outbox_full, outbox_unusable, outbox_left_behind, broker_refused, session_taken_over, events_refused, commands_refused,
     /// check_failed.
     pub(crate) problems: Vec<&'static str>,
     /// Seconds since the start.
@@ -144,6 +144,13 @@ pub(crate) struct Reply {
     /// Of a pause, where it is false: a restart would end it, because its marker could not be written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) kept_over_restart: Option<bool>,
+}
+
+impl Reply {
+    /// A command that was done.
+    pub(crate) fn new(time: String) -> Self {
+        Self { done: true, time, error: None, events: None, kept_over_restart: None }
+    }
 }
 
 /// A message as JSON. These types hold strings, numbers and maps of such: serialisation has no way to fail.

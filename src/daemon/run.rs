@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use glint::frame::{Mounting, PixelFormat};
@@ -17,6 +17,7 @@ use super::capture::{CameraSource, ClipSource, Opener, SyntheticSource, monotoni
 use super::config::{Camera, Config, ConfigError, Format, SourceKind};
 use super::link::Credentials;
 use super::media::Selection;
+use super::memory::{self, Memory};
 use super::mqtt::Command;
 use super::report::Capabilities;
 use super::serve::{Host, Load, Setup};
@@ -31,9 +32,20 @@ const SYNTHETIC_MOVEMENTS: i64 = 7200;
 pub fn run(path: &Path) -> anyhow::Result<()> {
     // Before anything else: a pause that is asked for while the models load must not end the process.
     let mut host = Host::new()?;
-    let setup = set_up(Config::load(path)?)?;
+    let (config, memory) = memory::load(path, None)?;
+    // What a reload moves to another folder comes from this one.
+    let folder = Mutex::new(memory::folder(&config));
+    let setup = set_up(config, memory)?;
     let file = path.to_owned();
-    let load: Load = Arc::new(move || set_up(Config::load(&file)?));
+    let load: Load = Arc::new(move || {
+        // A folder is whole whoever panicked beside it.
+        let mut folder = folder.lock().unwrap_or_else(PoisonError::into_inner);
+        let (config, memory) = memory::load(&file, Some(&folder))?;
+        let next = memory::folder(&config);
+        let setup = set_up(config, memory)?;
+        *folder = next;
+        Ok(setup)
+    });
     host.serve(setup, &load)
 }
 
@@ -43,14 +55,14 @@ fn named(key: &str, reason: impl std::fmt::Display) -> ConfigError {
 }
 
 /// Everything that can be wrong with files is found here, before a thread runs.
-pub(crate) fn set_up(config: Config) -> anyhow::Result<Setup> {
+pub(crate) fn set_up(config: Config, memory: Memory) -> anyhow::Result<Setup> {
     let models = models(&config)?;
     let options = options(&config)?;
     let pipeline = Pipeline::new(options, &models)?;
     let credentials = Credentials::read(&config).map_err(|e| ConfigError::Content(vec![e]))?;
     let capabilities = capabilities(&config, &models);
     let open = opener(&config)?;
-    Ok(Setup { config, credentials, vision: Box::new(pipeline), open, capabilities })
+    Ok(Setup { config, credentials, vision: Box::new(pipeline), open, capabilities, memory })
 }
 
 /// The model files that a configuration asks for.

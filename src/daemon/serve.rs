@@ -10,9 +10,9 @@
 //! Shutdown flows with the data: capture ends and drops its sender, vision drains and drops its own, the
 //! outbox is sent under a deadline, `offline` is said. A second signal exits at once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Duration;
 
 use glint::event::{Clock, Event, Movement};
@@ -23,9 +23,11 @@ use super::capture::{self, Opener, Shared, monotonic_ns};
 use super::clock::{boot_id, now_s, synchronization, wall};
 use super::config::Config;
 use super::link::Credentials;
-use super::mqtt::{Command, Mqtt};
+use super::memory::Memory;
+use super::mqtt::{Command, Mqtt, base};
 use super::outbox::Outbox;
 use super::report::{Capabilities, Health, Phase, Reply, SCHEMA, State, Waiting, json};
+use super::storage::Files;
 use super::systemd;
 use super::vision::{self, Sight, Vision};
 
@@ -50,6 +52,8 @@ pub(crate) struct Setup {
     pub(crate) open: Opener,
     /// Content of the retained topic `capabilities`.
     pub(crate) capabilities: Capabilities,
+    /// What is remembered of earlier runs.
+    pub(crate) memory: Memory,
 }
 
 /// How a daemon ended.
@@ -198,21 +202,19 @@ struct Main {
     ready: bool,
     next_health_s: i64,
     events: u64,
+    memory: Memory,
+    /// What was said last.
+    phase: Option<Phase>,
+    /// Reply to a pause; it is given once the camera is closed.
+    pausing: Option<Reply>,
 }
 
 async fn main_loop(setup: Setup, signals: &mut Signals, load: &Load) -> anyhow::Result<Outcome> {
-    let Setup { config, credentials, vision, open, capabilities } = setup;
+    let Setup { config, credentials, vision, open, capabilities, memory } = setup;
     let shared = Arc::new(Shared::default());
-    let limits = &config.outbox;
-    let outbox = Outbox::open(&limits.path, limits.max_age_s, limits.max_bytes, &config.mqtt.prefix, now_s());
-    // A pause outlives the process: whoever closed the camera does not want a restart to open it. A
-    // marker that cannot be looked at counts as set.
-    let marker = config.outbox.path.with_extension("paused");
-    let marked = match std::fs::symlink_metadata(&marker) {
-        Ok(_) => true,
-        Err(e) => !absent(&e),
-    };
-    shared.pause.store(marked, Relaxed);
+    let marker = marker(&config.outbox.path);
+    shared.pause.store(paused_before(&marker, &memory), SeqCst);
+    let outbox = open_outbox(&config, &memory);
     let now = monotonic_ns();
     shared.capture_tick.store(now, Relaxed);
     shared.vision_tick.store(now, Relaxed);
@@ -236,7 +238,7 @@ async fn main_loop(setup: Setup, signals: &mut Signals, load: &Load) -> anyhow::
 
     let mut main = Main {
         stream: stream_id(),
-        mqtt: Mqtt::new(&config, credentials),
+        mqtt: Mqtt::new(&config, credentials, memory.stale_topics()),
         config,
         shared,
         outbox,
@@ -246,6 +248,9 @@ async fn main_loop(setup: Setup, signals: &mut Signals, load: &Load) -> anyhow::
         ready: false,
         next_health_s: i64::MIN,
         events: 0,
+        memory,
+        phase: None,
+        pausing: None,
     };
     main.mqtt.retain("capabilities", json(&capabilities));
     let mut tick = tokio::time::interval(Duration::from_millis(500));
@@ -262,6 +267,8 @@ async fn main_loop(setup: Setup, signals: &mut Signals, load: &Load) -> anyhow::
                 None => {
                     ending = true;
                     systemd::stopping();
+                    // Capture has ended, and the camera is closed.
+                    main.answer_pause();
                     main.tick();
                     deadline = Some(tokio::time::Instant::now() + FLUSH);
                 }
@@ -300,10 +307,14 @@ async fn main_loop(setup: Setup, signals: &mut Signals, load: &Load) -> anyhow::
                 }
                 Err(e) => tracing::error!("configuration not taken over: {e:#}"),
             },
+            () = main.shared.changed.notified() => {
+                main.say_state();
+            }
             _ = tick.tick() => main.tick(),
             () = until(deadline), if ending => break,
         }
         main.mqtt.pump(&mut main.outbox, now_s());
+        main.remember();
         // A broker that is not there gets no time: what waits is on disk.
         if ending && (!main.mqtt.connected() && main.shared.stop.load(Relaxed) || main.outbox.len() == 0) {
             break;
@@ -319,6 +330,36 @@ async fn main_loop(setup: Setup, signals: &mut Signals, load: &Load) -> anyhow::
     }
     // A signal that came meanwhile waits for the next one.
     Ok(next.map_or(Outcome::Stopped, Outcome::Reload))
+}
+
+/// The outbox, with what waits in those of earlier paths.
+fn open_outbox(config: &Config, memory: &Memory) -> Outbox {
+    let limits = &config.outbox;
+    let files = Files { path: limits.path.clone(), earlier: memory.earlier_outboxes(), note: memory.note() };
+    Outbox::open(files, limits.max_age_s, limits.max_bytes, &config.mqtt.prefix, now_s())
+}
+
+/// The file that stands for a pause, beside the outbox.
+fn marker(outbox: &Path) -> PathBuf {
+    outbox.with_extension("paused")
+}
+
+/// A pause outlives the process: whoever closed the camera does not want a restart to open it, nor another outbox. A marker
+/// that cannot be looked at counts as set.
+fn paused_before(marker_now: &Path, memory: &Memory) -> bool {
+    let set = |marker: &Path| match std::fs::symlink_metadata(marker) {
+        Ok(_) => true,
+        Err(e) => !absent(&e),
+    };
+    let mut paused = set(marker_now);
+    for earlier in memory.earlier_outboxes().iter().map(|path| marker(path)).filter(|m| set(m)) {
+        paused = true;
+        // In this order: one of the two stands whatever happens.
+        if let Err(e) = std::fs::write(marker_now, "").and_then(|()| std::fs::remove_file(&earlier)) {
+            tracing::error!(file = %earlier.display(), "the marker of the pause cannot be moved: {e}");
+        }
+    }
+    paused
 }
 
 /// Whether an error says that there is no such file.
@@ -338,36 +379,46 @@ impl Main {
     /// A movement becomes an event: on disk first, then sent.
     fn accept(&mut self, movement: Movement) {
         let time = wall_time(movement.onset_ns);
-        let mut event = Event::new(&self.config.device.id, &self.stream, Some(time), movement);
+        let mut event = Event::new(self.config.device.id(), &self.stream, Some(time), movement);
         let (synchronized, estimated_error_us) = synchronization();
         event.data.clock = Some(Clock { synchronized, estimated_error_us, boot_id: boot_id() });
-        let topic = format!("{}/{}/event", self.config.mqtt.prefix, self.config.device.id);
+        let topic = format!("{}/event", base(&self.config));
         self.outbox.put(&event.id, &topic, &event.to_json(), now_s());
         self.events += 1;
     }
 
     fn command(&mut self, command: Command) {
-        let time = rfc3339(wall().as_millis() as i64);
-        let mut reply = Reply { done: true, time, error: None, events: None, kept_over_restart: None };
+        let mut reply = Reply::new(rfc3339(wall().as_millis() as i64));
+        tracing::info!(command = command.word(), "command");
         match command {
             Command::Pause => {
-                self.shared.pause.store(true, Relaxed);
+                self.shared.pause.store(true, SeqCst);
                 if let Err(e) = std::fs::write(&self.marker, "") {
                     tracing::error!(file = %self.marker.display(), "a restart would end this pause: {e}");
                     reply.kept_over_restart = Some(false);
                 }
+                self.pausing = Some(reply);
+                self.next_health_s = i64::MIN;
+                self.tick();
+                return;
             }
             Command::Resume => match std::fs::remove_file(&self.marker) {
                 Err(e) if !absent(&e) => {
                     tracing::error!(file = %self.marker.display(), "still paused: {e}");
                     (reply.done, reply.error) = (false, Some(e.to_string()));
                 }
-                _ => self.shared.pause.store(false, Relaxed),
+                _ => {
+                    self.shared.pause.store(false, SeqCst);
+                    if let Some(mut pause) = self.pausing.take() {
+                        (pause.done, pause.error) =
+                            (false, Some("resumed before the camera was closed".into()));
+                        self.mqtt.retain("pause/state", json(&pause));
+                    }
+                }
             },
             Command::Calibrate => self.shared.calibrate.store(true, Relaxed),
             Command::Purge => reply.events = Some(self.outbox.purge()),
         }
-        tracing::info!(command = command.word(), "command");
         self.mqtt.retain(&format!("{}/state", command.word()), json(&reply));
         self.next_health_s = i64::MIN;
         self.tick();
@@ -376,8 +427,8 @@ impl Main {
     /// What the device does, and why nothing can be seen.
     fn state(&self) -> State {
         let says = |state, reason| State { schema: SCHEMA, state, reason };
-        if self.shared.pause.load(Relaxed) {
-            let closed = self.shared.closed.load(Relaxed);
+        if self.shared.pause.load(SeqCst) {
+            let closed = self.shared.closed.load(SeqCst);
             return says(if closed { Phase::Paused } else { Phase::Pausing }, None);
         }
         let sight = self.sight.borrow();
@@ -390,6 +441,42 @@ impl Main {
         }
     }
 
+    /// Answers a pause.
+    fn answer_pause(&mut self) {
+        if let Some(mut reply) = self.pausing.take() {
+            reply.time = rfc3339(wall().as_millis() as i64);
+            self.mqtt.retain("pause/state", json(&reply));
+        }
+    }
+
+    /// Says what the device does, and answers a pause once the camera is closed.
+    fn say_state(&mut self) -> State {
+        let state = self.state();
+        if self.phase.replace(state.state) != Some(state.state) {
+            // A report of before must not stand beside it.
+            self.next_health_s = i64::MIN;
+        }
+        self.mqtt.retain("state", json(&state));
+        if state.state == Phase::Paused {
+            self.answer_pause();
+        }
+        state
+    }
+
+    /// Notes what has been withdrawn and moved.
+    fn remember(&mut self) {
+        let moved = self.outbox.moved();
+        let withdrawn = self.mqtt.withdrawn();
+        if moved.is_empty() && !withdrawn {
+            return;
+        }
+        moved.iter().for_each(|path| self.memory.forget_outbox(path));
+        if withdrawn {
+            self.memory.withdrawn();
+        }
+        self.outbox.remember(self.memory.note());
+    }
+
     /// Twice a second: watchdog, state, health, expiry.
     fn tick(&mut self) {
         let now_ns = monotonic_ns();
@@ -399,14 +486,13 @@ impl Main {
         if lives(self.shared.capture_tick.load(Relaxed)) && lives(self.shared.vision_tick.load(Relaxed)) {
             systemd::watchdog();
         }
-        let state = self.state();
+        let state = self.say_state();
         let waits =
             matches!(state.state, Phase::Streaming | Phase::Paused) || state.reason == Some("no_camera");
         if !self.ready && waits {
             self.ready = true;
             systemd::ready();
         }
-        self.mqtt.retain("state", json(&state));
         if now_s >= self.next_health_s {
             self.next_health_s = now_s + self.config.health.interval_s as i64;
             self.outbox.expire(now_s);
@@ -421,7 +507,7 @@ impl Main {
         let sight = self.sight.borrow();
         let State { state, reason, .. } = self.state();
         let mut problems: Vec<&str> = reason.into_iter().collect();
-        problems.extend(self.outbox.problem());
+        problems.extend(self.outbox.problems());
         problems.extend(self.mqtt.problems());
         // Zone 0 is the processor on the boards that glint runs on.
         let temperature_c = std::fs::read_to_string("/sys/class/thermal/thermal_zone0/temp")

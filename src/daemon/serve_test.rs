@@ -1,7 +1,8 @@
 //! The running daemon against a real Mosquitto, with a source and a vision whose events are known.
 
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use glint::event::{AuReading, Kind, Movement, TimingQuality};
@@ -12,8 +13,10 @@ use super::broker::{Broker, Subscriber};
 use super::capture::{FrameSource, Grab, monotonic_ns};
 use super::config::Config;
 use super::link::Credentials;
+use super::memory::Memory;
 use super::outbox::Outbox;
 use super::serve::{Setup, serve};
+use super::storage::Files;
 use super::vision::Vision;
 
 /// A frame every 10 ms.
@@ -94,6 +97,7 @@ fn setup(config: Config, frames: u64) -> (Setup, Arc<AtomicU64>) {
             purpose: None,
             overrides: Default::default(),
         },
+        memory: Memory::default(),
     };
     (setup, events)
 }
@@ -186,6 +190,177 @@ fn commands_are_answered_and_pause_closes_the_source() {
     daemon.join().expect("no panic").expect("ends well");
 }
 
+/// A source that takes its time to close.
+struct Slow {
+    inner: Ticks,
+    closed: Arc<AtomicBool>,
+}
+
+impl FrameSource for Slow {
+    fn next(&mut self, frame: &mut Frame) -> Result<Grab, String> {
+        self.inner.next(frame)
+    }
+}
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        std::thread::sleep(Duration::from_millis(700));
+        self.closed.store(true, Relaxed);
+    }
+}
+
+#[test]
+fn a_pause_is_answered_once_the_camera_is_closed() {
+    let dir = tempfile::tempdir().expect("folder");
+    let Some(mut broker) = Broker::new(dir.path(), "allow_anonymous true") else { return };
+    broker.start();
+    let subscriber = Subscriber::start(broker.port, None);
+    let (mut setup, _) = setup(config(dir.path(), broker.port, ""), 0);
+    let closed = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&closed);
+    setup.open = Box::new(move || {
+        flag.store(false, Relaxed);
+        Ok(Box::new(Slow { inner: Ticks { seq: 0, frames: 300 }, closed: Arc::clone(&flag) }))
+    });
+    let daemon = std::thread::spawn(move || serve(setup));
+    let state = |s: &Subscriber, word: &str| {
+        s.of("glint/glint/state").last().is_some_and(|t| t.contains(&format!("\"{word}\"")))
+    };
+    subscriber.wait("streaming", 10, |s| state(s, "streaming"));
+    let replies = |s: &Subscriber| s.of("glint/glint/pause/state");
+    subscriber.say("glint/glint/pause/set", "1");
+    subscriber.wait("pausing", 5, |s| state(s, "pausing"));
+    assert!(!closed.load(Relaxed) && replies(&subscriber).is_empty(), "still open, and no word of it");
+    subscriber.wait("the reply", 5, |s| !replies(s).is_empty());
+    assert!(closed.load(Relaxed) && state(&subscriber, "paused"));
+    assert!(replies(&subscriber)[0].contains("\"done\":true"));
+    subscriber.say("glint/glint/resume/set", "1");
+    subscriber.wait("streaming", 5, |s| state(s, "streaming"));
+    // Resumed before it was closed: that was no pause.
+    subscriber.say("glint/glint/pause/set", "1");
+    subscriber.say("glint/glint/resume/set", "1");
+    subscriber.wait("the second reply", 5, |s| replies(s).len() == 2);
+    assert!(replies(&subscriber)[1].contains("\"done\":false"), "{:?}", replies(&subscriber));
+    subscriber.wait("streaming", 5, |s| state(s, "streaming"));
+    daemon.join().expect("no panic").expect("ends well");
+}
+
+fn burst(protocol: &str) {
+    let dir = tempfile::tempdir().expect("folder");
+    let extra = "allow_anonymous true\nmax_inflight_messages 0";
+    let Some(mut broker) = Broker::new(dir.path(), extra) else { return };
+    broker.start();
+    let subscriber = Subscriber::start(broker.port, None);
+    let more = format!("mqtt.protocol = \"{protocol}\"");
+    let (setup, _) = setup(config(dir.path(), broker.port, &more), 3000);
+    let daemon = std::thread::spawn(move || serve(setup));
+    subscriber.wait("events", 10, |s| s.events("glint").len() >= 2);
+    for _ in 0..500 {
+        subscriber.say_when_there_is_room("glint/glint/resume/set", "1");
+        subscriber.say_when_there_is_room("glint/glint/pause/set", "1");
+    }
+    subscriber.say_when_there_is_room("glint/glint/purge/set", "1");
+    subscriber.wait("the last reply", 30, |s| !s.of("glint/glint/purge/state").is_empty());
+    let paused = |t: &String| t.contains("\"state\":\"paused\"");
+    subscriber.wait("paused", 5, |s| s.of("glint/glint/state").last().is_some_and(paused));
+    // What the broker retains is what a newcomer hears.
+    let late = Subscriber::named("late", broker.port);
+    late.wait("what is retained", 5, |s| s.of("glint/glint/resume/state").len() == 1);
+    let retained = |name: &str| late.of(&format!("glint/glint/{name}")).pop().unwrap_or_default();
+    assert_eq!(retained("status"), "online");
+    assert!(paused(&retained("state")), "{}", retained("state"));
+    late.wait("a report that agrees", 2, |s| s.of("glint/glint/health").last().is_some_and(paused));
+    assert!(retained("pause/state").contains("\"done\":true"), "{}", retained("pause/state"));
+    subscriber.say("glint/glint/resume/set", "1");
+    daemon.join().expect("no panic").expect("ends well");
+}
+
+#[test]
+fn a_thousand_commands_leave_what_is_retained_right() {
+    burst("3.1.1");
+}
+
+#[test]
+fn so_they_do_with_mqtt_5() {
+    burst("5");
+}
+
+#[test]
+fn events_that_wait_when_name_and_outbox_change_are_delivered_as_what_they_are() {
+    let dir = tempfile::tempdir().expect("folder");
+    let Some(mut broker) = Broker::new(dir.path(), "allow_anonymous true") else { return };
+    let file = dir.path().join("g.toml");
+    let start = |id: &str, outbox: &str, frames: u64| {
+        let text = format!(
+            "device.id = \"{id}\"\nmqtt.url = \"mqtt://127.0.0.1:{}\"\noutbox.path = {:?}\n",
+            broker.port,
+            dir.path().join(outbox)
+        );
+        std::fs::write(&file, text).expect("file");
+        let (config, memory) = super::memory::load(&file, None).expect("valid");
+        let (mut setup, _) = setup(config, frames);
+        setup.memory = memory;
+        setup
+    };
+    serve(start("a", "one", 50)).expect("ends well");
+    std::fs::write(dir.path().join("one.paused"), "").expect("file");
+    let last = start("b", "two", 0);
+    broker.start();
+    let subscriber = Subscriber::start(broker.port, None);
+    let daemon = std::thread::spawn(move || serve(last));
+    // The pause of before holds beside another outbox too.
+    let paused = |t: &String| t.contains("\"state\":\"paused\"");
+    subscriber.wait("paused", 5, |s| s.of("glint/b/state").last().is_some_and(paused));
+    assert!(dir.path().join("two.paused").exists() && !dir.path().join("one.paused").exists());
+    subscriber.wait("all events", 10, |s| s.events("a").len() == 5);
+    for contents in subscriber.events("a").values() {
+        assert!(contents.len() == 1 && contents[0].contains("\"source\":\"glint/a\""), "{contents:?}");
+    }
+    assert!(subscriber.events("b").is_empty());
+    assert!(!dir.path().join("one").exists(), "the old file is empty, and gone");
+    subscriber.say("glint/b/resume/set", "1");
+    daemon.join().expect("no panic").expect("ends well");
+    let kept = std::fs::read_to_string(dir.path().join("g.device.json")).expect("what is remembered");
+    assert!(kept.contains("/two\"") && !kept.contains("/one\""), "{kept}");
+}
+
+#[test]
+fn an_earlier_outbox_that_another_process_holds_is_told_and_moved_later() {
+    let dir = tempfile::tempdir().expect("folder");
+    let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+    let files = |path: &std::path::Path, earlier: &[PathBuf]| Files {
+        path: path.to_owned(),
+        earlier: earlier.to_vec(),
+        note: None,
+    };
+    let mut first = Outbox::open(files(&one, &[]), 1000, 1 << 20, "glint", 0);
+    first.put("a", "glint/a/event", "{}", 0);
+    assert_eq!(first.purge(), 1);
+    first.put("b", "glint/a/event", "{}", 0);
+    let mut second = Outbox::open(files(&two, std::slice::from_ref(&one)), 1000, 1 << 20, "glint", 0);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let until = |second: &mut Outbox, now_s: i64, done: &dyn Fn(&Outbox) -> bool| {
+        let deadline = std::time::Instant::now() + Duration::from_secs(5);
+        while !done(second) {
+            assert!(std::time::Instant::now() < deadline, "news");
+            let news = runtime
+                .block_on(async { tokio::time::timeout(Duration::from_millis(100), second.news()).await });
+            if let Ok(news) = news {
+                second.handle(news, now_s);
+            }
+        }
+    };
+    until(&mut second, 0, &|s| s.problems().eq(["outbox_left_behind"]));
+    first.close(Duration::from_secs(5), 0);
+    second.tick(10);
+    until(&mut second, 10, &|s| s.problems().count() == 0 && s.len() == 1);
+    assert_eq!(second.lost().purged, 1, "what was lost there counts here");
+    assert_eq!(second.moved(), [one.clone()]);
+    second.close(Duration::from_secs(5), 10);
+    let again = Outbox::open(files(&two, &[]), 1000, 1 << 20, "glint", 10);
+    assert_eq!((again.len(), again.lost().purged, one.exists()), (1, 1, false));
+}
+
 /// A session of an earlier version, for which the broker queues commands, and a retained command.
 fn old_commands(protocol: &str) {
     use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
@@ -242,7 +417,8 @@ fn a_broker_that_refuses_the_login_keeps_the_events_waiting() {
     let config = config(dir.path(), broker.port, &more);
     let (setup, _) = setup(config.clone(), 50);
     serve(setup).expect("ends well");
-    let outbox = Outbox::open(&config.outbox.path, 1000, 1 << 20, "glint", 0);
+    let files = Files { path: config.outbox.path.clone(), ..Files::default() };
+    let outbox = Outbox::open(files, 1000, 1 << 20, "glint", 0);
     assert_eq!(outbox.len(), 5, "accepted events wait on disk");
 }
 

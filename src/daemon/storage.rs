@@ -1,11 +1,11 @@
-//! The thread that alone writes the outbox's file ([`log`]).
+//! The thread that alone writes the outbox's file ([`log`]) and what the device remembers beside it.
 //!
 //! An operation is on disk when its news comes. A card that takes seconds for it holds up nobody else.
 
 mod log;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 
 use tokio::sync::mpsc::UnboundedSender;
@@ -14,6 +14,24 @@ use super::clock::Stamp;
 use super::outbox::Lost;
 pub(crate) use log::{Failure, Found, Key};
 use log::{Log, MAX_BODY_BYTES, SLACK_BYTES, counts, event_record, record};
+
+/// A small file that is replaced as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Note {
+    pub(crate) path: PathBuf,
+    pub(crate) text: String,
+}
+
+/// The files of a device.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Files {
+    /// The outbox.
+    pub(crate) path: PathBuf,
+    /// Outboxes of earlier paths: what they hold moves into this one.
+    pub(crate) earlier: Vec<PathBuf>,
+    /// Written before anything else.
+    pub(crate) note: Option<Note>,
+}
 
 /// What the thread is to do.
 #[derive(Debug)]
@@ -28,6 +46,8 @@ pub(crate) enum Op {
     Read(Key),
     /// Open the file again, if it is not open, and write what could not be written.
     Retry,
+    /// Replace the note.
+    Note(Note),
 }
 
 /// What the thread tells.
@@ -35,6 +55,8 @@ pub(crate) enum Op {
 pub(crate) enum News {
     /// The file is open, and holds these events that were not told before.
     Opened(Found),
+    /// These came out of an earlier outbox.
+    Brought(Found),
     /// An event is on disk.
     Stored(Key),
     /// An event could not be written: only memory has it.
@@ -45,20 +67,25 @@ pub(crate) enum News {
     Failed(Failure),
     /// The file was written again.
     Well,
+    /// Nothing waits in the outbox of an earlier path any more.
+    Moved(PathBuf),
+    /// Whether an outbox of an earlier path cannot be read now.
+    LeftBehind(bool),
 }
 
 /// The thread: ends when its channel does.
 pub(crate) fn run(
-    path: &Path,
+    files: &Files,
     topic: impl Fn(&str) -> String,
     ops: &Receiver<Op>,
     news: &UnboundedSender<News>,
 ) {
-    let mut storage =
-        Storage { path, log: None, removed: BTreeSet::new(), lost: None, told: BTreeSet::new() };
+    let mut storage = Storage::new(files);
     // Whoever is told of nothing any more has gone.
     let tell = |what: News| _ = news.send(what);
+    storage.write_note();
     storage.open(&topic, &tell);
+    storage.move_earlier(&topic, &tell);
     while let Ok(op) = ops.recv() {
         // What came meanwhile goes into the same write.
         let batch: Vec<Op> = std::iter::once(op).chain(ops.try_iter()).collect();
@@ -68,6 +95,10 @@ pub(crate) fn run(
 
 struct Storage<'a> {
     path: &'a Path,
+    /// Outboxes whose events are still to be moved.
+    earlier: Vec<PathBuf>,
+    /// What could not be written yet.
+    note: Option<Note>,
     log: Option<Log>,
     /// Events that are done with and whose removal is not on disk yet.
     removed: BTreeSet<Key>,
@@ -77,7 +108,81 @@ struct Storage<'a> {
     told: BTreeSet<Key>,
 }
 
-impl Storage<'_> {
+impl<'a> Storage<'a> {
+    fn new(files: &'a Files) -> Self {
+        Self {
+            path: &files.path,
+            earlier: files.earlier.clone(),
+            note: files.note.clone(),
+            log: None,
+            removed: BTreeSet::new(),
+            lost: None,
+            told: BTreeSet::new(),
+        }
+    }
+
+    /// Without it the device works, and forgets.
+    fn write_note(&mut self) {
+        if let Some(note) = self.note.take()
+            && let Err(e) = replace(&note)
+        {
+            tracing::error!(file = %note.path.display(), "what the device remembers cannot be written: {e}");
+            self.note = Some(note);
+        }
+    }
+
+    /// Moves what waits in the outboxes of earlier paths into this one, and deletes them.
+    fn move_earlier(&mut self, topic: &impl Fn(&str) -> String, tell: &impl Fn(News)) {
+        for path in std::mem::take(&mut self.earlier) {
+            // Another spelling of the same path.
+            let real = |path: &Path| std::fs::canonicalize(path).ok();
+            if real(&path).is_some_and(|p| Some(p) == real(self.path)) {
+                tell(News::Moved(path));
+                continue;
+            }
+            if matches!(path.try_exists(), Ok(false)) {
+                tracing::warn!(file = %path.display(), "the outbox of an earlier path is not there");
+                // A disk that is not mounted may come with the next start.
+                if path.parent().is_some_and(Path::exists) {
+                    tell(News::Moved(path));
+                }
+                continue;
+            }
+            match self.move_from(&path, topic) {
+                Ok(found) => {
+                    tracing::info!(file = %path.display(), events = found.events.len(), damaged = found.damaged,
+                        "the outbox of an earlier path is moved to the present one");
+                    tell(News::Brought(found));
+                    tell(News::Moved(path));
+                }
+                Err(Failure { reason, .. }) => {
+                    tracing::error!(file = %path.display(), reason,
+                        "the outbox of an earlier path cannot be moved; its events wait there");
+                    self.earlier.push(path);
+                }
+            }
+        }
+        tell(News::LeftBehind(!self.earlier.is_empty()));
+    }
+
+    fn move_from(&mut self, path: &Path, topic: &impl Fn(&str) -> String) -> Result<Found, Failure> {
+        let Some(log) = &mut self.log else {
+            return Err(Failure { full: false, reason: "the present outbox is not open".into() });
+        };
+        let (mut old, mut found) = Log::open(path, topic)?;
+        // A move that was cut off has brought some of them.
+        found.events.retain(|e| !self.removed.contains(&e.key) && self.told.insert(e.key));
+        let keys: Vec<Key> = found.events.iter().map(|e| e.key).collect();
+        if let Err(failure) = log.copy(&old, &keys) {
+            keys.iter().for_each(|k| _ = self.told.remove(k));
+            return Err(failure);
+        }
+        // Emptied first: a deletion may be undone by a power cut.
+        old.clear(&Lost::default())?;
+        std::fs::remove_file(path)?;
+        Ok(found)
+    }
+
     fn open(&mut self, topic: &impl Fn(&str) -> String, tell: &impl Fn(News)) {
         match Log::open(self.path, topic) {
             Ok((mut log, mut found)) => {
@@ -95,7 +200,7 @@ impl Storage<'_> {
         let mut records = Vec::new();
         let mut put: Vec<(Key, usize, usize)> = Vec::new();
         let mut changed = false;
-        let mut retry = false;
+        let (mut retry, mut noted) = (false, false);
         for op in batch {
             match op {
                 Op::Put { key, stamp, topic, json } => {
@@ -118,10 +223,20 @@ impl Storage<'_> {
                     tell(News::Content(key, log.and_then(|log| log.content(key))));
                 }
                 Op::Retry => retry = true,
+                Op::Note(note) => {
+                    self.note = Some(note);
+                    noted = true;
+                }
             }
+        }
+        if retry || noted {
+            self.write_note();
         }
         if self.log.is_none() && retry {
             self.open(topic, tell);
+        }
+        if retry {
+            self.move_earlier(topic, tell);
         }
         let written = self.write(&records, &put, changed || retry);
         match &written {
@@ -170,6 +285,25 @@ impl Storage<'_> {
     }
 }
 
+/// Another file takes the place of this one.
+fn replace(note: &Note) -> std::io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    if std::fs::read_to_string(&note.path).is_ok_and(|text| text == note.text) {
+        return Ok(());
+    }
+    let dir = note.path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(dir)?;
+    let mut beside = note.path.clone().into_os_string();
+    beside.push(".new");
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    file.write_all(note.text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&beside, &note.path)?;
+    std::fs::File::open(dir)?.sync_all()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,13 +317,9 @@ mod tests {
         let dir = tempfile::tempdir().expect("folder");
         let path = dir.path().join("outbox");
         let (log, _) = Log::open(&path, topic).expect("opens");
-        let mut storage = Storage {
-            path: &path,
-            log: Some(log),
-            removed: BTreeSet::new(),
-            lost: Some(Lost { purged: 3, ..Lost::default() }),
-            told: BTreeSet::new(),
-        };
+        let files = Files { path: path.clone(), ..Files::default() };
+        let mut storage = Storage::new(&files);
+        (storage.log, storage.lost) = (Some(log), Some(Lost { purged: 3, ..Lost::default() }));
         let long = "x".repeat(100_000);
         let put = |n| Op::Put { key: (1, n), stamp: Stamp::now(), topic: "t".into(), json: long.clone() };
         storage.work((0..20).map(put).collect(), &topic, &|_| ());

@@ -101,7 +101,17 @@ pub(crate) struct Subscriber {
 impl Subscriber {
     /// Connects, again and again, and collects.
     pub(crate) fn start(port: u16, login: Option<(&str, &str)>) -> Self {
-        let mut options = MqttOptions::new("test-subscriber", "127.0.0.1", port);
+        Self::connect("test-subscriber", port, login)
+    }
+
+    /// Another one, beside the first.
+    #[allow(dead_code)] // the unit tests use it
+    pub(crate) fn named(name: &str, port: u16) -> Self {
+        Self::connect(name, port, None)
+    }
+
+    fn connect(name: &str, port: u16, login: Option<(&str, &str)>) -> Self {
+        let mut options = MqttOptions::new(name, "127.0.0.1", port);
         options.set_clean_session(false).set_keep_alive(Duration::from_secs(5));
         options.set_max_packet_size(1 << 20, 1 << 20);
         if let Some((user, password)) = login {
@@ -142,10 +152,22 @@ impl Subscriber {
         self.client.try_publish(topic, QoS::AtLeastOnce, false, payload).expect("room in the queue");
     }
 
+    /// Publishes one of many commands.
+    #[allow(dead_code)] // the unit tests use it
+    pub(crate) fn say_when_there_is_room(&self, topic: &str, payload: &str) {
+        self.client.publish(topic, QoS::AtLeastOnce, false, payload).expect("the connection's thread lives");
+    }
+
     /// Publishes a message that the broker keeps; an empty one clears it.
     #[allow(dead_code)] // the unit tests use it
     pub(crate) fn retain(&self, topic: &str, payload: &str) {
         self.client.try_publish(topic, QoS::AtLeastOnce, true, payload).expect("room in the queue");
+    }
+
+    /// Topics so far, each as often as it came.
+    #[allow(dead_code)] // the unit tests do not use it
+    pub(crate) fn topics(&self) -> Vec<String> {
+        self.messages.lock().expect("not poisoned").iter().map(|(t, _, _)| t.clone()).collect()
     }
 
     /// Contents of a topic so far.

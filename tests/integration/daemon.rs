@@ -29,7 +29,8 @@ impl Daemon {
             for line in lines.map_while(Result::ok) {
                 eprintln!("glintd: {line}");
                 if let Some((_, id)) = line.split_once("event accepted id=\"") {
-                    ids.lock().expect("not poisoned").insert(id.trim_end_matches('"').to_owned());
+                    let id = id.split('"').next().expect("one part at least");
+                    ids.lock().expect("not poisoned").insert(id.to_owned());
                 }
                 sink.lock().expect("not poisoned").push(line);
             }
@@ -88,8 +89,11 @@ impl Drop for Daemon {
 }
 
 /// Writes a configuration in `dir`: the synthetic subject, an outbox in the same folder, a broker at `url`, and more lines.
+/// The device is `glint` if these say nothing else.
 pub(crate) fn configure_with(dir: &Path, url: &str, more: &str) -> PathBuf {
     let file = dir.join("g.toml");
+    let more =
+        if more.contains("device.") { more.to_owned() } else { format!("device.id = \"glint\"\n{more}") };
     let text = format!(
         "source.kind = \"synthetic\"\nmqtt.url = \"{url}\"\noutbox.path = {:?}\n\
          deployment.purpose = \"research\"\nhealth.interval_s = 1\n{more}\n",

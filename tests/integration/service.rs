@@ -99,7 +99,14 @@ fn a_hangup_takes_over_a_good_configuration_and_keeps_the_old_one_else() {
     configure_with(dir.path(), &url, "device.id = \"door\"\nmqtt.discovery = true");
     daemon.signal("HUP");
     subscriber.wait("the new name", 30, |_| status("door").as_deref() == Some("online"));
-    subscriber.wait("the old name to leave", 5, |_| status("glint").as_deref() == Some("offline"));
+    // The old name is offline, and then nothing of it stays with the broker.
+    subscriber.wait("the old name to leave", 5, |s| {
+        s.of("glint/glint/status").iter().rev().take(2).eq(["", "offline"])
+    });
+    for topic in ["state", "health", "capabilities"] {
+        subscriber
+            .wait(topic, 5, |s| s.of(&format!("glint/glint/{topic}")).last().is_some_and(String::is_empty));
+    }
 
     // Home Assistant finds the device, and finds it again after its own start.
     let topic = "homeassistant/device/door/config";
@@ -111,4 +118,52 @@ fn a_hangup_takes_over_a_good_configuration_and_keeps_the_old_one_else() {
     subscriber.say("homeassistant/status", "online");
     subscriber.wait("the announcement again", 5, |s| s.of(topic).len() > before);
     assert_eq!(daemon.end("TERM"), Some(0));
+
+    // An announcement that was switched off while glintd was not there is withdrawn.
+    let config = configure_with(dir.path(), &url, "device.id = \"door\"");
+    let daemon = Daemon::start(start_command(&config), &Accepted::default());
+    subscriber.wait("the withdrawal", 20, |s| s.of(topic).last().is_some_and(String::is_empty));
+    assert_eq!(daemon.end("TERM"), Some(0));
+}
+
+/// The device that says `online` on its first connection.
+fn online(subscriber: &Subscriber) -> String {
+    let device = |s: &Subscriber| {
+        s.topics()
+            .into_iter()
+            .find_map(|t| Some(t.strip_prefix("glint/")?.strip_suffix("/status")?.to_owned()))
+    };
+    subscriber.wait("online", 30, |s| device(s).is_some());
+    device(subscriber).expect("there")
+}
+
+#[test]
+fn a_device_without_an_id_is_named_after_its_machine_unless_it_has_another_name_already() {
+    for installed in [false, true] {
+        let dir = tempfile::tempdir().expect("folder");
+        let Some(mut broker) = Broker::new(dir.path(), "allow_anonymous true") else { return };
+        broker.start();
+        let subscriber = Subscriber::start(broker.port, None);
+        let config = dir.path().join("g.toml");
+        let outbox = dir.path().join("outbox.redb");
+        let text = format!(
+            "source.kind = \"synthetic\"\nmqtt.url = \"mqtt://127.0.0.1:{}\"\noutbox.path = {outbox:?}\n",
+            broker.port
+        );
+        std::fs::write(&config, text).expect("file");
+        if installed {
+            std::fs::write(&outbox, "").expect("file");
+        }
+        let daemon = Daemon::start(start_command(&config), &Accepted::default());
+        let id = online(&subscriber);
+        assert_eq!(id == "glint", installed, "{id}");
+        assert!(installed || id.starts_with("glint-"), "{id}");
+        assert_eq!(daemon.end("TERM"), Some(0));
+        let kept = std::fs::read_to_string(dir.path().join("g.device.json")).expect("what is remembered");
+        assert!(kept.contains(&format!("\"default_id\": \"{id}\"")), "{kept}");
+        // What is printed is what is in force, and printing it changes nothing.
+        let printed = super::run(&["check", "--config", config.to_str().expect("UTF-8")]);
+        let printed: toml::Table = String::from_utf8_lossy(&printed.stdout).parse().expect("TOML");
+        assert_eq!(printed["device"]["id"].as_str(), Some(id.as_str()));
+    }
 }

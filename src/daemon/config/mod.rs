@@ -44,16 +44,19 @@ pub(crate) struct Config {
 }
 
 /// Table `device`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Device {
-    /// Name in topics and in `source` of events; letters, digits, `-` and `_`. Default "glint".
-    pub(crate) id: String,
+    /// Name in topics and in `source` of events; letters, digits, `-` and `_`. Default: made of the machine's names, and
+    /// kept from the first start on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<String>,
 }
 
-impl Default for Device {
-    fn default() -> Self {
-        Self { id: "glint".into() }
+impl Device {
+    /// The name in force. A configuration that a command has loaded always holds one ([`super::memory`]).
+    pub(crate) fn id(&self) -> &str {
+        self.id.as_deref().unwrap_or("glint")
     }
 }
 
@@ -225,7 +228,7 @@ pub(crate) struct Mqtt {
     pub(crate) url: String,
     /// First levels of every topic. Default "glint".
     pub(crate) prefix: String,
-    /// Client id, stable, so that the broker knows its session. Default `glint-<device.id>`.
+    /// Client id. Default `glint-<device.id>`, or the id itself where `device.id` is not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) client_id: Option<String>,
     /// "3.1.1" or "5". Default "3.1.1".
@@ -383,7 +386,7 @@ impl Config {
             }
         };
         let word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        let id = &self.device.id;
+        let id = self.device.id();
         check(
             (1..=64).contains(&id.len()) && id.chars().all(word),
             "device.id",
@@ -483,7 +486,7 @@ impl Config {
 
     /// The client id in use.
     pub(crate) fn client_id(&self) -> String {
-        self.mqtt.client_id.clone().unwrap_or_else(|| format!("glint-{}", self.device.id))
+        self.mqtt.client_id.clone().unwrap_or_else(|| format!("glint-{}", self.device.id()))
     }
 
     /// The effective configuration as TOML.

@@ -2,6 +2,13 @@
 
 use serde_json::json;
 
+use crate::daemon::config::Config;
+
+/// Topic of the announcement.
+pub(crate) fn announcement(config: &Config) -> String {
+    format!("homeassistant/device/{}/config", config.device.id())
+}
+
 /// The announcement for Home Assistant (its device-based discovery).
 pub(super) fn discovery(base: &str, id: &str) -> serde_json::Value {
     let sensor = |name: &str, field: &str, unit: Option<&str>| {

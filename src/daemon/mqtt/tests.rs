@@ -5,7 +5,7 @@ use super::*;
 fn mqtt(more: &str) -> Mqtt {
     let config = Config::parse("test", more).expect("valid");
     let credentials = Credentials::read(&config).expect("no files needed");
-    Mqtt::new(&config, credentials)
+    Mqtt::new(&config, credentials, Vec::new())
 }
 
 #[tokio::test(flavor = "current_thread")]

@@ -33,6 +33,8 @@ const HEAD_BYTES: usize = 13;
 pub(super) const MAX_BODY_BYTES: usize = 1 << 20;
 /// So many bytes that are done with are not worth writing the file anew.
 pub(super) const SLACK_BYTES: u64 = 1 << 20;
+/// Events that are copied at a time.
+const COPIED: usize = 64;
 /// Bytes that are read at a time.
 const CHUNK_BYTES: usize = 64 << 10;
 
@@ -303,6 +305,22 @@ impl Log {
                 Err(e.into())
             }
         }
+    }
+
+    /// Takes over events of another file; on disk when this returns.
+    pub(super) fn copy(&mut self, from: &Self, keys: &[Key]) -> Result<(), Failure> {
+        // Not all of a large file in memory at a time.
+        for some in keys.chunks(COPIED) {
+            let (mut records, mut places) = (Vec::new(), Vec::new());
+            for (key, (offset, bytes)) in some.iter().filter_map(|k| Some((*k, *from.live.get(k)?))) {
+                places.push((key, (self.end + records.len() as u64, bytes)));
+                records.extend(read(&from.file, offset, bytes)?);
+            }
+            self.append(&records)?;
+            self.live_bytes += records.len() as u64;
+            self.live.extend(places);
+        }
+        Ok(())
     }
 
     /// An empty file, with its counts.
