@@ -47,8 +47,6 @@ const CHECK: Duration = Duration::from_secs(5);
 /// So many connections, one after the other, ended before that: a broker that closes the connection where its access rules
 /// forbid a topic. The check is given up, or it would cost every connection.
 const CHECKS: u32 = 2;
-/// Home Assistant says here that it has started and wants to hear announcements again.
-const HOME_ASSISTANT_STATUS: &str = "homeassistant/status";
 
 /// Whether the broker gives us back what we publish: on MQTT 3.1.1 it cannot say that it refuses.
 #[derive(Debug, PartialEq, Eq)]
@@ -141,7 +139,7 @@ impl Mqtt {
         mqtt.device = true;
         mqtt.withdrawals = Withdrawals::new(stale_topics);
         if config.mqtt.discovery {
-            let announced = discovery(&mqtt.base, config.device.id()).to_string();
+            let announced = discovery(config, &mqtt.base).to_string();
             mqtt.retained.insert(announcement(config), announced);
         }
         mqtt
@@ -301,7 +299,7 @@ impl Mqtt {
         let mut topics: Vec<String> =
             Command::ALL.iter().map(|c| format!("{}/{}/set", self.base, c.word())).collect();
         if self.config.mqtt.discovery {
-            topics.push(HOME_ASSISTANT_STATUS.into());
+            topics.push(discovery::status(&self.config));
         }
         let check = format!("{}/check", self.base);
         let given_up = self.checks_cut >= CHECKS;
@@ -488,7 +486,7 @@ impl Mqtt {
     }
 
     fn message(&mut self, topic: &str, payload: &[u8], retained: bool, duplicate: bool) -> Option<Command> {
-        if topic == HOME_ASSISTANT_STATUS {
+        if topic == discovery::status(&self.config) {
             if payload == b"online" && !retained {
                 self.say_retained();
             }

@@ -94,6 +94,8 @@ pub(crate) struct Health {
     pub(crate) frames_damaged: u64,
     /// Events accepted since the start.
     pub(crate) events: u64,
+    /// Events accepted in this hour and the 23 before, since the start at most.
+    pub(crate) events_day: u64,
     /// Counts of the pipeline, among them rejected candidates by cause.
     #[cfg_attr(test, schemars(with = "BTreeMap<String, u64>"))]
     pub(crate) counters: Counters,

@@ -10,6 +10,7 @@
 //! Shutdown flows with the data: capture ends and drops its sender, vision drains and drops its own, the
 //! outbox is sent under a deadline, `offline` is said. A second signal exits at once.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -202,6 +203,8 @@ struct Main {
     ready: bool,
     next_health_s: i64,
     events: u64,
+    /// Accepted events by hour, the latest last.
+    hours: VecDeque<(i64, u64)>,
     memory: Memory,
     /// What was said last.
     phase: Option<Phase>,
@@ -248,6 +251,7 @@ async fn main_loop(setup: Setup, signals: &mut Signals, load: &Load) -> anyhow::
         ready: false,
         next_health_s: i64::MIN,
         events: 0,
+        hours: VecDeque::new(),
         memory,
         phase: None,
         pausing: None,
@@ -385,6 +389,12 @@ impl Main {
         let topic = format!("{}/event", base(&self.config));
         self.outbox.put(&event.id, &topic, &event.to_json(), now_s());
         self.events += 1;
+        let hour = now_s() / 3600;
+        match self.hours.back_mut() {
+            Some((last, count)) if *last == hour => *count += 1,
+            _ => self.hours.push_back((hour, 1)),
+        }
+        self.hours.retain(|(h, _)| hour - h < 24);
     }
 
     fn command(&mut self, command: Command) {
@@ -525,6 +535,7 @@ impl Main {
             frames_dropped: self.shared.dropped.load(Relaxed),
             frames_damaged: self.shared.damaged.load(Relaxed),
             events: self.events,
+            events_day: self.hours.iter().filter(|(h, _)| now_s() / 3600 - h < 24).map(|(_, n)| n).sum(),
             counters: sight.counters,
             outbox: Waiting {
                 events: self.outbox.len(),

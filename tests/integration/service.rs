@@ -112,7 +112,7 @@ fn a_hangup_takes_over_a_good_configuration_and_keeps_the_old_one_else() {
     let topic = "homeassistant/device/door/config";
     subscriber.wait("the announcement", 5, |s| !s.of(topic).is_empty());
     let found: serde_json::Value = serde_json::from_str(&subscriber.of(topic)[0]).expect("JSON");
-    assert_eq!(found["cmps"]["movement"]["state_topic"], "glint/door/event");
+    assert_eq!(found["cmps"]["event"]["state_topic"], "glint/door/event");
     assert_eq!(found["cmps"]["pause"]["command_topic"], "glint/door/pause/set");
     let before = subscriber.of(topic).len();
     subscriber.say("homeassistant/status", "online");

@@ -250,6 +250,8 @@ pub(crate) struct Mqtt {
     pub(crate) key: Option<PathBuf>,
     /// Whether the device announces itself to Home Assistant. Default false.
     pub(crate) discovery: bool,
+    /// First levels of the announcement's topic, as Home Assistant is set. Default "homeassistant".
+    pub(crate) discovery_prefix: String,
 }
 
 impl Default for Mqtt {
@@ -265,6 +267,7 @@ impl Default for Mqtt {
             cert: None,
             key: None,
             discovery: false,
+            discovery_prefix: "homeassistant".into(),
         }
     }
 }
@@ -434,16 +437,19 @@ impl Config {
         if let Err(reason) = self.mqtt.broker() {
             check(false, "mqtt.url", reason, URLS);
         }
-        let prefix = &self.mqtt.prefix;
-        check(
-            !prefix.is_empty()
-                && prefix.len() <= 256
-                && prefix.split('/').all(|level| !level.is_empty())
-                && !prefix.contains(['+', '#', '\0', '$']),
-            "mqtt.prefix",
-            format!("{prefix:?}"),
-            "levels divided by /, none empty, without + # $",
-        );
+        for (key, prefix) in
+            [("mqtt.prefix", &self.mqtt.prefix), ("mqtt.discovery_prefix", &self.mqtt.discovery_prefix)]
+        {
+            check(
+                !prefix.is_empty()
+                    && prefix.len() <= 256
+                    && prefix.split('/').all(|level| !level.is_empty())
+                    && !prefix.contains(['+', '#', '\0', '$']),
+                key,
+                format!("{prefix:?}"),
+                "levels divided by /, none empty, without + # $",
+            );
+        }
         check(
             self.mqtt.client_id.as_ref().is_none_or(|c| (1..=128).contains(&c.len()) && !c.contains('\0')),
             "mqtt.client_id",
