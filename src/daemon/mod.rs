@@ -34,4 +34,6 @@ mod broker;
 #[cfg(test)]
 mod capture_test;
 #[cfg(test)]
+mod chaos_test;
+#[cfg(test)]
 mod serve_test;

@@ -26,10 +26,12 @@ pub(crate) use discovery::announcement;
 use discovery::discovery;
 use withdraw::Withdrawals;
 
-/// Waits between two attempts to connect: doubled after each, unless the connection lasted.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+/// Waits between two attempts to connect: doubled after each, unless the connection lasted. Tests provoke more faults in a
+/// minute than anybody would wait for.
+const BACKOFF: (Duration, Duration) =
+    (Duration::from_millis(250), Duration::from_secs(if cfg!(test) { 1 } else { 30 }));
 /// A broker that refuses the login is asked less often, or it may lock us out.
-const REFUSED_BACKOFF: Duration = Duration::from_secs(30);
+const REFUSED_BACKOFF: Duration = BACKOFF.1;
 /// A connection that stood so long has lasted.
 const LASTED: Duration = Duration::from_secs(60);
 /// The broker closes connections sooner than this, so often one after the other: another client has our id (MQTT 3.1.1

@@ -80,7 +80,7 @@ impl Vision for Tenth {
     }
 }
 
-fn setup(config: Config, frames: u64) -> (Setup, Arc<AtomicU64>) {
+pub(super) fn setup(config: Config, frames: u64) -> (Setup, Arc<AtomicU64>) {
     let events = Arc::new(AtomicU64::new(0));
     let setup = Setup {
         credentials: Credentials::read(&config).expect("readable"),
