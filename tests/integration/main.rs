@@ -6,11 +6,13 @@ mod cli;
 mod clips;
 mod config;
 mod daemon;
+mod guide;
 mod mqtt;
 mod schema;
 mod service;
 mod tls;
 mod video;
+mod writes;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,0 +1,141 @@
+//! No frame is written: every file that glintd and its children open for writing, by strace.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+use super::broker::{Broker, Subscriber};
+use super::daemon::{Accepted, Daemon, configure_with};
+
+/// The files of the state folder, all of them: events, what only a rewrite needs, the mark of a pause, and what the device
+/// remembers.
+const FILES: [&str; 4] = ["outbox.redb", "outbox.paused", "g.device.json", "g.device.json.new"];
+
+/// System calls that make or change a file by its name, or memory that others can read.
+const CALLS: &str = "trace=open,openat,openat2,creat,mknod,mknodat,link,linkat,symlink,symlinkat,rename,renameat,renameat2,\
+                     truncate,memfd_create,open_by_handle_at,shmget";
+
+/// What a line of strace opens for writing, or else changes by name: the paths in it.
+fn changed(line: &str) -> Vec<String> {
+    let Some((call, rest)) = line.split_once('(') else { return Vec::new() };
+    let call = call.rsplit(' ').next().unwrap_or(call);
+    let writes =
+        ["O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC", "O_APPEND"].iter().any(|flag| rest.contains(flag));
+    // A file that was not there was not opened.
+    let failed = rest.contains(") = -1 ");
+    if (call.starts_with("open") && !writes) || failed {
+        return Vec::new();
+    }
+    rest.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// The names in the state folder that a log holds; fails with a line that names anything else.
+fn names(log: &str, state: &Path) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for line in log.lines() {
+        // A call that another thread interrupted has its arguments in the first part.
+        let paths = changed(line);
+        assert!(!paths.is_empty() || !line.contains("memfd_create("), "{line}");
+        for path in paths {
+            let name = Path::new(&path).strip_prefix(state).ok().and_then(Path::to_str);
+            let name = name.unwrap_or_else(|| panic!("outside the state folder: {line}"));
+            found.insert(name.to_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn what_opens_a_file_for_writing_is_seen() {
+    let open = |flags| format!(r#"77 openat(AT_FDCWD, "/s/f", {flags}, 0600) = 3"#);
+    assert!(changed(&open("O_RDONLY|O_CLOEXEC")).is_empty());
+    for flags in ["O_RDWR|O_CREAT|O_CLOEXEC", "O_WRONLY|O_TRUNC", "O_RDONLY|O_CREAT"] {
+        assert_eq!(changed(&open(flags)), ["/s/f"], "{flags}");
+    }
+    assert_eq!(changed(r#"77 rename("/s/a", "/s/b") = 0"#), ["/s/a", "/s/b"]);
+    assert_eq!(changed(r#"77 openat(AT_FDCWD, "/s/f", O_RDWR <unfinished ...>"#), ["/s/f"]);
+    assert!(
+        changed(r#"77 openat(AT_FDCWD, "/s/f", O_RDWR) = -1 ENOENT (No such file or directory)"#).is_empty()
+    );
+    let outside = std::panic::catch_unwind(|| names(r#"77 creat("/tmp/frame", 0600) = 3"#, Path::new("/s")));
+    assert!(outside.is_err());
+}
+
+/// A whole run under strace: events, pause, resume, calibrate, purge, reload, stop.
+fn whole_run(source: &str) {
+    let dir = tempfile::tempdir().expect("folder");
+    let Some(mut broker) = Broker::new(dir.path(), "allow_anonymous true") else { return };
+    let log = dir.path().join("strace.log");
+    let state = dir.path().join("state");
+    let url = format!("mqtt://127.0.0.1:{}", broker.port);
+    let config = configure_with(dir.path(), &url, "");
+    let text = std::fs::read_to_string(&config).expect("readable");
+    let text = text.replace("source.kind = \"synthetic\"", source);
+    let outbox = dir.path().join("outbox.redb").display().to_string();
+    let text = text.replace(&outbox, &state.join("outbox.redb").display().to_string());
+    std::fs::write(&config, text).expect("file");
+    std::fs::create_dir(&state).expect("folder");
+    // The grandchild traces, so that signals reach glintd.
+    let mut command = Command::new("strace");
+    command.args(["-D", "-f", "-qq", "-s", "4096", "-e", CALLS, "-e", "signal=none", "-o"]).arg(&log);
+    command.arg(env!("CARGO_BIN_EXE_glintd")).args(["run", "--config"]).arg(&config);
+    let daemon = Daemon::start(command, &Accepted::default());
+    // The first events wait on disk: nobody takes them yet.
+    daemon.accept(1);
+    broker.start();
+    let subscriber = Subscriber::start(broker.port, None);
+    subscriber.wait("an event", 60, |s| !s.events("glint").is_empty());
+    for command in ["pause", "resume", "calibrate", "purge"] {
+        subscriber.say(&format!("glint/glint/{command}/set"), "1");
+        let reply = format!("glint/glint/{command}/state");
+        subscriber.wait(&reply, 20, |s| !s.of(&reply).is_empty());
+    }
+    daemon.signal("HUP");
+    daemon.says("configuration is read again", 30);
+    daemon.accept(1);
+    assert_eq!(daemon.end("TERM"), Some(0));
+    let log = std::fs::read_to_string(&log).expect("strace's log");
+    assert!(log.contains("outbox.redb"), "strace saw nothing");
+    let found = names(&log, &state);
+    let expected: BTreeSet<String> = FILES.iter().map(|f| (*f).to_owned()).collect();
+    assert_eq!(found, expected, "files that were opened for writing");
+}
+
+/// Whether strace may trace here.
+fn strace() -> bool {
+    let there = Command::new("strace").args(["-o", "/dev/null", "true"]).status().is_ok_and(|s| s.success());
+    if !there {
+        eprintln!("skipped: strace is not installed, or may not trace");
+    }
+    there
+}
+
+#[test]
+fn a_run_on_the_synthetic_subject_writes_no_frame() {
+    if strace() {
+        whole_run("source.kind = \"synthetic\"");
+    }
+}
+
+/// Of a format that ffmpeg decodes: it is a child, and followed.
+#[test]
+fn a_run_on_a_clip_that_a_child_decodes_writes_no_frame() {
+    if !strace() {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("folder");
+    let (avi, clip) = (dir.path().join("smile.avi"), dir.path().join("smile.mkv"));
+    super::write_smile(&avi, glint::clip::Codec::Mjpeg(95), 240);
+    // The movement comes again and again.
+    let made = Command::new("ffmpeg")
+        .args(["-v", "error", "-stream_loop", "9", "-i"])
+        .arg(&avi)
+        .args(["-c:v", "libx264", "-preset", "ultrafast", "-crf", "12", "-pix_fmt", "yuv420p"])
+        .arg(&clip)
+        .status();
+    if !made.is_ok_and(|s| s.success()) {
+        eprintln!("skipped: ffmpeg with libx264 is not installed");
+        return;
+    }
+    whole_run(&format!("source.kind = \"clip\"\nsource.path = {clip:?}"));
+}
