@@ -9,58 +9,34 @@
 
 mod command;
 mod discovery;
+mod ending;
+mod listen;
 mod withdraw;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::config::{Config, Protocol};
+use super::config::Config;
 use super::link::{Credentials, End, Identity, Link, Message, Signal, WINDOW};
 use super::outbox::Outbox;
 pub(crate) use command::Command;
 pub(crate) use discovery::announcement;
 use discovery::discovery;
+use ending::LASTED;
+use listen::Check;
 use withdraw::Withdrawals;
 
 /// Waits between two attempts to connect: doubled after each, unless the connection lasted. Tests provoke more faults in a
 /// minute than anybody would wait for.
 const BACKOFF: (Duration, Duration) =
     (Duration::from_millis(250), Duration::from_secs(if cfg!(test) { 1 } else { 30 }));
-/// A broker that refuses the login is asked less often, or it may lock us out.
-const REFUSED_BACKOFF: Duration = BACKOFF.1;
-/// A connection that stood so long has lasted.
-const LASTED: Duration = Duration::from_secs(60);
-/// The broker closes connections sooner than this, so often one after the other: another client has our id (MQTT 3.1.1
-/// cannot say so).
-const TAKEN_OVER: (Duration, u32) = (Duration::from_secs(10), 3);
-/// So many connections, one after the other, were ended by a message that is too long: go without commands, so that
-/// events are delivered, and try again after so long.
-const DEAF: (u32, Duration) = (2, Duration::from_secs(600));
 /// A broker that kept a session against our wish sends what it had queued in this time.
 const STALE_SESSION: Duration = Duration::from_secs(5);
 /// Waits before events are offered again that the broker refused: doubled while it refuses.
 const REJECTED_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-/// How long the broker may take to give us back what we publish on `check`.
-const CHECK: Duration = Duration::from_secs(5);
-/// So many connections, one after the other, ended before that: a broker that closes the connection where its access rules
-/// forbid a topic. The check is given up, or it would cost every connection.
-const CHECKS: u32 = 2;
-
-/// Whether the broker gives us back what we publish: on MQTT 3.1.1 it cannot say that it refuses.
-#[derive(Debug, PartialEq, Eq)]
-enum Check {
-    /// Not asked, or heard.
-    Passed,
-    /// This content was published then.
-    Waiting(String, Instant),
-    /// It did not come back in time.
-    Failed,
-}
-
 /// What a publish holds, for the time of its acknowledgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cargo {
@@ -296,47 +272,6 @@ impl Mqtt {
         self.withdrawals.greet();
     }
 
-    /// Asks for the topics of commands, and for our own `check` where the broker cannot say that it refuses.
-    fn subscribe(&mut self) {
-        let mut topics: Vec<String> =
-            Command::ALL.iter().map(|c| format!("{}/{}/set", self.base, c.word())).collect();
-        if self.config.mqtt.discovery {
-            topics.push(discovery::status(&self.config));
-        }
-        let check = format!("{}/check", self.base);
-        let given_up = self.checks_cut >= CHECKS;
-        if given_up {
-            self.check = Check::Failed;
-        }
-        let ask = self.config.mqtt.protocol == Protocol::V311 && !given_up;
-        if ask {
-            topics.push(check.clone());
-        }
-        let Some((link, _)) = &self.link else { return };
-        // The queue of a new connection is empty.
-        link.subscribe(&topics);
-        self.subscribing = topics;
-        let nonce = format!("{:016x}", RandomState::new().build_hasher().finish());
-        if ask
-            && link.publish(Message { topic: &check, payload: nonce.clone(), retain: false, expiry_s: None })
-        {
-            self.unnumbered.push_back(Cargo::Report);
-            self.check = Check::Waiting(nonce, Instant::now() + CHECK);
-        }
-    }
-
-    /// The broker's answer to our subscription: from here on commands count.
-    fn subscribed(&mut self, refusals: &[Option<String>]) {
-        for (topic, refusal) in std::mem::take(&mut self.subscribing).iter().zip(refusals) {
-            if let Some(reason) = refusal {
-                tracing::error!(topic, reason, "the broker refuses a subscription: see its access rules");
-                // Home Assistant's word and the self-check are no commands.
-                self.commands_rejected |= topic.ends_with("/set");
-            }
-        }
-        self.obey_from = self.obey_from.or(Some(Instant::now()));
-    }
-
     /// The broker did not take a message. An event stays in the outbox and is offered again later; the ones behind it are
     /// not held up by it.
     fn rejected(&mut self, id: u16, reason: &str) {
@@ -474,119 +409,6 @@ impl Mqtt {
         self.unnumbered.contains(&event) || self.unacknowledged.values().any(|cargo| *cargo == event)
     }
 
-    fn look_at_the_check(&mut self) {
-        if matches!(&self.check, Check::Waiting(_, until) if Instant::now() >= *until) {
-            self.check = Check::Failed;
-            tracing::error!(
-                topic = format!("{}/check", self.base),
-                "the broker does not give back what is published: its access rules may forbid events or commands"
-            );
-        }
-        if self.taken_over && self.connected_at.is_some_and(|at| at.elapsed() >= LASTED) {
-            (self.taken_over, self.short) = (false, 0);
-        }
-    }
-
-    fn message(&mut self, topic: &str, payload: &[u8], retained: bool, duplicate: bool) -> Option<Command> {
-        if topic == discovery::status(&self.config) {
-            if payload == b"online" && !retained {
-                self.say_retained();
-            }
-            return None;
-        }
-        let name = topic.strip_prefix(&self.base)?.strip_prefix('/')?;
-        if name == "check" {
-            if matches!(&self.check, Check::Waiting(nonce, _) if nonce.as_bytes() == payload) {
-                self.check = Check::Passed;
-                self.checks_cut = 0;
-            }
-            return None;
-        }
-        let word = name.strip_suffix("/set")?;
-        if retained || duplicate || self.obey_from.is_none_or(|from| Instant::now() < from) {
-            // Nobody knows how old it is: a purge or a resume of last week must not act today.
-            tracing::warn!(
-                topic,
-                retained,
-                duplicate,
-                "old command ignored; publish commands without retain"
-            );
-            return None;
-        }
-        let command = Command::parse(word, payload);
-        if command.is_none() {
-            tracing::warn!(topic, bytes = payload.len(), "command not understood");
-        }
-        command
-    }
-
-    fn ended(&mut self, end: End) {
-        let stood = self.connected_at.take().map(|at| at.elapsed());
-        if stood.is_some() || self.last_complaint.as_ref() != Some(&end) {
-            self.complain(&end);
-        }
-        self.refused = matches!(end, End::Refused(_));
-        if stood.is_some_and(|t| t >= LASTED) {
-            self.backoff = BACKOFF.0;
-            (self.short, self.too_large, self.taken_over) = (0, 0, false);
-        }
-        // With events or the check on their way it is rather they that the broker does not want.
-        if end == End::Closed && stood.is_some_and(|t| t < TAKEN_OVER.0) {
-            let checking = matches!(self.check, Check::Waiting(..));
-            self.checks_cut += u32::from(checking);
-            self.short += u32::from(self.in_flight == 0 && !checking && !self.events_rejected);
-        }
-        if !self.taken_over && (end == End::TakenOver || self.short >= TAKEN_OVER.1) {
-            self.taken_over = true;
-            tracing::error!(
-                client_id = self.client_id,
-                "another client seems to connect with the same client id: give each device a device.id or mqtt.client_id of its own"
-            );
-        }
-        if end == End::TooLarge {
-            self.too_large += 1;
-            if self.too_large >= DEAF.0 {
-                self.deaf_until = Some(Instant::now() + DEAF.1);
-                tracing::error!(
-                    minutes = DEAF.1.as_secs() / 60,
-                    "too long a message waits on a command topic: no commands for now"
-                );
-            }
-        }
-        let wait = if self.refused { REFUSED_BACKOFF } else { self.backoff };
-        self.retry_at = Instant::now() + jittered(wait);
-        self.backoff = (self.backoff * 2).min(BACKOFF.1);
-        self.last_complaint = Some(end);
-        self.link = None;
-        self.subscribing.clear();
-        self.unnumbered.clear();
-        self.unacknowledged.clear();
-        self.in_flight = 0;
-        self.check = Check::Passed;
-        self.withdrawals.ended();
-        // What was not acknowledged is sent again, under the same ids.
-        self.last_key = None;
-    }
-
-    fn complain(&self, end: &End) {
-        let broker = &self.config.mqtt.url;
-        let reason = match end {
-            End::Refused(reason) => {
-                tracing::error!(
-                    broker,
-                    reason,
-                    "the broker refuses the login: check mqtt.username and mqtt.password_file; events wait in the outbox"
-                );
-                return;
-            }
-            End::Lost(reason) => reason,
-            End::TakenOver => "another client connected with the same client id",
-            End::Closed => "the broker closed the connection",
-            End::TooLarge => "a message came that is too long",
-        };
-        tracing::warn!(broker, reason, "no connection to the broker; events wait in the outbox");
-    }
-
     /// Whether nothing is on its way.
     fn idle(&self) -> bool {
         self.in_flight == 0 && self.unnumbered.is_empty() && self.unsaid.is_empty()
@@ -612,12 +434,6 @@ impl Mqtt {
         // The disconnect is one more packet to write.
         _ = tokio::time::timeout(Duration::from_millis(200), self.signal()).await;
     }
-}
-
-/// A time that differs by up to a quarter: devices that lost the same broker do not all come back at once.
-fn jittered(time: Duration) -> Duration {
-    let random = RandomState::new().build_hasher().finish() % 512;
-    time * (768 + random as u32) / 1024
 }
 
 #[cfg(test)]

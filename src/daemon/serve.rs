@@ -10,18 +10,20 @@
 //! Shutdown flows with the data: capture ends and drops its sender, vision drains and drops its own, the
 //! outbox is sent under a deadline, `offline` is said. A second signal exits at once.
 
+mod marker;
+mod signals;
+
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Duration;
 
 use glint::event::{Clock, Event, Movement};
-use tokio::signal::unix::{Signal as UnixSignal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use super::capture::{self, Opener, Shared, monotonic_ns};
-use super::clock::{boot_id, now_s, synchronization, wall};
+use super::clock::{boot_id, now_s, rfc3339, synchronization, wall, wall_time};
 use super::config::Config;
 use super::link::Credentials;
 use super::memory::Memory;
@@ -31,6 +33,8 @@ use super::report::{Capabilities, Health, Phase, Reply, SCHEMA, State, Waiting, 
 use super::storage::Files;
 use super::systemd;
 use super::vision::{self, Sight, Vision};
+use marker::{absent, marker, paused_before};
+use signals::{Asked, Signals};
 
 /// Frames between capture and vision: a late wake-up, no backlog.
 const FRAMES: usize = 4;
@@ -65,67 +69,9 @@ enum Outcome {
     Reload(Box<Setup>),
 }
 
-/// RFC 3339 in UTC with milliseconds (days to date after Hinnant, "chrono-compatible low-level date
-/// algorithms").
-pub(crate) fn rfc3339(unix_ms: i64) -> String {
-    let (days, ms) = (unix_ms.div_euclid(86_400_000), unix_ms.rem_euclid(86_400_000));
-    let z = days + 719_468;
-    let (era, day_of_era) = (z.div_euclid(146_097), z.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let (s, ms) = (ms / 1000, ms % 1000);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{ms:03}Z", s / 3600, s / 60 % 60, s % 60)
-}
-
-/// Wall-clock time of an instant of the monotonic clock.
-fn wall_time(at_ns: i64) -> String {
-    let now_ms = wall().as_millis() as i64;
-    rfc3339(now_ms - (monotonic_ns() - at_ns) / 1_000_000)
-}
-
 /// Tells this run from every other: boot id and start time.
 fn stream_id() -> String {
     format!("{}/{}", boot_id(), monotonic_ns())
-}
-
-struct Signals {
-    terminate: UnixSignal,
-    interrupt: UnixSignal,
-    hangup: UnixSignal,
-    pause: UnixSignal,
-    resume: UnixSignal,
-}
-
-enum Asked {
-    Stop,
-    Reload,
-    Command(Command),
-}
-
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-            pause: signal(SignalKind::user_defined1())?,
-            resume: signal(SignalKind::user_defined2())?,
-        })
-    }
-
-    async fn next(&mut self) -> Asked {
-        tokio::select! {
-            _ = self.terminate.recv() => Asked::Stop,
-            _ = self.interrupt.recv() => Asked::Stop,
-            _ = self.hangup.recv() => Asked::Reload,
-            _ = self.pause.recv() => Asked::Command(Command::Pause),
-            _ = self.resume.recv() => Asked::Command(Command::Resume),
-        }
-    }
 }
 
 /// Reads the configuration and everything that it names; called again for each reload.
@@ -212,7 +158,14 @@ struct Main {
     pausing: Option<Reply>,
 }
 
-async fn main_loop(setup: Setup, signals: &mut Signals, load: &Load) -> anyhow::Result<Outcome> {
+/// The threads beside the main one.
+struct Threads {
+    events: mpsc::Receiver<Movement>,
+    all: [(&'static str, std::thread::JoinHandle<()>); 2],
+}
+
+/// Starts what a daemon is made of.
+fn start(setup: Setup) -> anyhow::Result<(Main, Threads)> {
     let Setup { config, credentials, vision, open, capabilities, memory } = setup;
     let shared = Arc::new(Shared::default());
     let marker = marker(&config.outbox.path);
@@ -224,20 +177,14 @@ async fn main_loop(setup: Setup, signals: &mut Signals, load: &Load) -> anyhow::
 
     let (items, items_out) = std::sync::mpsc::sync_channel(FRAMES);
     let (spare, spare_out) = std::sync::mpsc::sync_channel(FRAMES);
-    let (events, mut events_out) = mpsc::channel::<Movement>(EVENTS);
+    let (events, events_out) = mpsc::channel::<Movement>(EVENTS);
     let (sight, sight_out) = watch::channel(Sight::default());
-    let capture = {
-        let shared = Arc::clone(&shared);
-        std::thread::Builder::new()
-            .name("capture".into())
-            .spawn(move || capture::run(open, &items, &spare_out, &shared))?
-    };
-    let watcher = {
-        let shared = Arc::clone(&shared);
-        std::thread::Builder::new()
-            .name("vision".into())
-            .spawn(move || vision::run(vision, &items_out, &spare, &events, &sight, &shared))?
-    };
+    let thread = |name: &str| std::thread::Builder::new().name(name.into());
+    let seen = Arc::clone(&shared);
+    let capture = thread("capture").spawn(move || capture::run(open, &items, &spare_out, &seen))?;
+    let seen = Arc::clone(&shared);
+    let watcher =
+        thread("vision").spawn(move || vision::run(vision, &items_out, &spare, &events, &sight, &seen))?;
 
     let mut main = Main {
         stream: stream_id(),
@@ -257,6 +204,11 @@ async fn main_loop(setup: Setup, signals: &mut Signals, load: &Load) -> anyhow::
         pausing: None,
     };
     main.mqtt.retain("capabilities", json(&capabilities));
+    Ok((main, Threads { events: events_out, all: [("capture", capture), ("vision", watcher)] }))
+}
+
+async fn main_loop(setup: Setup, signals: &mut Signals, load: &Load) -> anyhow::Result<Outcome> {
+    let (mut main, mut threads) = start(setup)?;
     let mut tick = tokio::time::interval(Duration::from_millis(500));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut next: Option<Box<Setup>> = None;
@@ -266,7 +218,7 @@ async fn main_loop(setup: Setup, signals: &mut Signals, load: &Load) -> anyhow::
     let mut ending = false;
     loop {
         tokio::select! {
-            movement = events_out.recv(), if !ending => match movement {
+            movement = threads.events.recv(), if !ending => match movement {
                 Some(movement) => main.accept(movement),
                 None => {
                     ending = true;
@@ -327,7 +279,7 @@ async fn main_loop(setup: Setup, signals: &mut Signals, load: &Load) -> anyhow::
     main.mqtt.retain("state", json(&State { schema: SCHEMA, state: Phase::Stopped, reason: None }));
     main.mqtt.disconnect_in_order(&mut main.outbox).await;
     main.outbox.close(FLUSH, now_s());
-    for (name, thread) in [("capture", capture), ("vision", watcher)] {
+    for (name, thread) in threads.all {
         if thread.join().is_err() {
             anyhow::bail!("the {name} thread ended badly");
         }
@@ -341,34 +293,6 @@ fn open_outbox(config: &Config, memory: &Memory) -> Outbox {
     let limits = &config.outbox;
     let files = Files { path: limits.path.clone(), earlier: memory.earlier_outboxes(), note: memory.note() };
     Outbox::open(files, limits.max_age_s, limits.max_bytes, &config.mqtt.prefix, now_s())
-}
-
-/// The file that stands for a pause, beside the outbox.
-fn marker(outbox: &Path) -> PathBuf {
-    outbox.with_extension("paused")
-}
-
-/// A pause outlives the process: whoever closed the camera does not want a restart to open it, nor another outbox. A marker
-/// that cannot be looked at counts as set.
-fn paused_before(marker_now: &Path, memory: &Memory) -> bool {
-    let set = |marker: &Path| match std::fs::symlink_metadata(marker) {
-        Ok(_) => true,
-        Err(e) => !absent(&e),
-    };
-    let mut paused = set(marker_now);
-    for earlier in memory.earlier_outboxes().iter().map(|path| marker(path)).filter(|m| set(m)) {
-        paused = true;
-        // In this order: one of the two stands whatever happens.
-        if let Err(e) = std::fs::write(marker_now, "").and_then(|()| std::fs::remove_file(&earlier)) {
-            tracing::error!(file = %earlier.display(), "the marker of the pause cannot be moved: {e}");
-        }
-    }
-    paused
-}
-
-/// Whether an error says that there is no such file.
-fn absent(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }
 
 /// Sleeps until a deadline; for ever without one.
@@ -545,18 +469,5 @@ impl Main {
             },
             temperature_c,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates_of_the_calendar() {
-        assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
-        assert_eq!(rfc3339(951_827_696_789), "2000-02-29T12:34:56.789Z");
-        assert_eq!(rfc3339(1_767_225_599_999), "2025-12-31T23:59:59.999Z");
-        assert_eq!(rfc3339(-1), "1969-12-31T23:59:59.999Z");
     }
 }

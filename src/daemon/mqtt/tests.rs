@@ -1,5 +1,6 @@
 //! The conversation without a broker.
 
+use super::ending::TAKEN_OVER;
 use super::*;
 
 fn mqtt(more: &str) -> Mqtt {

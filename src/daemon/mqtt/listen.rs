@@ -1,0 +1,122 @@
+//! What is heard: commands, Home Assistant's word, and what we say to ourselves to learn whether we are heard.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Cargo, Command, LASTED, Mqtt, discovery};
+use crate::daemon::config::Protocol;
+use crate::daemon::link::Message;
+
+/// How long the broker may take to give us back what we publish on `check`.
+const CHECK: Duration = Duration::from_secs(5);
+/// So many connections, one after the other, ended before that: a broker that closes the connection where its access rules
+/// forbid a topic. The check is given up, or it would cost every connection.
+pub(super) const CHECKS: u32 = 2;
+
+/// Whether the broker gives us back what we publish: on MQTT 3.1.1 it cannot say that it refuses.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Check {
+    /// Not asked, or heard.
+    Passed,
+    /// This content was published then.
+    Waiting(String, Instant),
+    /// It did not come back in time.
+    Failed,
+}
+
+impl Mqtt {
+    /// Asks for the topics of commands, and for our own `check` where the broker cannot say that it refuses.
+    pub(super) fn subscribe(&mut self) {
+        let mut topics: Vec<String> =
+            Command::ALL.iter().map(|c| format!("{}/{}/set", self.base, c.word())).collect();
+        if self.config.mqtt.discovery {
+            topics.push(discovery::status(&self.config));
+        }
+        let check = format!("{}/check", self.base);
+        let given_up = self.checks_cut >= CHECKS;
+        if given_up {
+            self.check = Check::Failed;
+        }
+        let ask = self.config.mqtt.protocol == Protocol::V311 && !given_up;
+        if ask {
+            topics.push(check.clone());
+        }
+        let Some((link, _)) = &self.link else { return };
+        // The queue of a new connection is empty.
+        link.subscribe(&topics);
+        self.subscribing = topics;
+        let nonce = format!("{:016x}", RandomState::new().build_hasher().finish());
+        if ask
+            && link.publish(Message { topic: &check, payload: nonce.clone(), retain: false, expiry_s: None })
+        {
+            self.unnumbered.push_back(Cargo::Report);
+            self.check = Check::Waiting(nonce, Instant::now() + CHECK);
+        }
+    }
+
+    /// The broker's answer to our subscription: from here on commands count.
+    pub(super) fn subscribed(&mut self, refusals: &[Option<String>]) {
+        for (topic, refusal) in std::mem::take(&mut self.subscribing).iter().zip(refusals) {
+            if let Some(reason) = refusal {
+                tracing::error!(topic, reason, "the broker refuses a subscription: see its access rules");
+                // Home Assistant's word and the self-check are no commands.
+                self.commands_rejected |= topic.ends_with("/set");
+            }
+        }
+        self.obey_from = self.obey_from.or(Some(Instant::now()));
+    }
+
+    pub(super) fn look_at_the_check(&mut self) {
+        if matches!(&self.check, Check::Waiting(_, until) if Instant::now() >= *until) {
+            self.check = Check::Failed;
+            tracing::error!(
+                topic = format!("{}/check", self.base),
+                "the broker does not give back what is published: its access rules may forbid events or commands"
+            );
+        }
+        if self.taken_over && self.connected_at.is_some_and(|at| at.elapsed() >= LASTED) {
+            (self.taken_over, self.short) = (false, 0);
+        }
+    }
+
+    pub(super) fn message(
+        &mut self,
+        topic: &str,
+        payload: &[u8],
+        retained: bool,
+        duplicate: bool,
+    ) -> Option<Command> {
+        if topic == discovery::status(&self.config) {
+            if payload == b"online" && !retained {
+                self.say_retained();
+            }
+            return None;
+        }
+        let name = topic.strip_prefix(&self.base)?.strip_prefix('/')?;
+        if name == "check" {
+            if matches!(&self.check, Check::Waiting(nonce, _) if nonce.as_bytes() == payload) {
+                self.check = Check::Passed;
+                self.checks_cut = 0;
+            }
+            return None;
+        }
+        let word = name.strip_suffix("/set")?;
+        if retained || duplicate || self.obey_from.is_none_or(|from| Instant::now() < from) {
+            // Nobody knows how old it is: a purge or a resume of last week must not act today.
+            tracing::warn!(
+                topic,
+                retained,
+                duplicate,
+                "old command ignored; publish commands without retain"
+            );
+            return None;
+        }
+        let command = Command::parse(word, payload);
+        if command.is_none() {
+            tracing::warn!(topic, bytes = payload.len(), "command not understood");
+        }
+        command
+    }
+}

@@ -1,0 +1,137 @@
+//! The queue with its file.
+
+use std::path::Path;
+
+use super::*;
+
+fn open(path: &Path, max_bytes: u64, now_s: i64) -> Outbox {
+    let files = Files { path: path.to_owned(), ..Files::default() };
+    Outbox::open(files, 100, max_bytes, "glint", now_s)
+}
+
+/// Takes up news until none comes for a while.
+fn settle(outbox: &mut Outbox, now_s: i64) {
+    let mut quiet = 0;
+    while quiet < 20 {
+        match outbox.storage.as_mut().and_then(|s| s.news.try_recv().ok()) {
+            Some(news) => {
+                quiet = 0;
+                outbox.handle(news, now_s);
+            }
+            None => {
+                quiet += 1;
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+}
+
+fn put(outbox: &mut Outbox, id: &str, now_s: i64) {
+    outbox.put(id, "t", &format!("{{\"id\":\"{id}\"}}"), now_s);
+    settle(outbox, now_s);
+}
+
+fn all(outbox: &mut Outbox, now_s: i64) -> String {
+    let (mut found, mut order) = (String::new(), None);
+    loop {
+        while let Some(next) = outbox.next_after(order, now_s) {
+            found.push_str(next.json.trim_matches(['{', '}', '"']).trim_start_matches("id\":\""));
+            order = Some(next.order);
+        }
+        settle(outbox, now_s);
+        if outbox.next_after(order, now_s).is_none() {
+            return found;
+        }
+    }
+}
+
+fn close(outbox: Outbox) {
+    outbox.close(Duration::from_secs(5), 0);
+}
+
+#[test]
+fn events_and_counts_outlive_the_process_in_order() {
+    let dir = tempfile::tempdir().expect("folder");
+    let path = dir.path().join("sub/outbox.redb");
+    let mut outbox = open(&path, 1000, 50);
+    assert!(outbox.next_after(None, 50).is_none());
+    put(&mut outbox, "a", 50);
+    put(&mut outbox, "b", 51);
+    close(outbox);
+    let mut outbox = open(&path, 1000, 60);
+    assert_eq!(all(&mut outbox, 60), "ab");
+    put(&mut outbox, "c", 60);
+    let first = outbox.next_after(None, 60).expect("an event").order;
+    outbox.remove(first);
+    close(outbox);
+    let mut outbox = open(&path, 1000, 60);
+    assert_eq!(all(&mut outbox, 60), "bc");
+    assert_eq!(outbox.purge(), 2);
+    close(outbox);
+    let outbox = open(&path, 1000, 60);
+    assert_eq!((outbox.len(), outbox.lost().purged), (0, 2));
+}
+
+#[test]
+fn bounded_by_age_and_bytes_and_the_loss_is_counted() {
+    let dir = tempfile::tempdir().expect("folder");
+    let mut outbox = open(&dir.path().join("o"), 25, 0);
+    for (id, now) in [("a", 0), ("b", 1), ("c", 2)] {
+        outbox.put(id, "t", "0123456789", now);
+    }
+    settle(&mut outbox, 2);
+    assert_eq!((outbox.len(), outbox.bytes()), (2, 20));
+    assert_eq!(outbox.next_after(None, 51).map(|next| next.left_s), Some(50));
+    outbox.expire(102);
+    assert_eq!(outbox.len(), 1);
+    assert_eq!(outbox.lost(), Lost { by_age: 1, by_size: 1, ..Lost::default() });
+}
+
+#[test]
+fn without_a_disk_events_wait_in_memory_and_move_there_later() {
+    let dir = tempfile::tempdir().expect("folder");
+    // A file where the folder should be: nothing can be created below it, even by root.
+    let blocked = dir.path().join("blocked");
+    std::fs::write(&blocked, "").expect("file");
+    let path = blocked.join("outbox");
+    let mut outbox = open(&path, 25, 0);
+    for id in ["a", "b", "c"] {
+        put(&mut outbox, id, 1);
+    }
+    assert!(outbox.problems().eq(["outbox_unusable"]));
+    assert_eq!(all(&mut outbox, 1), "bc", "memory is bounded too");
+    std::fs::remove_file(&blocked).expect("removed");
+    // Nothing new has to come for it.
+    outbox.tick(1 + RETRY_S);
+    settle(&mut outbox, 1 + RETRY_S);
+    assert_eq!(outbox.problems().count(), 0);
+    put(&mut outbox, "d", 12);
+    close(outbox);
+    let mut outbox = open(&path, 25, 12);
+    assert_eq!((all(&mut outbox, 12).as_str(), outbox.lost().by_size), ("cd", 2));
+}
+
+#[test]
+fn a_file_that_comes_free_later_keeps_its_events_and_gets_the_new_ones() {
+    let dir = tempfile::tempdir().expect("folder");
+    let path = dir.path().join("outbox");
+    let mut first = open(&path, 1000, 0);
+    for id in ["a", "b"] {
+        put(&mut first, id, 0);
+    }
+    let mut second = open(&path, 1000, 0);
+    assert!(second.problems().eq(["outbox_unusable"]));
+    for id in ["c", "d"] {
+        put(&mut second, id, 0);
+    }
+    assert_eq!(all(&mut second, 0), "cd");
+    let rewound = second.rewound;
+    close(first);
+    put(&mut second, "e", RETRY_S - 1);
+    second.tick(RETRY_S);
+    settle(&mut second, RETRY_S);
+    assert!(second.rewound > rewound);
+    assert_eq!(all(&mut second, RETRY_S), "abcde");
+    close(second);
+    assert_eq!(all(&mut open(&path, 1000, 0), 0), "abcde");
+}
