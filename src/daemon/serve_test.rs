@@ -355,7 +355,7 @@ fn an_earlier_outbox_that_another_process_holds_is_told_and_moved_later() {
     second.tick(10);
     until(&mut second, 10, &|s| s.problems().count() == 0 && s.len() == 1);
     assert_eq!(second.lost().purged, 1, "what was lost there counts here");
-    assert_eq!(second.moved(), [one.clone()]);
+    assert_eq!(second.moved(), std::slice::from_ref(&one));
     second.close(Duration::from_secs(5), 10);
     let again = Outbox::open(files(&two, &[]), 1000, 1 << 20, "glint", 10);
     assert_eq!((again.len(), again.lost().purged, one.exists()), (1, 1, false));

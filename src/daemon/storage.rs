@@ -13,7 +13,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::clock::Stamp;
 use super::outbox::Lost;
 pub(crate) use log::{Failure, Found, Key};
-use log::{Log, MAX_BODY_BYTES, SLACK_BYTES, counts, event_record, record};
+use log::{Log, MAX_BODY_BYTES, SLACK_BYTES, event_record, losses, record};
 
 /// A small file that is replaced as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,6 +177,17 @@ impl<'a> Storage<'a> {
             keys.iter().for_each(|k| _ = self.told.remove(k));
             return Err(failure);
         }
+        let (mine, there) = (self.lost.unwrap_or_default(), found.lost_in_all());
+        let lost = Lost {
+            by_age: mine.by_age + there.by_age,
+            by_size: mine.by_size + there.by_size,
+            purged: mine.purged + there.purged,
+            damaged: mine.damaged + there.damaged,
+        };
+        if lost != mine {
+            log.append(&losses(&lost))?;
+            self.lost = Some(lost);
+        }
         // Emptied first: a deletion may be undone by a power cut.
         old.clear(&Lost::default())?;
         std::fs::remove_file(path)?;
@@ -188,7 +199,7 @@ impl<'a> Storage<'a> {
             Ok((mut log, mut found)) => {
                 log.forget(self.removed.iter());
                 found.events.retain(|e| !self.removed.contains(&e.key) && self.told.insert(e.key));
-                self.lost.get_or_insert(found.lost);
+                self.lost.get_or_insert(found.lost_in_all());
                 self.log = Some(log);
                 tell(News::Opened(found));
             }
@@ -275,7 +286,7 @@ impl<'a> Storage<'a> {
             let body: Vec<u8> =
                 self.removed.iter().flat_map(|(a, b)| [a.to_le_bytes(), b.to_le_bytes()]).flatten().collect();
             let removals: Vec<u8> = body.chunks(MAX_BODY_BYTES).flat_map(|body| record(2, body)).collect();
-            log.append(&[removals, record(3, &counts(&lost))].concat())?;
+            log.append(&[removals, losses(&lost)].concat())?;
             if log.end > 2 * log.live_bytes + SLACK_BYTES {
                 log.compact(&lost)?;
             }

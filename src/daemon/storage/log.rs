@@ -6,7 +6,7 @@
 //! |---|---|
 //! | event | key, stamp, topic, JSON |
 //! | removal | keys of events that are done with |
-//! | losses | counts of [`Lost`] as JSON |
+//! | losses | counts of [`Lost`] as JSON; always written twice |
 //!
 //! A record counts if its checksum is right. Behind one that is damaged the next mark is looked for, so that a flipped bit
 //! costs one record. Where nothing waits the file is cut to its header; where most of it is done with it is written
@@ -68,6 +68,13 @@ pub(crate) struct Found {
     pub(crate) damaged: u64,
     /// Counts of earlier runs.
     pub(crate) lost: Lost,
+}
+
+impl Found {
+    /// The counts of earlier runs, and what this reading has found.
+    pub(super) fn lost_in_all(&self) -> Lost {
+        Lost { damaged: self.lost.damaged + self.damaged, ..self.lost }
+    }
 }
 
 /// An event in the file.
@@ -233,7 +240,7 @@ impl Log {
             if let Err(e) = std::fs::copy(path, &aside) {
                 tracing::error!(file = %aside.display(), "no copy of the damaged outbox: {e}");
             }
-            log.compact(&found.lost)?;
+            log.compact(&found.lost_in_all())?;
         }
         Ok((log, found))
     }
@@ -335,12 +342,12 @@ impl Log {
             self.end = HEADER.len() as u64;
             self.file.sync_data()?;
         }
-        if *lost == Lost::default() { Ok(()) } else { self.append(&record(3, &counts(lost))) }
+        if *lost == Lost::default() { Ok(()) } else { self.append(&losses(lost)) }
     }
 
     /// Writes the file anew with what still waits.
     pub(super) fn compact(&mut self, lost: &Lost) -> Result<(), Failure> {
-        let mut records = if *lost == Lost::default() { Vec::new() } else { record(3, &counts(lost)) };
+        let mut records = if *lost == Lost::default() { Vec::new() } else { losses(lost) };
         let mut places: Vec<_> = self.live.values().copied().collect();
         places.sort_unstable();
         for (offset, bytes) in places {
@@ -373,9 +380,11 @@ impl Log {
     }
 }
 
-pub(super) fn counts(lost: &Lost) -> Vec<u8> {
+/// The record of the counts, twice: in a file that is empty but for them, a flipped bit would mostly hit them, and every
+/// loss of before would be forgotten.
+pub(super) fn losses(lost: &Lost) -> Vec<u8> {
     // Four numbers: there is nothing that could fail.
-    serde_json::to_vec(lost).unwrap_or_default()
+    record(3, &serde_json::to_vec(lost).unwrap_or_default()).repeat(2)
 }
 
 /// Opens a file for this process alone.

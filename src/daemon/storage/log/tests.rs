@@ -52,6 +52,29 @@ fn flipped_bits_and_cuts_cost_what_they_hit_and_nothing_else() {
     }
 }
 
+/// Whatever bit flips, the losses of before are known: those of a file that holds nothing else, too.
+#[test]
+fn counts_outlive_a_flipped_bit_anywhere() {
+    let dir = tempfile::tempdir().expect("folder");
+    let path = dir.path().join("outbox");
+    let lost = Lost { by_age: 3, purged: 70, damaged: 2, ..Lost::default() };
+    let (mut log, _) = Log::open(&path, topic).expect("opens");
+    log.append(&event_record((1, 1), &Stamp::now(), "t", &json(1))).expect("written");
+    log.clear(&lost).expect("written");
+    drop(log);
+    let good = std::fs::read(&path).expect("readable");
+    for at in 0..good.len() {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1 << (at % 8);
+        std::fs::write(&path, &bytes).expect("written");
+        let (_, found) = Log::open(&path, topic).expect("opens");
+        assert_eq!((found.lost, found.damaged), (lost, 1), "byte {at}");
+        // The count of this one is on disk before anybody has been told of it.
+        let (_, found) = Log::open(&path, topic).expect("opens");
+        assert_eq!((found.lost.purged, found.lost.damaged, found.damaged), (70, 3, 0), "byte {at}");
+    }
+}
+
 #[test]
 fn what_is_not_the_files_own_is_counted_and_the_file_works() {
     let dir = tempfile::tempdir().expect("folder");
