@@ -158,7 +158,7 @@ def chaos(world, arguments):
     rnd = random.Random(arguments.seed)
     faults = usable(world.devices)
     world.calm()
-    counts, undisturbed, begin = Counter(), 0, time.monotonic()
+    counts, silent, begin = Counter(), Counter(), time.monotonic()
     rounds = 0
     # Each once at least, in an order of its own.
     queue = rnd.sample(faults, len(faults))
@@ -171,7 +171,7 @@ def chaos(world, arguments):
                 device.start()
         counts[name] += 1
         rounds += 1
-        undisturbed += not world.calm()
+        silent[name] += not world.calm()
         time.sleep(rnd.uniform(0, 0.4))
         if rounds % 25 == 0:
             print(f"chaos: {rounds} rounds in {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
@@ -182,9 +182,10 @@ def chaos(world, arguments):
         row, problems = verdict(world, device, retained[device.protocol], lost[device.protocol])
         rows.append(row)
         wrong += problems
-    print(f"{rounds} rounds in {seconds:.0f} s, seed {arguments.seed}; after {undisturbed} of them no event was "
-          f"acknowledged within {PATIENCE_S} s\n")
-    table(("fault", "rounds"), [(name, counts[name]) for name, _, _ in faults])
+    print(f"{rounds} rounds in {seconds:.0f} s, seed {arguments.seed}; after {silent.total()} of them no event of one "
+          f"of the devices was acknowledged within {PATIENCE_S} s\n")
+    table(("fault", "rounds", f"silent for {PATIENCE_S} s after it"),
+          [(name, counts[name], silent[name]) for name, _, _ in faults])
     table(COLUMNS, rows)
     for problem in wrong:
         print(f"chaos: FAILED: {problem}", flush=True)
