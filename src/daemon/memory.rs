@@ -178,7 +178,7 @@ fn read(file: &Path) -> Result<Option<Notes>, String> {
 /// Whether glintd has run with this outbox before.
 fn used(config: &Config) -> bool {
     let outbox = &config.outbox.path;
-    outbox.exists() || outbox.with_extension("paused").exists()
+    outbox.is_file() || outbox.with_extension("paused").exists()
 }
 
 /// 32 hexadecimal digits; while a system starts for the first time it may say `uninitialized`.

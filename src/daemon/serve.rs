@@ -277,6 +277,10 @@ async fn main_loop(setup: Setup, signals: &mut Signals, load: &Load) -> anyhow::
         }
     }
     main.mqtt.retain("state", json(&State { schema: SCHEMA, state: Phase::Stopped, reason: None }));
+    // No retained report goes on saying that frames come.
+    let report = main.health();
+    let problems = report.problems.into_iter().filter(|p| Some(*p) != main.state().reason).collect();
+    main.mqtt.retain("health", json(&Health { state: Phase::Stopped, problems, ..report }));
     main.mqtt.disconnect_in_order(&mut main.outbox).await;
     main.outbox.close(FLUSH, now_s());
     for (name, thread) in threads.all {

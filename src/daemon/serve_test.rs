@@ -136,7 +136,8 @@ fn restart(protocol: &str) {
     assert!(!subscriber.any_retained("glint/glint/event"), "events are never retained");
     // The will said so when the broker came back, or the daemon did; it was online at least twice.
     assert!(subscriber.of("glint/glint/status").iter().filter(|t| *t == "online").count() >= 2);
-    assert!(subscriber.of("glint/glint/health").last().is_some_and(|t| t.contains("\"outbox\"")));
+    let report = subscriber.of("glint/glint/health").pop().expect("a report");
+    assert!(report.contains("\"outbox\"") && report.contains("\"state\":\"stopped\""), "{report}");
     assert!(subscriber.of("glint/glint/capabilities").iter().all(|t| t.contains("\"test\"")));
 }
 

@@ -105,7 +105,8 @@ def settle(world):
     lost = {}
     for device in world.devices:
         retained[device.protocol] &= late.latest.get(device.topic("status")) == "offline"
-        retained[device.protocol] &= '"stopped"' in (late.latest.get(device.topic("state")) or "")
+        for name in ("state", "health"):
+            retained[device.protocol] &= '"state":"stopped"' in (late.latest.get(device.topic(name)) or "")
         lost[device.protocol] = report(device, "health").get("outbox", {}).get("lost", {})
     return retained, lost
 
