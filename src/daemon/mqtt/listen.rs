@@ -34,6 +34,7 @@ impl Mqtt {
         if self.config.mqtt.discovery {
             topics.push(discovery::status(&self.config));
         }
+        topics.extend(self.withdrawals.statuses().cloned());
         let check = format!("{}/check", self.base);
         let given_up = self.checks_cut >= CHECKS;
         if given_up {
@@ -92,6 +93,9 @@ impl Mqtt {
             if payload == b"online" && !retained {
                 self.say_retained();
             }
+            return None;
+        }
+        if self.withdrawals.heard(topic, payload) {
             return None;
         }
         let name = topic.strip_prefix(&self.base)?.strip_prefix('/')?;
