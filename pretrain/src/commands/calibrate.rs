@@ -9,8 +9,8 @@ use serde_json::json;
 use super::evaluate::classes::answers;
 use crate::corpus::person::Split;
 use crate::corpus::plan::Cast;
-use crate::recognition::score::{Confusion, bins, calibration_error, probabilities, temperature};
 use crate::ship;
+use crate::statistics::score::{Confusion, bins, calibration_error, probabilities, temperature};
 
 /// Films people who train, runs the daemon's own chain and sets temperature and abstention threshold of the student by the
 /// words it gives to the movements it finds. The pairs on which `student` calibrates are easier: their onset and apex are

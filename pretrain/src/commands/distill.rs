@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 
 use super::student::{Recipe, distil, finish, material};
-use crate::perceptron::Perceptron;
+use crate::net::perceptron::Perceptron;
 use crate::run::Run;
 use crate::train::student::rows;
 

@@ -6,10 +6,10 @@ use anyhow::{Context, Result, ensure};
 use burn::module::Module;
 use burn::tensor::backend::AutodiffBackend;
 
+use crate::backend::device::{self, Device, Job};
 use crate::contrast::encoder::Pairs;
 use crate::contrast::recipe::{BUILT_IN, Recipe};
 use crate::contrast::train::{self, Views};
-use crate::device::{self, Device, Job};
 use crate::pairs;
 use crate::run::{self, Run, checkpoint};
 

@@ -10,14 +10,14 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::pretrain;
+use crate::backend::device::{self, Device, Job};
 use crate::contrast::encoder::{Encoder, Pairs};
 use crate::contrast::finetune::{self, Classifier, Samples, Tuning};
 use crate::contrast::labelled::{self, Labelled, Scored, Source};
-use crate::contrast::probe::{Ridge, Softmax, correlation};
 use crate::contrast::recipe::{Recipe, Side};
 use crate::contrast::train::{features, one_view};
-use crate::device::{self, Device, Job};
 use crate::run::{self, Run};
+use crate::statistics::linear::{Ridge, Softmax, correlation};
 use crate::train::initialised;
 
 /// Arguments that both commands have.

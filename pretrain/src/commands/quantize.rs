@@ -12,6 +12,7 @@ use prost::Message;
 use crate::assets::portraits::{self, Portrait};
 use crate::faces::detection::Trial;
 use crate::faces::{mean, scenes};
+use crate::net::detector::{INPUT_HEIGHT, INPUT_WIDTH, STRIDE};
 use crate::quantize::{evenly, quantise};
 use crate::train::{detector, landmarks, sitters};
 
@@ -147,7 +148,7 @@ fn calibration(network: Network, kept: &[&Portrait], seed: u64, samples: usize) 
         Network::Detector => sitters::of_portraits(kept),
     };
     let sitters: Vec<_> = sitters.iter().collect();
-    let size = (detector::INPUT_WIDTH, detector::INPUT_HEIGHT);
+    let size = (INPUT_WIDTH, INPUT_HEIGHT);
     let luma = |i| match network {
         Network::Landmarks => landmarks::crop(&sitters, seed, i).image,
         Network::Detector => detector::scene(&sitters, size, seed, i).image,
@@ -159,7 +160,7 @@ fn calibration(network: Network, kept: &[&Portrait], seed: u64, samples: usize) 
 fn where_faces_are(outputs: &[Vec<f32>]) -> Vec<Vec<f32>> {
     let mut weights = evenly(outputs);
     if let ([scores, _], [_, bounds]) = (outputs, &mut weights[..]) {
-        let cells = detector::INPUT_WIDTH / detector::STRIDE * (detector::INPUT_HEIGHT / detector::STRIDE);
+        let cells = INPUT_WIDTH / STRIDE * (INPUT_HEIGHT / STRIDE);
         // Scores `[n, cells]`, boxes `[n, 4, cells]`.
         for (bounds, scores) in bounds.chunks_exact_mut(4 * cells).zip(scores.chunks_exact(cells)) {
             bounds.iter_mut().zip(scores.iter().cycle()).for_each(|(weight, score)| *weight = *score);

@@ -12,15 +12,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::corpus::person::{self, Person, Split};
-use crate::perceptron::Perceptron;
+use crate::net::perceptron::Perceptron;
 use crate::quantize::{evenly, quantise};
 use crate::recognition::megc::{self, Sample};
 use crate::recognition::protocol::{self, Method, leave_one_out};
-use crate::recognition::score::{
-    Confusion, argmax, calibration_error, probabilities, reliability, temperature,
-};
 use crate::recognition::tuning;
 use crate::run::{Run, plot, recipe};
+use crate::statistics::score::{
+    Confusion, argmax, calibration_error, probabilities, reliability, temperature,
+};
 use crate::train::student::{Material, Noise, Pair, Target, Training, ensemble, rows, train};
 
 /// Trains teachers on synthetic motion, distils the student from them, calibrates it on other people and writes

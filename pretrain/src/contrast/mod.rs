@@ -3,11 +3,11 @@
 //! | module | meaning |
 //! |---|---|
 //! | [`views`] | appearance difference, depth difference, motion; flipped together |
+//! | [`shape`] | shapes of encoders and what they cost |
 //! | [`encoder`] | the networks: perceptron, residual convolutions |
 //! | [`loss`] | symmetric InfoNCE, in the batch or against a memory bank |
 //! | [`recipe`] | what a training fixes beforehand |
 //! | [`train`] | the loop, on any device |
-//! | [`probe`] | linear models on frozen features |
 //! | [`finetune`] | the whole network on labels |
 //! | [`unlabelled`] | generated pairs whose truth only the evaluation sees |
 //! | [`labelled`] | labelled pairs: databases, pair sets; folds by subject |
@@ -19,8 +19,8 @@ pub mod encoder;
 pub mod finetune;
 pub mod labelled;
 pub mod loss;
-pub mod probe;
 pub mod recipe;
+pub mod shape;
 pub mod train;
 pub mod unlabelled;
 pub mod views;

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::encoder::Shape;
+use super::shape::Shape;
 use super::views::{View, shape};
 
 /// One view and its encoder.

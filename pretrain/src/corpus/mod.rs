@@ -7,6 +7,7 @@
 //! | [`portrait`] | a portrait that moves as its fitted head does |
 //! | [`head`], [`skin`] | rendered ICT heads with depth |
 //! | [`person`] | either of them |
+//! | [`rules`] | which AUs make up a class, and how frequent classes are |
 //! | [`mix`] | AU combinations, sides, timing, extent |
 //! | [`pair`] | pairs of onset and apex in the stabilised crop: what trainers draw |
 //! | [`plan`], [`living`] | what happens in a sequence: movements, distractors, camera |
@@ -23,6 +24,7 @@ pub mod person;
 pub mod plan;
 pub mod portrait;
 pub mod review;
+pub mod rules;
 pub mod shard;
 pub mod skin;
 pub mod video;

@@ -2,7 +2,7 @@
 
 use glint::event::Class;
 
-use crate::corpus::mix::class_of;
+use crate::corpus::rules::class_of;
 
 /// One spelling for each emotion: lower case, nouns.
 pub fn emotion(word: &str) -> String {

@@ -6,15 +6,16 @@ use glint::student::{SIDE, Student};
 use indicatif::ProgressBar;
 use rand::Rng;
 
-use super::logistic::Logistic;
 use super::megc::{Sample, mirrored, subjects};
 use super::nets::{Regularisation, SmallCnn, StstNet, train_and_predict};
-use super::score::{BySubject, Confusion, argmax};
 use super::tuning::{regression, rows, share};
 use crate::augment::generator;
+use crate::backend::CpuTrain;
 use crate::run::{Interrupted, interrupted};
+use crate::statistics::logistic::Logistic;
+use crate::statistics::score::{BySubject, Confusion, argmax};
+use crate::train::Schedule;
 use crate::train::parallel::side_by_side;
-use crate::train::{CpuTrain, Schedule};
 
 /// A row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]

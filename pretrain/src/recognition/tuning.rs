@@ -5,9 +5,9 @@
 
 use glint::student::{SIDE, pool2};
 
-use super::logistic::{Logistic, Rows, balance};
 use super::megc::{Sample, mirrored, subjects};
-use crate::perceptron::Perceptron;
+use crate::net::perceptron::Perceptron;
+use crate::statistics::logistic::{Logistic, Rows, balance};
 
 /// Precision of the weights' prior in the regression.
 const STRENGTH: f32 = 60.0;
@@ -54,8 +54,9 @@ pub fn tune(student: &mut Perceptron, samples: &[Sample]) {
 mod tests {
     use super::super::megc;
     use super::*;
-    use crate::perceptron::{INPUTS, PerceptronNet};
-    use crate::train::{Cpu, initialised};
+    use crate::backend::Cpu;
+    use crate::net::perceptron::{INPUTS, PerceptronNet};
+    use crate::train::initialised;
 
     #[test]
     fn the_share_grows_with_the_people() {

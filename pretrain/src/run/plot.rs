@@ -3,6 +3,7 @@
 use image::Rgb;
 
 use super::canvas::{Canvas, GRID, INK, SERIES};
+use crate::statistics::score::Bin;
 
 const WIDTH: u32 = 640;
 const HEIGHT: u32 = 420;
@@ -85,17 +86,6 @@ pub fn confusion(counts: &[[u32; 3]; 3], names: [&str; 3]) -> Canvas {
     }
     canvas.text(10, 330, "rows: truth; shares of each row");
     canvas
-}
-
-/// One bin of a reliability diagram.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Bin {
-    /// Samples.
-    pub count: usize,
-    /// Mean confidence.
-    pub confidence: f32,
-    /// Share that was right.
-    pub accuracy: f32,
 }
 
 /// A reliability diagram: accuracy over confidence.

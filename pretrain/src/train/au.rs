@@ -22,8 +22,9 @@ use glint::synth::{
 use rand::Rng;
 use rand::rngs::SmallRng;
 
-use super::{Cpu, CpuTrain, Schedule, fit, initialised};
+use super::{Schedule, fit, initialised};
 use crate::augment::{generator, normal};
+use crate::backend::{Cpu, CpuTrain};
 use crate::corpus::mix::Priors;
 use crate::corpus::plan;
 use crate::net::tensor;

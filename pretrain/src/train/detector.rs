@@ -10,18 +10,14 @@ use rand::rngs::SmallRng;
 use rayon::prelude::*;
 
 use super::sitters::{Sitter, decoy};
-use super::{Cpu, CpuTrain, Schedule, fit, initialised};
+use super::{Schedule, fit, initialised};
 use crate::assets::portraits::face_box;
 use crate::augment::{blur, generator, photometric, texture};
-use crate::net::{DetectorNet, focal, tensor};
+use crate::backend::{Cpu, CpuTrain};
+use crate::net::detector::{DetectorNet, STRIDE};
+use crate::net::{focal, tensor};
 use crate::run::Run;
 
-/// Columns of the network's input.
-pub const INPUT_WIDTH: usize = 320;
-/// Rows of the network's input.
-pub const INPUT_HEIGHT: usize = 240;
-/// Input pixels per cell of the output grid.
-pub const STRIDE: usize = 16;
 /// Side of a face whose logarithmic size is 0, in input pixels.
 const UNIT_SIDE: f32 = UNIT_STRIDES * STRIDE as f32;
 /// Side of a training scene: a third of the input's area, with as many faces. The network is convolutional.

@@ -10,9 +10,11 @@ use rand::rngs::SmallRng;
 use rayon::prelude::*;
 
 use super::sitters::{Sitter, decoy};
-use super::{Cpu, CpuTrain, Schedule, fit, initialised};
+use super::{Schedule, fit, initialised};
 use crate::augment::{generator, normal, photometric, texture};
-use crate::net::{LandmarksNet, binary_cross_entropy, tensor};
+use crate::backend::{Cpu, CpuTrain};
+use crate::net::landmarks::LandmarksNet;
+use crate::net::{binary_cross_entropy, tensor};
 use crate::run::Run;
 
 /// Coordinates a sample.

@@ -12,11 +12,11 @@ use crate::augment::generator;
 use crate::corpus::mix::{Part, Priors};
 use crate::corpus::person::Split;
 use crate::corpus::plan::{self, Cast, Content};
-use crate::recognition::score::{Confusion, argmax, bins, calibration_error};
 use crate::run::plot;
 use crate::run::{Run, bar};
 use crate::spotting::score::matches;
 use crate::spotting::watch;
+use crate::statistics::score::{Confusion, argmax, bins, calibration_error};
 
 /// Films people who train nothing, runs the daemon's own chain and compares the class of every movement it finds with what
 /// the person did.

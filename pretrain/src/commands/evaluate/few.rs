@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use super::megc2019::{SETTINGS_SCORED, student};
 use crate::recognition::megc;
 use crate::recognition::protocol::{Material, Method, few};
-use crate::recognition::score::{Confusion, mean_sd};
 use crate::run::{Run, bar, plot};
+use crate::statistics::score::{Confusion, mean_sd};
 use crate::train::parallel::side_by_side;
 
 /// Learning curve over 3, 6, 12 and 24 labelled subjects, tested on all others: from scratch, from the pretrained

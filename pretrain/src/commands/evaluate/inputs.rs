@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use crate::augment::generator;
 use crate::commands::student::Recipe;
 use crate::corpus::person::{self, Person, Split};
-use crate::recognition::score::{Confusion, argmax, mean_sd};
 use crate::run::{Run, bar};
+use crate::statistics::score::{Confusion, argmax, mean_sd};
 use crate::train::student::{Crops, Pair, Target, train};
 
 /// Trains one network for each kind of input on the same rendered movements and scores it on people who train nothing.

@@ -13,8 +13,8 @@ use serde_json::{Map, Value, json};
 
 use crate::recognition::megc::{self, Sample, word};
 use crate::recognition::protocol::{Material, Method, Predictions, by_subject, leave_one_out};
-use crate::recognition::score::{BySubject, argmax, calibration_error, mean_sd, reliability};
 use crate::run::{Run, bar, plot};
+use crate::statistics::score::{BySubject, argmax, calibration_error, mean_sd, reliability};
 
 /// Leaves one subject out at a time: glint and its baselines in the same folds, with fixed schedules. With --zero-shot the
 /// student as it is shipped, which has seen none of these samples.
@@ -168,9 +168,8 @@ impl Report {
         databases.dedup();
         let cell = |scored: &BySubject| {
             let totals = scored.totals();
-            let of = |f: fn(&crate::recognition::score::Confusion) -> f64| {
-                totals.iter().map(f).collect::<Vec<_>>()
-            };
+            let of =
+                |f: fn(&crate::statistics::score::Confusion) -> f64| totals.iter().map(f).collect::<Vec<_>>();
             let ((uf1, uf1_sd), (uar, _)) = (mean_sd(&of(|c| c.uf1())), mean_sd(&of(|c| c.uar())));
             Cell { uf1, uar, uf1_sd, ci95: scored.interval(1) }
         };

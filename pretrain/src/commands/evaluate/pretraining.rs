@@ -11,14 +11,15 @@ use glint::pipeline::{Models, pair_engine};
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
+use crate::backend::{Cpu, CpuTrain};
 use crate::commands::evaluate::difference::{
     FEW, Outcome, PRIOR, au, few, mean, over_draws, over_people, uf1,
 };
 use crate::commands::pretrain;
-use crate::contrast::encoder::{Pairs, Shape, Tower};
+use crate::contrast::encoder::{Pairs, Tower};
 use crate::contrast::labelled::{folds, uf1_uar};
-use crate::contrast::probe::{Ridge, Softmax};
 use crate::contrast::recipe::{Defects, Negatives, Optimiser, Recipe, Side};
+use crate::contrast::shape::Shape;
 use crate::contrast::train::{Views, features, train};
 use crate::contrast::unlabelled::{Made, What, make as make_pair, mixed};
 use crate::contrast::views::{View, make};
@@ -27,7 +28,8 @@ use crate::corpus::plan::Cast;
 use crate::filter::judge::{Judge, MACRO_FROM, Range, Reason};
 use crate::recognition::megc;
 use crate::run::{self, Run};
-use crate::train::{Cpu, CpuTrain, initialised};
+use crate::statistics::linear::{Ridge, Softmax};
+use crate::train::initialised;
 
 /// One table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -7,10 +7,10 @@ use burn::tensor::backend::AutodiffBackend;
 use glint::au::AU_COUNT;
 
 use crate::augment::{generator, normal};
+use crate::backend::device::{self, Device, Job};
 use crate::commands::pretrain;
 use crate::contrast::recipe::Recipe;
 use crate::contrast::train::{Views, train};
-use crate::device::{self, Device, Job};
 use crate::run::Run;
 
 /// Trains the networks of a recipe on random views and prints pairs a second; `pretrain/compare/contrastive_torch.py` does the

@@ -3,7 +3,17 @@
 use rand::Rng;
 
 use crate::augment::generator;
-use crate::run::plot::Bin;
+
+/// One bin of a reliability diagram.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Bin {
+    /// Samples.
+    pub count: usize,
+    /// Mean confidence.
+    pub confidence: f32,
+    /// Share that was right.
+    pub accuracy: f32,
+}
 
 /// Counts: truth in rows, prediction in columns.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

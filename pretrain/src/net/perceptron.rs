@@ -13,9 +13,9 @@ use glint::au::AU_COUNT;
 use glint::student::SIDE;
 use serde::{Deserialize, Serialize};
 
+use crate::net::onnx::Graph;
 use crate::net::{tensor, values};
-use crate::onnx::Graph;
-use crate::recognition::logistic::Logistic;
+use crate::statistics::logistic::Logistic;
 
 /// Inputs after the 2x2 mean.
 pub const INPUTS: usize = 3 * (SIDE / 2) * (SIDE / 2);
