@@ -14,6 +14,7 @@
 //! | [`quantize`] | convolutions of a trained network to int8 |
 //! | [`train`] | the training loop |
 //! | [`subject`] | the synthetic subject, computed from portraits and the ICT head |
+//! | [`student`] | the way from people to the student's files |
 //! | [`recognition`] | how well classes are recognised: real samples, protocol, methods |
 //! | [`run`] | recipes, run folders, checkpoints, pictures, reports |
 //! | [`spotting`] | how well movements are found: generated sequences, scores, curves |
@@ -43,6 +44,7 @@ pub mod run;
 pub mod ship;
 pub mod spotting;
 pub mod statistics;
+pub mod student;
 pub mod subject;
 pub mod threshold;
 pub mod train;

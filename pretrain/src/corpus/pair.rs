@@ -16,7 +16,8 @@ use rand::rngs::SmallRng;
 
 use super::mix::{MICRO_RANGE, micro_strength, relative_strength};
 use super::person::{Person, Placed};
-use super::plan::{Cast, Distractor, fractions, glasses};
+use super::plan::{Cast, Distractor, fractions};
+use super::sequence::glasses;
 use crate::augment::{generator, normal};
 
 /// One sample.

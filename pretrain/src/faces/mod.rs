@@ -8,10 +8,13 @@
 //! | [`still`] | motion that is left in the stabilised crop |
 //! | [`clips`] | real clips: frames with a face, identities, a sheet of crops |
 //! | [`trained`] | which portraits the shipped models have seen |
+//! | [`bench`], [`report`] | all of it at once, and its tables |
 
+pub mod bench;
 pub mod clips;
 pub mod detection;
 pub mod points;
+pub mod report;
 pub mod scenes;
 pub mod still;
 pub mod trained;

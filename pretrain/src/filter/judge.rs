@@ -1,10 +1,12 @@
 //! Intensities between two crops, by the daemon's own flow and AU network, and the range that is kept.
 
-use anyhow::Result;
+use std::path::Path;
+
+use anyhow::{Context, Result};
 use glint::au::{AU_COUNT, UNIT_COUNT, UNITS, au_index};
 use glint::face::{CROP_HEIGHT, CROP_WIDTH};
 use glint::flow::{FlowEngine, Settings};
-use glint::gate::{AuNet, FEATURES, by_au, features, presentable};
+use glint::gate::{AuNet, FEATURES, Thresholds, by_au, features, presentable};
 use glint::pipeline::Models;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +25,19 @@ pub struct Range {
     pub least: [f32; AU_COUNT],
     /// Intensity from which a movement is a macro-expression.
     pub macro_from: f32,
+}
+
+/// Minimum recognisable intensity of each AU: of a file that `threshold` has written, or the model's.
+pub fn least(file: Option<&Path>, models: &Models) -> Result<[f32; AU_COUNT]> {
+    let thresholds = match file {
+        None => models.au.spec.thresholds.clone(),
+        Some(path) => {
+            let name = || path.display().to_string();
+            let text = std::fs::read_to_string(path).with_context(name)?;
+            toml::from_str::<Thresholds>(&text).with_context(name)?
+        }
+    };
+    Ok(by_au(&thresholds.by_unit().map_err(|e| anyhow::anyhow!("thresholds: {e}"))?))
 }
 
 /// Why a pair is kept or not.

@@ -1,7 +1,11 @@
 //! The protocol: one subject left out at a time, or few subjects kept in; one fixed schedule, the last step counts, and
 //! nothing is chosen by the subjects that are tested.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, ensure};
+use glint::model::Checked;
+use glint::pipeline::Models;
 use glint::student::{SIDE, Student};
 use indicatif::ProgressBar;
 use rand::Rng;
@@ -67,6 +71,15 @@ impl Default for Schedules {
             ),
         }
     }
+}
+
+/// Reads the student of a folder, or the one that is compiled in.
+pub fn student(models: Option<&Path>) -> Result<Student> {
+    let file = match models {
+        Some(dir) => Checked::load(dir, "student")?,
+        None => Models::embedded()?.student,
+    };
+    Ok(Student::new(&file)?)
 }
 
 /// Samples with what does not depend on the fold.
@@ -226,11 +239,21 @@ pub fn few(samples: &[Sample], count: usize, draw: u64) -> Result<(Vec<usize>, V
     Ok((flat(&people[..count]), flat(&people[count..])))
 }
 
+/// UF1 on everybody else after training on the labels of `count` subjects of a draw: the small CNN from scratch, the
+/// pretrained student, the untouched student, logistic regression.
+pub fn few_labels(material: &Material<'_>, count: usize, draw: u64) -> Result<[f64; 4]> {
+    let (train, test) = few(material.samples, count, draw)?;
+    let uf1 = |said: Vec<usize>| {
+        Confusion::of(test.iter().zip(said).map(|(&i, c)| (material.samples[i].class, c))).uf1()
+    };
+    let of = |method| uf1(material.predict(method, &train, count, &test, draw));
+    Ok([of(Method::Cnn), of(Method::Glint), uf1(material.zero_shot(&test)), of(Method::Logreg)])
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::megc;
     use super::*;
-    use glint::pipeline::Models;
 
     #[test]
     fn whoever_is_left_out_trains_nothing_and_threads_change_nothing() {

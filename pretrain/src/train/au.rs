@@ -26,7 +26,7 @@ use super::{Schedule, fit, initialised};
 use crate::augment::{generator, normal};
 use crate::backend::{Cpu, CpuTrain};
 use crate::corpus::mix::Priors;
-use crate::corpus::plan;
+use crate::corpus::sequence::glasses;
 use crate::net::tensor;
 use crate::run::Run;
 
@@ -83,7 +83,7 @@ pub fn samples<F: Face>(face: F, priors: &Priors, rng: &mut SmallRng) -> Vec<Sam
         turns: Vec::new(),
         light_changes: Vec::new(),
         hands: Vec::new(),
-        glasses: rng.random_bool(0.3).then(|| plan::glasses(rng)),
+        glasses: rng.random_bool(0.3).then(|| glasses(rng)),
         glares: Vec::new(),
         life: Life::default(),
     };

@@ -9,6 +9,7 @@
 
 mod float;
 mod rounding;
+pub mod shipped;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use glint::int8::stack::Stack;
