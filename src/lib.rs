@@ -36,6 +36,7 @@ pub mod int8;
 mod kernels;
 pub mod model;
 pub mod pipeline;
+mod random;
 pub mod spot;
 pub mod student;
 pub mod synth;

@@ -33,7 +33,7 @@ use crate::au::{AU_COUNT, AUS, Side, UNIT_COUNT, UNITS};
 use crate::event::{AuReading, Kind, Movement, TimingQuality};
 use crate::face::detector::Detector;
 use crate::face::landmarks::Landmarker;
-use crate::face::track::Sight;
+use crate::face::track::Visibility;
 use crate::face::{CROP_HEIGHT, CROP_WIDTH, FaceStage};
 use crate::flow::{FlowEngine, Settings};
 use crate::frame::Frame;
@@ -477,9 +477,9 @@ impl Pipeline {
         let subject = &mut self.subjects[at];
         let dt_s = (at_ns - subject.last_ns) as f32 / 1e9;
         subject.last_ns = at_ns;
-        if follower.sight != Sight::Steady {
+        if follower.visibility != Visibility::Steady {
             subject.spotter.interrupt(at_ns, Rejection::HeadMotion);
-            return (follower.sight != Sight::Missed, Step::Moving);
+            return (follower.visibility != Visibility::Missed, Step::Moving);
         }
         subject.keep_crop(at_ns, &track.crop);
         if !track.has_neutral() {

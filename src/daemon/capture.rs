@@ -14,6 +14,7 @@ use glint::frame::{Frame, Mounting};
 use glint::synth::{Scene, Script, Subject};
 
 use super::camera::{self, Camera, CameraSettings};
+use super::clock::monotonic_ns;
 use super::media::{Footage, Selection};
 
 /// Longest time without a look at the flags.
@@ -22,13 +23,6 @@ pub(crate) const WAIT: Duration = Duration::from_millis(100);
 const SILENCE: Duration = Duration::from_secs(3);
 /// Waits between attempts to open: doubled after each failure.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
-
-/// Nanoseconds of the kernel's monotonic clock, which stamps the frames of a camera too.
-pub(crate) fn monotonic_ns() -> i64 {
-    use nix::sys::time::TimeValLike;
-    // The clock exists on every Linux.
-    nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map_or(0, |t| t.num_nanoseconds())
-}
 
 /// What the threads tell each other beside frames and events.
 #[derive(Debug, Default)]

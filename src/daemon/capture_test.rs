@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use glint::frame::Frame;
 
 use super::capture::{self, FrameSource, Grab, Item, Opener, Shared};
+use super::clock::monotonic_ns;
 
 /// Gives its steps one after the other, then times out for ever. Counts those that are open.
 struct Scripted {
@@ -140,7 +141,7 @@ fn a_lost_camera_is_opened_anew_with_growing_waits_and_the_thread_ticks() {
         Bench::new(8, vec![Ok(lost), Err("no camera".into()), Err("no camera".into()), Ok(frames(1))]);
     bench.wait("the loss is a state", |b| b.shared.no_source.load(Relaxed));
     bench.wait("opened anew", |b| {
-        let age = capture::monotonic_ns() - b.shared.capture_tick.load(Relaxed);
+        let age = monotonic_ns() - b.shared.capture_tick.load(Relaxed);
         assert!(age < 5_000_000_000, "silent for {age} ns");
         b.open.load(Relaxed) == 1 && b.attempts.lock().is_ok_and(|a| a.len() == 4)
     });

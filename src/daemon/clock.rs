@@ -2,8 +2,6 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::capture::monotonic_ns;
-
 /// What timesyncd leaves once it has set the clock; asked where the kernel may not be.
 const TIMESYNCD: &str = "/run/systemd/timesync/synchronized";
 /// `ADJ_NANO` and the like are not needed: the error is in microseconds always.
@@ -12,6 +10,13 @@ const CLOCK_UNSYNCHRONIZED: i32 = 5;
 /// Seconds and nanoseconds of the wall clock.
 pub(crate) fn wall() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Nanoseconds of the kernel's monotonic clock, which stamps the frames of a camera too.
+pub(crate) fn monotonic_ns() -> i64 {
+    use nix::sys::time::TimeValLike;
+    // The clock exists on every Linux.
+    nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map_or(0, |t| t.num_nanoseconds())
 }
 
 /// Seconds of the monotonic clock.

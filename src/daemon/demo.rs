@@ -11,7 +11,8 @@ use glint::pipeline::Purpose;
 use glint::synth::{Action, Script};
 use rumqttc::{Client, MqttOptions, Packet, QoS};
 
-use super::capture::{SyntheticSource, monotonic_ns};
+use super::capture::SyntheticSource;
+use super::clock::monotonic_ns;
 use super::config::{Config, SourceKind};
 use super::media::print_line;
 use super::run::set_up;

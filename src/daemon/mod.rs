@@ -25,6 +25,7 @@ pub mod serve;
 pub mod storage;
 pub mod summary;
 pub mod systemd;
+pub mod visibility;
 pub mod vision;
 
 #[cfg(test)]

@@ -13,7 +13,8 @@ use glint::synth::{Action, Script};
 
 use super::camera::CameraSettings;
 use super::camera::modes::Wish;
-use super::capture::{CameraSource, ClipSource, Opener, SyntheticSource, monotonic_ns};
+use super::capture::{CameraSource, ClipSource, Opener, SyntheticSource};
+use super::clock::monotonic_ns;
 use super::config::{Camera, Config, ConfigError, Format, SourceKind};
 use super::link::Credentials;
 use super::media::Selection;

@@ -19,8 +19,8 @@ use glint::event::{Clock, Event, Movement};
 use tokio::signal::unix::{Signal as UnixSignal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use super::capture::{self, Opener, Shared, monotonic_ns};
-use super::clock::{boot_id, now_s, synchronization, wall};
+use super::capture::{self, Opener, Shared};
+use super::clock::{boot_id, monotonic_ns, now_s, synchronization, wall};
 use super::config::Config;
 use super::link::Credentials;
 use super::mqtt::{Command, Mqtt};

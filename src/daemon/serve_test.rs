@@ -9,7 +9,8 @@ use glint::frame::Frame;
 use glint::pipeline::{Counters, Observation, Step};
 
 use super::broker::{Broker, Subscriber};
-use super::capture::{FrameSource, Grab, monotonic_ns};
+use super::capture::{FrameSource, Grab};
+use super::clock::monotonic_ns;
 use super::config::Config;
 use super::link::Credentials;
 use super::outbox::Outbox;

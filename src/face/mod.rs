@@ -14,7 +14,7 @@ use crate::kernels::halve;
 use detector::Detector;
 use landmarks::Landmarker;
 use patch::Patch;
-use track::{Sight, Track};
+use track::{Track, Visibility};
 
 /// Columns of the stabilised crop.
 pub const CROP_WIDTH: usize = 128;
@@ -59,7 +59,7 @@ pub struct Follower {
     /// The track.
     pub track: Track,
     /// What the last frame said.
-    pub sight: Sight,
+    pub visibility: Visibility,
     verified_ns: i64,
     doubts: u32,
     contradictions: u32,
@@ -136,8 +136,8 @@ impl FaceStage {
     fn follow(&mut self, i: usize, frame: &Frame) {
         let Self { patch, landmarker, followers, .. } = self;
         let f = &mut followers[i];
-        f.sight = f.track.follow(frame, patch);
-        let missed = f.sight == Sight::Missed;
+        f.visibility = f.track.follow(frame, patch);
+        let missed = f.visibility == Visibility::Missed;
         if !missed && frame.at_ns - f.verified_ns < VERIFY_NS {
             return;
         }
@@ -152,8 +152,8 @@ impl FaceStage {
         let aligned = found.crop_to_frame();
         if missed {
             // The head jumped: registration starts anew from the landmarks.
-            if f.track.follow_from(frame, aligned, patch) != Sight::Missed {
-                f.sight = Sight::Moving;
+            if f.track.follow_from(frame, aligned, patch) != Visibility::Missed {
+                f.visibility = Visibility::Moving;
             }
             return;
         }
@@ -164,7 +164,7 @@ impl FaceStage {
         let turned = f.track.turned_since_ns.is_some_and(|t| frame.at_ns - t > TURNED_NS);
         if (turned || f.contradictions >= PATIENCE) && f.track.anchor(frame, aligned, patch) {
             f.contradictions = 0;
-            f.sight = Sight::Moving;
+            f.visibility = Visibility::Moving;
         }
     }
 
@@ -194,7 +194,7 @@ impl FaceStage {
                 }
                 followers.push(Follower {
                     track,
-                    sight: Sight::Moving,
+                    visibility: Visibility::Moving,
                     verified_ns: frame.at_ns,
                     doubts: 0,
                     contradictions: 0,

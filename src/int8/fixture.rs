@@ -5,7 +5,7 @@ use tract_onnx::pb::tensor_proto::DataType;
 
 use super::onnx::{self, Written};
 use super::{Chain, Conv, MAX_WEIGHT};
-use crate::synth::SplitMix;
+use crate::random::SplitMix;
 
 /// Name under which benches list [`student_like`].
 pub const STUDENT_LIKE: &str = "student-like";

@@ -234,7 +234,7 @@ fn luma_needs_no_conversion() {
     let model =
         onnx::model("luma", ("image", &shape), ("y", &[1, 24, 28, 28]), chain.quantised_nodes("image", "y"));
     let luma: Vec<u8> = (0..28 * 28).map(|i| (i * 37 % 256) as u8).collect();
-    let values: Vec<f32> = luma.iter().map(|&v| crate::face::detector::normalise(f32::from(v))).collect();
+    let values: Vec<f32> = luma.iter().map(|&v| crate::model::normalise_luma(f32::from(v))).collect();
     for engine in [Engine::Stack(Kernel::best()), Engine::Plain] {
         let mut network = Network::from_model(&model, &shape, engine).expect("within the rules");
         let (mut a, mut b) = (Vec::new(), Vec::new());
@@ -385,9 +385,7 @@ fn passes_to_count() {
     let plain = Network::from_model(&model, &shape, Engine::Plain).expect("own model");
     let mut network = match form {
         "int8" | "plain" if plain.form() == &Form::Float => return println!("no such form"),
-        "int8" => {
-            Network::from_model(&model, &shape, Engine::chosen().expect("a kernel")).expect("own model")
-        }
+        "int8" => Network::from_model(&model, &shape, Engine::chosen()).expect("own model"),
         "f32" if plain.form() != &Form::Float => {
             Network::from_model(&model, &shape, Engine::Float).expect("own model")
         }

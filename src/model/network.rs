@@ -1,7 +1,7 @@
 //! Networks in tract, with their quantised layers as one operator of ours.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tract_onnx::pb;
 use tract_onnx::prelude::{
@@ -10,7 +10,6 @@ use tract_onnx::prelude::{
 };
 use tract_onnx::tract_core::internal::bail;
 
-use crate::face::detector::normalise;
 use crate::int8::onnx::{self, Found};
 use crate::int8::op::StackOp;
 use crate::int8::stack::Stack;
@@ -36,17 +35,30 @@ pub enum Engine {
     Stack(Kernel),
 }
 
-/// Environment variable that forces an engine: `plain`, `f32`, or the name of a kernel.
+/// Environment variable by which the programs let a user force an engine: `plain`, `f32`, or the name of a kernel. The
+/// library does not read it: see [`Engine::force`].
 pub const ENGINE_VARIABLE: &str = "GLINT_INT8_KERNEL";
 
+/// What the program has forced. One for the process: networks are built in many places, and two engines at once would be
+/// two sets of results.
+static FORCED: OnceLock<Engine> = OnceLock::new();
+
 impl Engine {
-    /// What [`ENGINE_VARIABLE`] names, or else the best kernel of this CPU; where that is the scalar
-    /// one (32-bit ARM, x86-64 without AVX2), `f32`.
-    pub fn chosen() -> Result<Self, String> {
-        match std::env::var(ENGINE_VARIABLE) {
-            Ok(name) => name.parse(),
-            Err(_) if Kernel::best() == Kernel::Scalar => Ok(Self::Float),
-            Err(_) => Ok(Self::Stack(Kernel::best())),
+    /// Lets every network that is built from now on run by this engine. A program calls it once, before it builds any.
+    ///
+    /// # Errors
+    /// The engine that has been forced before.
+    pub fn force(self) -> Result<(), Self> {
+        FORCED.set(self).map_err(|_| Self::chosen())
+    }
+
+    /// The engine that is forced, or else the best kernel of this CPU; where that is the scalar one (32-bit ARM, x86-64
+    /// without AVX2), `f32`.
+    pub fn chosen() -> Self {
+        match FORCED.get() {
+            Some(forced) => *forced,
+            None if Kernel::best() == Kernel::Scalar => Self::Float,
+            None => Self::Stack(Kernel::best()),
         }
     }
 }
@@ -65,6 +77,11 @@ impl std::str::FromStr for Engine {
             format!("{ENGINE_VARIABLE}: \"{name}\"; allowed on this CPU: plain, f32, {}", names.join(", "))
         })
     }
+}
+
+/// Luma 0..255 as the face networks see it.
+pub fn normalise_luma(luma: f32) -> f32 {
+    (luma - 128.0) / 64.0
 }
 
 /// How a network runs.
@@ -110,7 +127,7 @@ impl Network {
     /// Parses `onnx` for an input of `shape`. The reason of a failure comes back as text.
     pub fn new(onnx: &[u8], shape: &[usize]) -> Result<Self, String> {
         let model = tract_onnx::onnx().proto_model_for_read(&mut &onnx[..]).map_err(|e| format!("{e:#}"))?;
-        Self::from_model(&model, shape, Engine::chosen()?)
+        Self::from_model(&model, shape, Engine::chosen())
     }
 
     /// The network of a parsed `model`, its quantised layers run by `engine`.
@@ -211,12 +228,12 @@ impl Network {
         done
     }
 
-    /// Runs a network of images on 8-bit luma, which it sees as [`normalise`] gives it. Where the
+    /// Runs a network of images on 8-bit luma, which it sees as [`normalise_luma`] gives it. Where the
     /// quantised input is the luma itself, it is taken as it stands.
     pub fn run_luma(&mut self, luma: &[u8], read: impl FnMut(usize, &[f32])) -> Result<(), String> {
         INSIDE.set(true);
         let convert = |own: &mut [f32]| {
-            own.iter_mut().zip(luma).for_each(|(o, &v)| *o = normalise(f32::from(v)));
+            own.iter_mut().zip(luma).for_each(|(o, &v)| *o = normalise_luma(f32::from(v)));
         };
         let filled = self.fill(luma, convert, |own| own.copy_from_slice(luma));
         let done = filled.and_then(|()| self.run_filled(read));

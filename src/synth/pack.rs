@@ -8,10 +8,10 @@ use std::io::Read;
 use serde::{Deserialize, Serialize};
 
 use super::SynthError;
-use super::camera::SplitMix;
 use crate::au::{Side, UNIT_COUNT, unit_indices};
 use crate::geometry::Point;
 use crate::model::{Checked, FileSpec, Spec};
+use crate::random::SplitMix;
 
 /// Columns of the texture: eye distance 64, as in the stabilised crop, with a margin.
 pub const TEXTURE_WIDTH: usize = 208;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail, ensure};
 use glint::face::detector::Detector;
 use glint::face::landmarks::Landmarker;
-use glint::face::track::Sight;
+use glint::face::track::Visibility;
 use glint::face::{CROP_HEIGHT, CROP_WIDTH, FaceStage};
 use glint::frame::{Frame, LumaDecoder};
 use glint::geometry::{Point, Similarity};
@@ -76,7 +76,8 @@ impl Cutter {
             size = (frame.width, frame.height);
             self.faces.push(&frame);
             let wanted = number == sample.onset || number == sample.apex;
-            let Some(follower) = self.faces.followers().first_mut().filter(|f| f.sight != Sight::Missed)
+            let Some(follower) =
+                self.faces.followers().first_mut().filter(|f| f.visibility != Visibility::Missed)
             else {
                 ensure!(!wanted, "{}: no face", path.display());
                 continue;

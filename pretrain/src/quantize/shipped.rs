@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
-use glint::face::detector::{DetectorSpec, normalise};
+use glint::face::detector::DetectorSpec;
 use glint::int8::{fixture, onnx};
-use glint::model::Checked;
+use glint::model::{Checked, normalise_luma};
 use glint::synth::NoiseTable;
 use prost::Message;
 
@@ -85,7 +85,7 @@ pub fn calibration(network: Network, kept: &[&Portrait], seed: u64, samples: usi
         Network::Landmarks => landmarks::crop(&sitters, seed, i).image,
         Network::Detector => detector::scene(&sitters, size, seed, i).image,
     };
-    (0..samples as u64).map(|i| luma(i).into_iter().map(normalise).collect()).collect()
+    (0..samples as u64).map(|i| luma(i).into_iter().map(normalise_luma).collect()).collect()
 }
 
 /// Scores count everywhere, boxes as much as there is a face: what the network says of a box elsewhere is not read.

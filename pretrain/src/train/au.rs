@@ -9,7 +9,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::backend::Backend;
 use glint::au::{AU_COUNT, AUS, Side, UNIT_COUNT, UNITS};
 use glint::face::patch::Patch;
-use glint::face::track::{Sight, Track};
+use glint::face::track::{Track, Visibility};
 use glint::face::{CROP_HEIGHT, CROP_WIDTH, LEFT_EYE, RIGHT_EYE};
 use glint::flow::{FlowEngine, Settings};
 use glint::frame::Frame;
@@ -99,7 +99,7 @@ pub fn samples<F: Face>(face: F, priors: &Priors, rng: &mut SmallRng) -> Vec<Sam
     for k in 1..=QUIET {
         at_ns += 60_000_000;
         scene.render(k as u64, at_ns, &mut frame);
-        if track.follow(&frame, &mut patch) == Sight::Missed {
+        if track.follow(&frame, &mut patch) == Visibility::Missed {
             return Vec::new();
         }
         track.absorb(at_ns, 0.06);
@@ -113,7 +113,7 @@ pub fn samples<F: Face>(face: F, priors: &Priors, rng: &mut SmallRng) -> Vec<Sam
         scene.render((QUIET + 1 + k) as u64, at_ns, &mut frame);
         let expected = truth(&scene, at_ns).compose(&placed);
         let sight = track.follow_from(&frame, expected, &mut patch);
-        if sight == Sight::Missed || track.quality < MIN_QUALITY {
+        if sight == Visibility::Missed || track.quality < MIN_QUALITY {
             continue;
         }
         let mut row = vec![0.0; FEATURES];

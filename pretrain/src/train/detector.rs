@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 use burn::module::AutodiffModule;
-use glint::face::detector::normalise;
 use glint::face::layout::UNIT_STRIDES;
 use glint::geometry::{Point, Rect, Similarity};
+use glint::model::normalise_luma;
 use rand::Rng;
 use rand::rngs::SmallRng;
 use rayon::prelude::*;
@@ -162,7 +162,7 @@ pub fn train(sitters: &[&Sitter], schedule: &Schedule, seed: u64, run: &Run) -> 
             .into_par_iter()
             .map(|i| {
                 let scene = scene(sitters, (SIDE, SIDE), seed, (step * n + i) as u64);
-                (scene.image.into_iter().map(normalise).collect(), targets(&scene.faces))
+                (scene.image.into_iter().map(normalise_luma).collect(), targets(&scene.faces))
             })
             .collect();
         let gather = |pick: fn(&(Vec<f32>, Targets)) -> &Vec<f32>| {

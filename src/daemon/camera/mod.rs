@@ -192,7 +192,7 @@ impl Camera {
             let Ok((width, height)) = decoded else { return Next::Dropped };
             let first = *first.get_or_insert(meta.sequence);
             frame.seq = u64::from(meta.sequence.wrapping_sub(first));
-            frame.at_ns = meta.at_ns.unwrap_or_else(super::capture::monotonic_ns);
+            frame.at_ns = meta.at_ns.unwrap_or_else(super::clock::monotonic_ns);
             (frame.width, frame.height) = (width, height);
             Next::Frame
         })?;

@@ -14,6 +14,7 @@ use v4l::video::{Capture, Output};
 use v4l::{Device, FourCC};
 
 use super::super::capture::{self, CameraSource, FrameSource, Item, Opener, Shared};
+use super::super::clock::monotonic_ns;
 use super::modes::Wish;
 use super::queue::Queue;
 use super::stream::{Meta, Stream};
@@ -283,7 +284,7 @@ fn an_unplugged_camera_is_waited_for_and_opened_anew() {
         // The watchdog must be fed while there is no camera.
         for _ in 0..10 {
             std::thread::sleep(Duration::from_millis(300));
-            let age = capture::monotonic_ns() - shared.capture_tick.load(Relaxed);
+            let age = monotonic_ns() - shared.capture_tick.load(Relaxed);
             assert!(age < 2_000_000_000, "silent for {age} ns");
         }
         assert!(shared.no_source.load(Relaxed));
@@ -304,7 +305,7 @@ fn the_configured_rate_is_asked_for_and_the_kernel_stamps() {
     assert_eq!(params.interval.denominator, 15 * params.interval.numerator);
     // v4l2loopback names no clock, so this is looked at here.
     let at_ns = camera.stream.next(LONG, |_, meta| meta.at_ns).expect("a frame").flatten();
-    let age = capture::monotonic_ns() - at_ns.expect("a monotonic stamp");
+    let age = monotonic_ns() - at_ns.expect("a monotonic stamp");
     // A stamp may be that of the frame's end as planned: ahead by one frame at most.
     assert!((-1_000_000_000 / 15..5_000_000_000).contains(&age), "{age} ns old");
     assert!(super::nodes().iter().any(|n| n.path == path), "glintd cameras lists it");
