@@ -18,7 +18,7 @@ use self::bench::Bench;
 pub use self::bench::{Settings, Table};
 use self::difference::{Outcome, mean};
 pub use self::table::Results;
-use super::labelled::uf1_uar;
+use crate::statistics::score::uf1_uar;
 
 /// Runs an experiment.
 pub fn run(settings: &Settings) -> Result<Results> {

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::bench::{Bench, Variant};
 use super::difference::{FEW, Outcome, au, mean, over_draws, over_people, uf1};
-use crate::contrast::labelled::uf1_uar;
 use crate::filter::judge::Reason;
+use crate::statistics::score::uf1_uar;
 
 /// A table with what was compared.
 pub struct Results {
