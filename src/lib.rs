@@ -12,7 +12,7 @@
 //! | [`spot`] | intensities over time -> onset, apex, offset |
 //! | [`model`] | model files, their specifications and digests |
 //! | [`student`] | a movement's flow between onset and apex -> its class |
-//! | [`int8`] | the quantised layers of a network as one operator |
+//! | [`int8`] | the quantized layers of a network as one operator |
 //! | [`pipeline`] | all of the above: `Pipeline::push(&Frame) -> Step` |
 //! | [`event`] | what is published |
 //! | [`inject`] | known movements put into footage |

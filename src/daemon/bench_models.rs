@@ -28,7 +28,7 @@ struct Case {
 }
 
 impl Case {
-    /// A network that is quantised is compared with the `f32` network that its weights stand for.
+    /// A network that is quantized is compared with the `f32` network that its weights stand for.
     fn new(name: &'static str, model: Result<onnx::ModelProto, String>) -> anyhow::Result<Self> {
         model.and_then(|model| Self::of_model(name, &model)).map_err(|e| anyhow!("{name}: {e}"))
     }

@@ -9,8 +9,9 @@ use glint::frame::Frame;
 use glint::pipeline::{Models, Options, Pipeline, Step};
 use serde_json::json;
 
-use super::camera::modes::{Mode, Wish, choose};
-use super::camera::{Camera, CameraSettings, Next, controls_of, modes_of, nodes};
+use super::camera::modes::{Mode, ModeRequest, choose};
+use super::camera::{Camera, CameraSettings, controls_of, modes_of, nodes};
+use super::grab::Grab;
 use super::media::print_line;
 use super::visibility::Light;
 
@@ -21,7 +22,7 @@ pub fn list(as_json: bool) -> anyhow::Result<ExitCode> {
         let device = v4l::Device::with_path(&node.path)?;
         let modes = modes_of(&device)?;
         let controls = controls_of(&device);
-        let choice = choose(&modes, Wish::default());
+        let choice = choose(&modes, ModeRequest::default());
         if as_json {
             out.push(json!({
                 "path": node.path, "stable": node.stable, "card": node.card,
@@ -72,7 +73,7 @@ pub fn watch(path: Option<PathBuf>, models: &Models, as_json: bool) -> anyhow::R
     let mut light = Light::default();
     loop {
         let mut moving = false;
-        if camera.next(&mut frame, Duration::from_secs(1))? == Next::Frame {
+        if camera.next(&mut frame, Duration::from_secs(1))? == Grab::Frame {
             moving = pipeline.push(&frame) == Step::Moving;
         }
         let o = pipeline.observation();

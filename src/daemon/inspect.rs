@@ -48,7 +48,7 @@ pub fn run(
             traces.times_ms.push(t_ms as f32);
             traces.rows.push(pipeline.observation().intensities);
         }
-        let word = step.word();
+        let word = step.as_str();
         if let Step::Event(movement) = step {
             traces.events.extend(keep.then_some(movement));
         }

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod grab;
 pub mod inspect;
 pub mod link;
 pub mod media;
@@ -22,6 +23,7 @@ pub mod report;
 pub mod run;
 pub mod selftest;
 pub mod serve;
+pub mod source;
 pub mod storage;
 pub mod summary;
 pub mod systemd;

@@ -19,9 +19,10 @@ use glint::event::{Clock, Event, Movement};
 use tokio::signal::unix::{Signal as UnixSignal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use super::capture::{self, Opener, Shared};
+use super::capture::{self, Shared};
 use super::clock::{boot_id, monotonic_ns, now_s, synchronization, wall};
 use super::config::Config;
+use super::grab::Opener;
 use super::link::Credentials;
 use super::mqtt::{Command, Mqtt};
 use super::outbox::Outbox;

@@ -10,8 +10,9 @@ use glint::frame::Frame;
 use glint::pipeline::{Counters, Observation, Pipeline, Step};
 use tokio::sync::{mpsc, watch};
 
-use super::capture::{Item, Shared, WAIT};
+use super::capture::{Item, Shared};
 use super::clock::monotonic_ns;
+use super::grab::WAIT;
 use super::visibility::Light;
 
 /// What finds movements in frames. [`Pipeline`] does; the tests have a simpler one, whose movements
@@ -104,7 +105,7 @@ pub(crate) fn run(
                 _ = spare.try_send(frame);
                 step
             }
-            Ok(Item::Gap { seq, at_ns }) => vision.gap(seq, at_ns),
+            Ok(Item::Damaged { seq, at_ns }) => vision.gap(seq, at_ns),
             Ok(Item::Opened) => {
                 vision.reset();
                 light = Light::default();

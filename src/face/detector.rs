@@ -34,7 +34,7 @@ impl Spec for DetectorSpec {
 impl Checked<DetectorSpec> {
     /// Takes a detector of any known layout: size, then digest (where one is given), then shapes are checked before
     /// the network is built. A file with a `NAME.toml` beside it is one of glint's own and comes with its digest.
-    pub fn bring(path: &Path, sha256: Option<&str>) -> Result<Self, ModelError> {
+    pub fn load_external(path: &Path, sha256: Option<&str>) -> Result<Self, ModelError> {
         let file = if path.with_extension("toml").is_file() {
             let name = path.file_stem().unwrap_or_default().to_string_lossy();
             let file = Self::load(path.parent().unwrap_or(Path::new("")), &name)?;
@@ -210,11 +210,13 @@ mod tests {
         let dir = tempfile::tempdir().expect("folder");
         let path = dir.path().join("other.onnx");
         std::fs::write(&path, b"not a network").expect("write");
-        let error = Checked::bring(&path, None).expect_err("no network").to_string();
+        let error = Checked::load_external(&path, None).expect_err("no network").to_string();
         assert!(error.contains("other.onnx"), "{error}");
-        let error = Checked::bring(&path, Some(&"0".repeat(64))).expect_err("another digest").to_string();
+        let error =
+            Checked::load_external(&path, Some(&"0".repeat(64))).expect_err("another digest").to_string();
         assert!(error.contains("digest is sha256:"), "{error}");
-        let error = Checked::bring(&dir.path().join("none.onnx"), None).expect_err("no file").to_string();
+        let error =
+            Checked::load_external(&dir.path().join("none.onnx"), None).expect_err("no file").to_string();
         assert!(error.contains("cannot be read"), "{error}");
     }
 }

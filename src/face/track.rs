@@ -2,7 +2,7 @@
 
 use crate::face::patch::Patch;
 use crate::face::stabilise::Stabiliser;
-use crate::face::{CROP_HEIGHT, CROP_WIDTH, LEFT_EYE, RIGHT_EYE};
+use crate::face::{CROP_HEIGHT, CROP_WIDTH, LEFT_EYE, MIDDLE_X, RIGHT_EYE};
 use crate::frame::Frame;
 use crate::geometry::{Point, Rect, Similarity};
 use crate::kernels;
@@ -198,7 +198,7 @@ impl Track {
     /// Upright box around the face, brows to chin, in frame pixels.
     pub fn bounds(&self) -> Rect {
         let scale = self.crop_to_frame.scale();
-        let center = self.crop_to_frame.apply(Point::new(63.5, 82.0));
+        let center = self.crop_to_frame.apply(Point::new(MIDDLE_X, 82.0));
         let (w, h) = (116.0 * scale, 148.0 * scale);
         Rect { x: center.x - 0.5 * w, y: center.y - 0.5 * h, w, h }
     }

@@ -1,4 +1,4 @@
-//! Networks in tract, with their quantised layers as one operator of ours.
+//! Networks in tract, with their quantized layers as one operator of ours.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -13,7 +13,7 @@ use tract_onnx::tract_core::internal::bail;
 use crate::int8::onnx::{self, Found};
 use crate::int8::op::StackOp;
 use crate::int8::stack::Stack;
-use crate::int8::{Chain, Kernel, quantise_luma};
+use crate::int8::{Chain, Kernel, quantize_luma};
 
 thread_local! {
     static INSIDE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
@@ -24,12 +24,12 @@ pub fn inside_network() -> bool {
     INSIDE.try_with(std::cell::Cell::get).unwrap_or(false)
 }
 
-/// What runs the quantised layers of a network.
+/// What runs the quantized layers of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
     /// tract, layer by layer.
     Plain,
-    /// tract, in `f32`: what the quantised weights stand for. Faster than int8 without vectors.
+    /// tract, in `f32`: what the quantized weights stand for. Faster than int8 without vectors.
     Float,
     /// The operator of [`crate::int8`] with this kernel.
     Stack(Kernel),
@@ -87,11 +87,11 @@ pub fn normalise_luma(luma: f32) -> f32 {
 /// How a network runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Form {
-    /// Nothing in it is quantised, or nothing any more.
+    /// Nothing in it is quantized, or nothing any more.
     Float,
-    /// Its quantised layers run as one operator with this kernel.
+    /// Its quantized layers run as one operator with this kernel.
     Int8(Kernel),
-    /// Its quantised layers run in plain tract, slower: why.
+    /// Its quantized layers run in plain tract, slower: why.
     Plain(String),
 }
 
@@ -130,7 +130,7 @@ impl Network {
         Self::from_model(&model, shape, Engine::chosen())
     }
 
-    /// The network of a parsed `model`, its quantised layers run by `engine`.
+    /// The network of a parsed `model`, its quantized layers run by `engine`.
     pub fn from_model(model: &pb::ModelProto, shape: &[usize], engine: Engine) -> Result<Self, String> {
         let graph = model.graph.as_ref().ok_or("no graph")?;
         let ready = |found: Found, kernel| Ok((Stack::new(&found.chain, kernel)?, found));
@@ -147,7 +147,7 @@ impl Network {
                     Err(reason) => {
                         tracing::warn!(
                             network = graph.name,
-                            "quantised layers run in plain tract, slower: {reason}"
+                            "quantized layers run in plain tract, slower: {reason}"
                         );
                         (Form::Plain(reason), None)
                     }
@@ -222,14 +222,14 @@ impl Network {
     /// Runs the network; `read` sees each output with its index. Fails on shapes that do not fit.
     pub fn run(&mut self, input: &[f32], read: impl FnMut(usize, &[f32])) -> Result<(), String> {
         INSIDE.set(true);
-        let filled = self.fill(input, |own| own.copy_from_slice(input), |own| quantise_luma(input, own));
+        let filled = self.fill(input, |own| own.copy_from_slice(input), |own| quantize_luma(input, own));
         let done = filled.and_then(|()| self.run_filled(read));
         INSIDE.set(false);
         done
     }
 
     /// Runs a network of images on 8-bit luma, which it sees as [`normalise_luma`] gives it. Where the
-    /// quantised input is the luma itself, it is taken as it stands.
+    /// quantized input is the luma itself, it is taken as it stands.
     pub fn run_luma(&mut self, luma: &[u8], read: impl FnMut(usize, &[f32])) -> Result<(), String> {
         INSIDE.set(true);
         let convert = |own: &mut [f32]| {
@@ -257,9 +257,9 @@ impl Network {
             self.input = Arc::new(fresh);
         }
         let own = Arc::get_mut(&mut self.input).ok_or("the input is still in use")?;
-        let quantised = own.datum_type() == DatumType::U8;
+        let quantized = own.datum_type() == DatumType::U8;
         let mut plain = own.try_as_plain_ram_mut().map_err(fail)?;
-        if quantised {
+        if quantized {
             bytes(plain.as_slice_mut().map_err(fail)?);
         } else {
             float(plain.as_slice_mut().map_err(fail)?);

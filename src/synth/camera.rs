@@ -1,4 +1,4 @@
-//! The camera that films the subject: size, blur, noise, quantisation, compression.
+//! The camera that films the subject: size, blur, noise, quantization, compression.
 
 use serde::{Deserialize, Serialize};
 

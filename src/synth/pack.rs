@@ -235,7 +235,7 @@ impl Level {
     /// Reductions of the texture: faces down to an eighth of its size do not alias.
     const COUNT: usize = 4;
 
-    fn halve(&self) -> Self {
+    fn downsample(&self) -> Self {
         let (width, height) = (self.width / 2, self.height / 2);
         let mut data = Vec::with_capacity(width * height);
         for y in 0..height {
@@ -284,7 +284,7 @@ impl Subject {
         }
         let mut levels = vec![Level { width: TEXTURE_WIDTH, height: ATLAS_HEIGHT, data: skin }];
         while levels.len() < Level::COUNT {
-            levels.push(levels[levels.len() - 1].halve());
+            levels.push(levels[levels.len() - 1].downsample());
         }
         let shape = points(&own);
         let mut units: Vec<Vec<Point>> = pack.units.iter().map(|u| points(u)).collect();

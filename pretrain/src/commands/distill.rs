@@ -11,7 +11,7 @@ use crate::student::export::finish;
 use crate::student::recipe::Recipe;
 use crate::train::student::rows;
 
-/// Distils the student from teachers that `train` has written, quantises and calibrates it and writes student.onnx and
+/// Distils the student from teachers that `train` has written, quantizes and calibrates it and writes student.onnx and
 /// student.toml; the f32 form goes into the run's folder.
 #[derive(clap::Args)]
 #[command(

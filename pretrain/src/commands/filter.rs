@@ -117,7 +117,7 @@ fn print(summary: &report::Summary) {
         summary.units, summary.frames, summary.measured
     );
     for (reason, count) in &summary.reasons {
-        println!("{:>16} {count}", report::word(*reason));
+        println!("{:>16} {count}", reason);
     }
     for broken in &summary.broken {
         eprintln!("not read to its end: {broken}");

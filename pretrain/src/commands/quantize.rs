@@ -8,10 +8,10 @@ use glint::model::{Checked, parse_onnx};
 use prost::Message;
 
 use crate::assets::portraits;
-use crate::quantize::quantise;
+use crate::quantize::quantize;
 use crate::quantize::shipped::{Network, calibration, compare_detectors, write_fixture};
 
-/// Quantises the convolutions of a shipped network with inputs made as for its training, or writes the
+/// Quantizes the convolutions of a shipped network with inputs made as for its training, or writes the
 /// network that int8 is measured on.
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("what").required(true)))]
@@ -28,7 +28,7 @@ pub struct Args {
     /// Folder with the f32 model files.
     #[arg(long, default_value = "models")]
     models: PathBuf,
-    /// Folder for the quantised model files.
+    /// Folder for the quantized model files.
     #[arg(long, default_value = "out/int8")]
     out: PathBuf,
     /// Calibration inputs.
@@ -56,7 +56,7 @@ pub fn run(args: &Args) -> Result<()> {
     let kept: Vec<_> = portraits.iter().filter(|p| !p.held_out()).collect();
     ensure!(!kept.is_empty(), "{}: no portrait that trains", assets.display());
     let inputs = calibration(network, &kept, args.seed, args.samples);
-    let done = quantise(&model, shape, &inputs, network.weights())?;
+    let done = quantize(&model, shape, &inputs, network.weights())?;
     for (i, error) in done.relative_error.iter().enumerate() {
         eprintln!("output {i}: error {:.4} of its spread, on {} calibration inputs", error, inputs.len());
     }

@@ -6,7 +6,6 @@ use anyhow::Result;
 use glint::event::Class;
 use serde_json::{Map, Value, json};
 
-use crate::recognition::megc;
 use crate::recognition::validation::{CHANNELS, Comparison};
 
 /// Compares what is generated with what is real.
@@ -63,7 +62,7 @@ pub fn run(command: &Command) -> Result<()> {
         for class in Class::ALL {
             let r = all.correlations(means, class as usize);
             let r = r.map(|r| r.map(|r| format!("{r:6.2}")).join(" ")).join("   ");
-            println!("{database:8}  {:10} {:4}  {r}", megc::word(class), means.counts[class as usize]);
+            println!("{database:8}  {:10} {:4}  {r}", class, means.counts[class as usize]);
         }
     }
     println!("declared: AU mixes and crop of the corpus have been compared with these images");
@@ -84,7 +83,7 @@ fn table(all: &Comparison) -> Value {
                     "whole_grid": {"u": whole[0], "v": whole[1], "strain": whole[2]},
                 })
             };
-            let classes = Class::ALL.iter().map(|&c| (megc::word(c).to_owned(), class(c)));
+            let classes = Class::ALL.iter().map(|&c| (c.to_string(), class(c)));
             (d.clone(), Value::Object(classes.collect()))
         })
         .collect();

@@ -12,7 +12,7 @@ use super::train::intensities;
 use crate::augment::generator;
 use crate::databases::crops::Cutter;
 use crate::databases::labels::Protocol;
-use crate::databases::{self, Sample, Database, Length, Options};
+use crate::databases::{self, AnnotatedSample, Database, Length, Options};
 use crate::pairs::{self, Pair};
 use crate::run;
 use crate::statistics::score::uf1_uar;
@@ -91,7 +91,7 @@ fn of_database(database: Database, source: &Source) -> Result<Vec<Labelled>> {
         Options { sheet: source.sheet.clone(), frames: source.frames.clone(), part: source.part.clone() };
     let loaded = databases::load(database, &source.data, &options)?;
     loaded.problems.iter().for_each(|p| eprintln!("{p}"));
-    let wanted: Vec<(&Sample, usize)> = loaded
+    let wanted: Vec<(&AnnotatedSample, usize)> = loaded
         .samples
         .iter()
         .filter(|s| s.length == Length::Micro)

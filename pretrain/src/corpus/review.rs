@@ -11,7 +11,7 @@ use glint::geometry::Similarity;
 use glint::synth::{Face, Pose, lens_blur};
 use image::Rgb;
 
-use super::pair::{Pair, to_crop};
+use super::pair::{RenderedPair, to_crop};
 use super::person::{Person, Placed};
 use super::plan::{Cast, fractions};
 use super::shard::side_letter;
@@ -26,7 +26,7 @@ const WORDS: usize = 14;
 const FULL_PX: f32 = 4.0;
 
 /// What a sample is, in a line.
-pub fn caption(pair: &Pair) -> String {
+pub fn caption(pair: &RenderedPair) -> String {
     let aus: Vec<String> = pair
         .parts
         .iter()
@@ -37,7 +37,7 @@ pub fn caption(pair: &Pair) -> String {
 }
 
 /// Onset, apex and true displacement of each sample, twice enlarged.
-pub fn contact_sheet(pairs: &[Pair], path: &Path) -> Result<()> {
+pub fn contact_sheet(pairs: &[RenderedPair], path: &Path) -> Result<()> {
     let (w, h) = (ZOOM * CROP_WIDTH, ZOOM * CROP_HEIGHT + WORDS);
     let rows = pairs.len().div_ceil(PER_ROW);
     let mut sheet = Canvas::new((PER_ROW * 3 * w) as u32, (rows * h) as u32);
@@ -85,7 +85,7 @@ pub fn au_sheet(people: &[Person], path: &Path) -> Result<()> {
 const FRAMES: usize = 16;
 
 /// A page with the movements of `pairs`, each as it is and four times as strong.
-pub fn page(cast: &Cast, pairs: &[Pair], path: &Path) -> Result<()> {
+pub fn page(cast: &Cast, pairs: &[RenderedPair], path: &Path) -> Result<()> {
     let mut html = String::from(
         "<!doctype html>\n<meta charset=\"utf-8\">\n<title>Samples of a corpus</title>\n\
          <style>body{font-family:sans-serif;background:#eee}figure{display:inline-block;margin:8px}</style>\n\
@@ -118,7 +118,7 @@ pub fn portrait(person: &Person, pose: &Pose, zoom: usize) -> Vec<u8> {
     plane.iter().map(|v| (v + 0.5).clamp(0.0, 255.0) as u8).collect()
 }
 
-fn animation(person: &Person, pair: &Pair, gain: f32) -> Result<Vec<u8>> {
+fn animation(person: &Person, pair: &RenderedPair, gain: f32) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     let mut encoder = png::Encoder::new(&mut out, (ZOOM * CROP_WIDTH) as u32, (ZOOM * CROP_HEIGHT) as u32);
     encoder.set_color(png::ColorType::Grayscale);

@@ -11,7 +11,7 @@ use glint::frame::{Frame, LumaDecoder};
 use glint::geometry::{Point, Similarity};
 use glint::pipeline::Models;
 
-use super::Sample;
+use super::AnnotatedSample;
 use super::frames::{read_depth, read_luma};
 
 /// Numbers of a stabilised crop.
@@ -51,7 +51,7 @@ impl Cutter {
     }
 
     /// The crops of a movement. The errors name the frame or the file.
-    pub fn cut(&mut self, sample: &Sample) -> Result<CropPair> {
+    pub fn cut(&mut self, sample: &AnnotatedSample) -> Result<CropPair> {
         self.faces.reset();
         let frames = &sample.frames;
         let (onset, apex) = (frames.position(sample.onset), frames.position(sample.apex));
@@ -105,7 +105,7 @@ impl Cutter {
 
     fn depth(
         &self,
-        sample: &Sample,
+        sample: &AnnotatedSample,
         crop_to_frame: [Similarity; 2],
         size: (usize, usize),
     ) -> Result<Option<[Vec<f32>; 2]>> {

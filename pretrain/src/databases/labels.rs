@@ -42,7 +42,7 @@ impl Protocol {
     /// Names of the classes, in the order of a network's outputs.
     pub fn classes(self) -> &'static [&'static str] {
         match self {
-            Self::Three => &["negative", "positive", "surprise"],
+            Self::Three => &Class::NAMES,
             Self::Four => &["negative", "positive", "surprise", "others"],
             Self::Seven => &["anger", "disgust", "fear", "happiness", "others", "sadness", "surprise"],
         }

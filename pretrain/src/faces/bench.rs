@@ -12,6 +12,7 @@ use glint::frame::Frame;
 use glint::holdout::is_held_out;
 use glint::model::Checked;
 use glint::pipeline::Models;
+use glint::student::median;
 use glint::synth::{NoiseTable, Pack, Subject};
 use rand::Rng;
 
@@ -20,14 +21,14 @@ use super::detection::Trial;
 use super::points::{self, Finder};
 use super::report::{Method, Report, Shown, Still};
 use super::still::{self, Course, Residual};
-use super::{median, scenes, trained};
+use super::{scenes, trained};
 use crate::assets::portraits::{self, Portrait};
 use crate::augment::generator;
 use crate::corpus::head::{HeadFace, Model};
 use crate::run::Run;
 
 /// What is asked for.
-pub struct Settings {
+pub struct BenchSettings {
     /// Folder of portraits.
     pub portraits: PathBuf,
     /// Folder of the ICT head; without it the folder `ict` beside the portraits, if there is one.
@@ -56,7 +57,7 @@ const HEADS: u64 = 90;
 const PEOPLE: u64 = 6;
 
 /// Measures everything there is material for.
-pub fn run(settings: &Settings) -> Result<Report> {
+pub fn run(settings: &BenchSettings) -> Result<Report> {
     let models = match &settings.models {
         Some(dir) => Models::load(dir)?,
         None => Models::embedded()?,
@@ -90,7 +91,7 @@ pub fn run(settings: &Settings) -> Result<Report> {
 
 /// What is measured on.
 struct Bench<'a> {
-    settings: &'a Settings,
+    settings: &'a BenchSettings,
     models: Models,
     unseen: Vec<&'a Portrait>,
     head: Option<Arc<Model>>,
@@ -121,7 +122,7 @@ impl Bench<'_> {
         match &self.settings.detectors {
             Some(dir) => {
                 for path in clips::files(dir)?.iter().filter(|p| p.extension().is_some_and(|e| e == "onnx")) {
-                    let file = Checked::<DetectorSpec>::bring(path, None)?;
+                    let file = Checked::<DetectorSpec>::load_external(path, None)?;
                     let name = path.file_stem().unwrap_or_default().to_string_lossy();
                     trials.push(Trial::new(&name, &file, None)?);
                 }
@@ -215,7 +216,7 @@ impl Bench<'_> {
                         sum.add(still::sequence(&face, course, &self.models, seed, &mut millis)?);
                     }
                 }
-                Ok(Still { name, residual: sum, millis: median(&mut millis) })
+                Ok(Still { name, residual: sum, millis: median(&millis).unwrap_or(f32::NAN) })
             })
             .collect()
     }

@@ -24,12 +24,6 @@ pub const WIDTH: usize = 640;
 /// Rows of the frames.
 pub const HEIGHT: usize = 480;
 
-/// The middle one of `values`; NaN without any.
-pub fn median(values: &mut [f32]) -> f32 {
-    values.sort_unstable_by(f32::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f32::NAN)
-}
-
 /// Mean of `values`; NaN without any.
 pub fn mean(values: impl IntoIterator<Item = f32>) -> f32 {
     let (mut sum, mut n) = (0.0f64, 0u32);

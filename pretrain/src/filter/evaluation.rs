@@ -13,7 +13,6 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::judge::Reason;
-use super::report::word;
 use super::scan::{Excursion, Rules, Scanner};
 use crate::corpus::person::Split;
 use crate::corpus::plan::{self, Cast, Content, Micro, Sequence};
@@ -21,7 +20,7 @@ use crate::run;
 use crate::spotting::score::binomial_interval;
 
 /// What is filmed.
-pub struct Settings {
+pub struct FilmSettings {
     /// Folder with `portraits/`, `ict/` and `priors/`.
     pub assets: PathBuf,
     /// Sequences of 8 s.
@@ -82,7 +81,7 @@ pub struct Results {
 }
 
 /// Films people, filters the films and compares what is kept with the truth.
-pub fn run(args: &Settings, models: &Models, rules: Rules) -> Result<Results> {
+pub fn run(args: &FilmSettings, models: &Models, rules: Rules) -> Result<Results> {
     let cast = Cast::load(&args.assets, args.split, args.people, args.seed)?;
     let bar = run::bar("videos", args.videos + args.distractors);
     let begun = Instant::now();
@@ -112,7 +111,7 @@ pub fn run(args: &Settings, models: &Models, rules: Rules) -> Result<Results> {
             t.lost.into_iter().for_each(|(why, n)| *sum.lost.entry(why).or_default() += n);
         }
     }
-    let &Settings { videos, distractors, fps, .. } = args;
+    let &FilmSettings { videos, distractors, fps, .. } = args;
     Ok(Results { videos, distractors, fps, tallies, fates, pairs, frames, seconds })
 }
 
@@ -272,7 +271,7 @@ fn watch(s: Sequence<'_>, fps: f64, models: &Models, rules: Rules) -> Result<See
         if kept {
             tally.kept += 1;
         } else {
-            let why = found.iter().find(inside).map_or("unseen".into(), |e| word(e.reason));
+            let why = found.iter().find(inside).map_or("unseen".into(), |e| e.reason.to_string());
             *tally.lost.entry(why).or_default() += 1;
         }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use glint::au::{AU_COUNT, UNIT_COUNT, UNITS, au_index};
 use glint::face::{CROP_HEIGHT, CROP_WIDTH};
-use glint::flow::{FlowEngine, Settings};
+use glint::flow::{FlowEngine, FlowSettings};
 use glint::gate::{AuNet, FEATURES, Thresholds, by_au, features, presentable};
 use glint::pipeline::Models;
 use serde::{Deserialize, Serialize};
@@ -62,6 +62,28 @@ pub enum Reason {
     Gap,
 }
 
+impl Reason {
+    /// Its name in files and tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::BelowMinimum => "below_minimum",
+            Self::MacroRange => "macro_range",
+            Self::Blink => "blink",
+            Self::Sustained => "sustained",
+            Self::NoReference => "no_reference",
+            Self::HeadMotion => "head_motion",
+            Self::Gap => "gap",
+        }
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 /// Measures pairs of crops.
 pub struct Judge {
     net: AuNet,
@@ -76,7 +98,7 @@ impl Judge {
     pub fn new(models: &Models, range: Range) -> Result<Self> {
         Ok(Self {
             net: AuNet::from_file(&models.au)?,
-            engine: FlowEngine::new(CROP_WIDTH, CROP_HEIGHT, Settings::QUICK),
+            engine: FlowEngine::new(CROP_WIDTH, CROP_HEIGHT, FlowSettings::QUICK),
             features: vec![0.0; FEATURES],
             planes: [(); 2].map(|()| vec![0.0; CROP_WIDTH * CROP_HEIGHT]),
             range,
@@ -132,6 +154,14 @@ impl Range {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reasons_are_called_in_tables_what_they_are_called_in_files() {
+        use Reason::*;
+        for reason in [Kept, BelowMinimum, MacroRange, Blink, Sustained, NoReference, HeadMotion, Gap] {
+            assert_eq!(serde_json::to_value(reason).expect("a word"), reason.as_str());
+        }
+    }
     use glint::au::{Side, unit_indices};
     use glint::geometry::Similarity;
     use glint::synth::{Pack, Subject, render_crop};

@@ -1,7 +1,7 @@
 //! The student's shape: 2x2 means, then a perceptron with two hidden layers. Trained with batch normalisation, which is
 //! folded into the weights afterwards; written as a chain of convolutions, which is what int8 wants.
 //!
-//! A quantised activation has no sign, so the 2x2 means leave the first convolution twice, as their positive and their
+//! A quantized activation has no sign, so the 2x2 means leave the first convolution twice, as their positive and their
 //! negative part, and the first hidden layer takes the difference: 3x28x28 -> 6x14x14 -> h1 -> h2 -> 3.
 
 use burn::module::{Module, Param};

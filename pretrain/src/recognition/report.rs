@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use glint::event::Class;
 use serde_json::{Map, Value, json};
 
-use super::megc::{Sample, word};
+use super::megc::FlowSample;
 use super::protocol::{Method, Predictions, by_subject};
 use crate::run::{Run, plot};
 use crate::statistics::score::{BySubject, Confusion, mean_sd};
@@ -17,14 +17,14 @@ use crate::statistics::score::{BySubject, Confusion, mean_sd};
 pub const SETTINGS_SCORED: u32 = 154;
 
 /// Every prediction as CSV.
-pub fn write_csv(path: &Path, samples: &[Sample], found: &[(Method, Predictions)]) -> Result<()> {
+pub fn write_csv(path: &Path, samples: &[FlowSample], found: &[(Method, Predictions)]) -> Result<()> {
     let mut out = std::io::BufWriter::new(std::fs::File::create(path)?);
     writeln!(out, "method,seed,database,subject,file,truth,prediction")?;
     for (method, seeds) in found {
         for (seed, said) in seeds.iter().enumerate() {
             for (s, &c) in samples.iter().zip(said) {
-                let Sample { database, subject, file, .. } = s;
-                let (truth, said) = (word(Class::ALL[s.class]), word(Class::ALL[c]));
+                let FlowSample { database, subject, file, .. } = s;
+                let (truth, said) = (Class::ALL[s.class], Class::ALL[c]);
                 writeln!(out, "{},{seed},{database},{subject},{file},{truth},{said}", method.name())?;
             }
         }
@@ -72,7 +72,7 @@ pub struct Report {
 
 impl Report {
     /// Scores predictions: composite, each database, each method against the first.
-    pub fn new(samples: &[Sample], found: &[(Method, Predictions)], ece: Option<f64>) -> Result<Self> {
+    pub fn new(samples: &[FlowSample], found: &[(Method, Predictions)], ece: Option<f64>) -> Result<Self> {
         let mut databases: Vec<&str> = samples.iter().map(|s| s.database.as_str()).collect();
         databases.sort_unstable();
         databases.dedup();
@@ -154,14 +154,13 @@ impl Report {
     /// Into the folder of a run, which it finishes.
     pub fn keep(&self, run: Run) -> Result<()> {
         run.log(&self.json())?;
-        let names = ["negative", "positive", "surprise"];
         for row in &self.rows {
             if let Some(total) = row.all.totals().first() {
                 let name = row.method.name();
                 run.figure(
                     &format!("confusion-{name}.png"),
                     &format!("Confusion of {name}, first seed"),
-                    &plot::confusion(&total.0, names),
+                    &plot::confusion(&total.0, Class::NAMES),
                 )?;
             }
         }
@@ -190,7 +189,7 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::super::megc;
-    use super::super::protocol::{Material, leave_one_out, student};
+    use super::super::protocol::{PreparedSamples, leave_one_out, student};
     use super::*;
 
     #[test]
@@ -198,7 +197,7 @@ mod tests {
         let dir = megc::tests::folder(4);
         let samples = megc::load(dir.path()).expect("samples");
         let mut student = student(None).expect("student");
-        let material = Material::new(&samples, &mut student).expect("material");
+        let material = PreparedSamples::new(&samples, &mut student).expect("material");
         let bar = indicatif::ProgressBar::hidden();
         let found: Vec<(Method, Predictions)> = [Method::Glint, Method::Logreg]
             .map(|m| (m, leave_one_out(&material, m, 1, &bar).expect("runs")))

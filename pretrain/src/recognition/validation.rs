@@ -147,7 +147,7 @@ fn picture(columns: &[(&str, &Means)]) -> Canvas {
     for class in Class::ALL {
         for (s, (name, means)) in columns.iter().enumerate() {
             let top = 20 + (class as usize * columns.len() + s) * step;
-            canvas.text(4, top as u32, megc::word(class));
+            canvas.text(4, top as u32, class.as_str());
             canvas.text(4, top as u32 + 12, name);
             for k in 0..3 {
                 let plane = means.plane(class as usize, k);

@@ -15,12 +15,12 @@ use crate::run::{Run, plot};
 use crate::statistics::score::{
     Confusion, argmax, calibration_error, probabilities, reliability, temperature,
 };
-use crate::train::student::{Material, Noise, Pair, ensemble, rows};
+use crate::train::student::{Noise, SyntheticMaterial, TrainingSample, ensemble, rows};
 
 /// Rendered pairs of people who train nothing.
 pub struct Held {
-    calibration: Vec<Pair>,
-    report: Vec<Pair>,
+    calibration: Vec<TrainingSample>,
+    report: Vec<TrainingSample>,
 }
 
 /// What a student's confidence needs.
@@ -52,7 +52,7 @@ impl Held {
             // People come as portrait, head, portrait, ...: both halves get both kinds.
             if i / 2 % 2 == 0 { half.push(p) } else { other.push(p) }
         }
-        let material = Material {
+        let material = SyntheticMaterial {
             fields: 0,
             rendered: recipe.held_out_pairs / 2,
             noise: Noise { rendered: 0.0, ..recipe.material.noise.clone() },
@@ -83,7 +83,7 @@ impl Held {
         run: &Run,
     ) -> Result<Calibration> {
         let (mut float, mut int8) = (deployed(float)?, deployed(int8)?);
-        let classes = |pairs: &[Pair]| pairs.iter().map(|p| p.class).collect::<Vec<_>>();
+        let classes = |pairs: &[TrainingSample]| pairs.iter().map(|p| p.class).collect::<Vec<_>>();
         let (known, logits) = (classes(&self.calibration), log_odds(&mut int8, &self.calibration)?);
         let temperature = temperature(&logits, &known);
         let calm =
@@ -116,8 +116,7 @@ impl Held {
         });
         run.log(&summary)?;
         println!("{summary}");
-        let names = ["negative", "positive", "surprise"];
-        run.figure("confusion.png", "People who trained nothing", &plot::confusion(&all.0, names))?;
+        run.figure("confusion.png", "People who trained nothing", &plot::confusion(&all.0, Class::NAMES))?;
         run.figure("calibration.png", "Confidence and accuracy", &plot::calibration(&bins))?;
         let summary = summary.as_object().context("summary")?;
         let rows: Vec<Vec<String>> = summary.iter().map(|(k, v)| vec![k.clone(), v.to_string()]).collect();
@@ -139,9 +138,10 @@ pub(super) fn deployed(bytes: &[u8]) -> Result<Student> {
 }
 
 /// Log odds of samples, through the daemon's own model.
-fn log_odds(student: &mut Student, pairs: &[Pair]) -> Result<Vec<[f32; 3]>> {
-    let of =
-        |p: &Pair| Ok(student.probabilities(&p.motion).map_err(|e| anyhow!(e))?.map(|p| p.max(1e-9).ln()));
+fn log_odds(student: &mut Student, pairs: &[TrainingSample]) -> Result<Vec<[f32; 3]>> {
+    let of = |p: &TrainingSample| {
+        Ok(student.probabilities(&p.motion).map_err(|e| anyhow!(e))?.map(|p| p.max(1e-9).ln()))
+    };
     pairs.iter().map(of).collect()
 }
 

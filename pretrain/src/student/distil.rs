@@ -8,10 +8,10 @@ use super::recipe::Recipe;
 use crate::corpus::person::{self, Split};
 use crate::net::perceptron::Perceptron;
 use crate::run::Run;
-use crate::train::student::{Pair, Target, ensemble, train};
+use crate::train::student::{Target, TrainingSample, ensemble, train};
 
 /// Training samples of a recipe.
-pub fn material(recipe: &Recipe, assets: &Path, seed: u64) -> Result<Vec<Pair>> {
+pub fn material(recipe: &Recipe, assets: &Path, seed: u64) -> Result<Vec<TrainingSample>> {
     let people = person::people(assets, Split::Train, recipe.material.people, seed)?;
     recipe.material.pairs(&people.people, seed)
 }
@@ -19,7 +19,7 @@ pub fn material(recipe: &Recipe, assets: &Path, seed: u64) -> Result<Vec<Pair>> 
 /// Trains the teachers.
 pub fn teachers(
     recipe: &Recipe,
-    pairs: &[Pair],
+    pairs: &[TrainingSample],
     inputs: &[f32],
     seed: u64,
     run: &Run,
@@ -35,7 +35,7 @@ pub fn teachers(
 /// Trains the student on what its teachers say.
 pub fn distil(
     recipe: &Recipe,
-    pairs: &[Pair],
+    pairs: &[TrainingSample],
     inputs: &[f32],
     teachers: &[Perceptron],
     seed: u64,

@@ -14,7 +14,7 @@ use crate::augment::generator;
 use crate::corpus::person::{self, Person, Split};
 use crate::run::{Run, bar};
 use crate::statistics::score::{Confusion, argmax, mean_sd};
-use crate::train::student::{Crops, Pair, Target, train};
+use crate::train::student::{Crops, Target, TrainingSample, train};
 
 /// Crop pixels a side of a fine cell.
 const FINE: usize = 4;
@@ -69,14 +69,14 @@ fn fine(flow: &Flow) -> Vec<f32> {
 
 /// Movements with all kinds of input.
 struct Set {
-    pairs: Vec<Pair>,
+    pairs: Vec<TrainingSample>,
     /// Rows of each kind.
     rows: [Vec<f32>; 5],
 }
 
 fn render(recipe: &Recipe, people: &[Person], count: u64, seed: u64) -> Set {
     let progress = bar("rendered movements", count);
-    let drawn: Vec<(Pair, [Vec<f32>; 5])> = (0..count)
+    let drawn: Vec<(TrainingSample, [Vec<f32>; 5])> = (0..count)
         .into_par_iter()
         .map(|i| {
             let mut rng = generator(seed, i);
@@ -84,7 +84,7 @@ fn render(recipe: &Recipe, people: &[Person], count: u64, seed: u64) -> Set {
             let kinds = inputs(&crops);
             progress.inc(1);
             // The motion itself is among the kinds.
-            (Pair { motion: Vec::new(), class: crops.class, aus: crops.aus }, kinds)
+            (TrainingSample { motion: Vec::new(), class: crops.class, aus: crops.aus }, kinds)
         })
         .collect();
     progress.finish_and_clear();

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::run::recipe;
-use crate::train::student::{Material, Training};
+use crate::train::student::{SyntheticMaterial, Training};
 
 /// Everything that is fixed beforehand.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -19,7 +19,7 @@ pub struct Recipe {
     /// Rendered pairs of these people.
     pub held_out_pairs: usize,
     /// Training samples.
-    pub material: Material,
+    pub material: SyntheticMaterial,
     /// How a teacher is trained.
     pub teacher: Training,
     /// How the student is trained.

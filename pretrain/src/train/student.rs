@@ -6,8 +6,9 @@ use burn::module::AutodiffModule;
 use burn::tensor::activation::log_softmax;
 use glint::au::{AU_COUNT, AUS, Side, UNIT_COUNT, au_index, unit_indices};
 use glint::event::Class;
+use glint::face::{MIDDLE_X, RIGHT_EYE};
 use glint::flow::Flow;
-use glint::geometry::Similarity;
+use glint::geometry::Point;
 use glint::pipeline::pair_engine;
 use glint::student::{COLUMN_PX, ROW_PX, SIDE, pool2, prepare, resample};
 use glint::synth::{Face, render_crop};
@@ -16,7 +17,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{Schedule, fit, initialised};
-use crate::augment::{generator, normal};
+use crate::augment::{generator, normal, similarity_about, stabiliser_residue};
 use crate::backend::CpuTrain;
 use crate::corpus::fields::{Fields, Place};
 use crate::corpus::rules::{combinations, random_class};
@@ -86,7 +87,7 @@ pub struct Training {
 /// What is synthesised.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Material {
+pub struct SyntheticMaterial {
     /// People, portraits and heads in turn.
     pub people: usize,
     /// Samples of exact fields.
@@ -103,7 +104,7 @@ pub struct Material {
 
 /// One training sample.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Pair {
+pub struct TrainingSample {
     /// The student's input, 3 x 28 x 28.
     pub motion: Vec<f32>,
     /// Index of the class in [`Class::ALL`].
@@ -164,9 +165,9 @@ impl Movements {
     }
 }
 
-impl Material {
+impl SyntheticMaterial {
     /// A sample of an exact field.
-    fn field(&self, fields: &Fields, rng: &mut impl Rng) -> Pair {
+    fn field(&self, fields: &Fields, rng: &mut impl Rng) -> TrainingSample {
         let Movement { class, fractions, aus } = self.movements.draw(rng);
         let turn = self.movements.turn(rng);
         let place = Place {
@@ -175,11 +176,11 @@ impl Material {
         };
         let mut flow = fields.movement(&fractions, turn, &place);
         self.noise.add(&mut flow, rng);
-        Pair { motion: prepare(&flow), class, aus }
+        TrainingSample { motion: prepare(&flow), class, aus }
     }
 
     /// A sample of rendered faces: flow between two crops, as the daemon measures it.
-    fn rendered<F: Face>(&self, face: &F, rng: &mut impl Rng) -> Pair {
+    fn rendered<F: Face>(&self, face: &F, rng: &mut impl Rng) -> TrainingSample {
         let Crops { onset, apex, class, aus } = self.crops(face, rng);
         // `pipeline::sample` in two steps: noise comes between them.
         let mut engine = pair_engine();
@@ -188,7 +189,7 @@ impl Material {
         if rng.random::<f32>() < self.noise.rendered {
             self.noise.add(&mut flow, rng);
         }
-        Pair { motion: prepare(&flow), class, aus }
+        TrainingSample { motion: prepare(&flow), class, aus }
     }
 
     /// A movement as two stabilised crops.
@@ -196,23 +197,11 @@ impl Material {
         let Movement { class, fractions, aus } = self.movements.draw(rng);
         // The frame is moved by moving the face; what the stabiliser leaves moves the apex alone.
         let zoom = (self.frames.zoom * normal(rng)).exp();
-        let about = |a: f32, b: f32, shift: [f32; 2]| {
-            let center =
-                [glint::face::RIGHT_EYE.x + 0.5 * glint::face::EYE_DISTANCE, glint::face::RIGHT_EYE.y + 35.0];
-            Similarity {
-                a,
-                b,
-                tx: center[0] + shift[0] - a * center[0] + b * center[1],
-                ty: center[1] + shift[1] - b * center[0] - a * center[1],
-            }
-        };
-        let place = about(
-            zoom,
-            0.02 * normal(rng),
-            [COLUMN_PX * self.frames.shift * normal(rng), ROW_PX * self.frames.shift * normal(rng)],
-        );
-        let residue =
-            about(1.0 + 0.0006 * normal(rng), 0.0006 * normal(rng), [(); 2].map(|()| 0.05 * normal(rng)));
+        let center = Point::new(MIDDLE_X, RIGHT_EYE.y + 35.0);
+        let turn = 0.02 * normal(rng);
+        let shift = [COLUMN_PX * self.frames.shift * normal(rng), ROW_PX * self.frames.shift * normal(rng)];
+        let place = similarity_about(center, zoom, turn, shift);
+        let residue = stabiliser_residue(rng, center);
         let noise = rng.random_range(0.2..1.6);
         let (mut onset, mut apex) = (Vec::new(), Vec::new());
         render_crop(face, &[0.0; UNIT_COUNT], &place, (noise, rng.random()), &mut onset);
@@ -221,7 +210,7 @@ impl Material {
     }
 
     /// All samples on `people`: exact fields first, rendered ones after them. The same on any number of threads.
-    pub fn pairs<F: Face + Sync>(&self, people: &[F], seed: u64) -> Result<Vec<Pair>> {
+    pub fn pairs<F: Face + Sync>(&self, people: &[F], seed: u64) -> Result<Vec<TrainingSample>> {
         ensure!(!people.is_empty() && self.fields + self.rendered > 0, "no people or no samples");
         let mut out = Vec::with_capacity(self.fields + self.rendered);
         if self.fields > 0 {
@@ -283,13 +272,13 @@ pub enum Target<'a> {
 }
 
 /// Rows after the 2x2 mean.
-pub fn rows(pairs: &[Pair]) -> Vec<f32> {
+pub fn rows(pairs: &[TrainingSample]) -> Vec<f32> {
     pairs.iter().flat_map(|p| pool2(&p.motion)).collect()
 }
 
 /// Trains one network as `stage` of a run; `inputs` are [`rows`] of `pairs`, or any other numbers, as many for each.
 pub fn train(
-    pairs: &[Pair],
+    pairs: &[TrainingSample],
     inputs: &[f32],
     target: &Target<'_>,
     training: &Training,
@@ -345,8 +334,8 @@ mod tests {
     use glint::pipeline::sample;
     use glint::synth::{Pack, Subject};
 
-    fn material() -> Material {
-        Material {
+    fn material() -> SyntheticMaterial {
+        SyntheticMaterial {
             people: 2,
             fields: 40,
             rendered: 4,

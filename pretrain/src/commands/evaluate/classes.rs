@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use glint::event::Class;
 use glint::pipeline::Models;
 use serde_json::json;
 
@@ -62,8 +63,11 @@ pub fn run(args: &Args) -> Result<()> {
         "ceiling_uf1": best.uf1(), "confusion": confusion.0,
     });
     run.log(&result)?;
-    let names = ["negative", "positive", "surprise"];
-    run.figure("confusion.png", "Classes of the movements found", &plot::confusion(&confusion.0, names))?;
+    run.figure(
+        "confusion.png",
+        "Classes of the movements found",
+        &plot::confusion(&confusion.0, Class::NAMES),
+    )?;
     run.figure("calibration.png", "Confidence and accuracy", &plot::calibration(&bins))?;
     run.finish()?;
     if args.json {
@@ -72,10 +76,10 @@ pub fn run(args: &Args) -> Result<()> {
         println!("{movements} movements of people who trained nothing, {} found", answers.len());
         println!("UF1 {:.3}, UAR {:.3} of those with a word", confusion.uf1(), confusion.uar());
         println!("who knew the very AUs: UF1 {:.3}, UAR {:.3}", best.uf1(), best.uar());
-        for (name, row) in names.iter().zip(confusion.0) {
+        for (name, row) in Class::NAMES.iter().zip(confusion.0) {
             println!(
                 "{name:<9} called {}",
-                names.iter().zip(row).map(|(n, k)| format!("{n} {k}")).collect::<Vec<_>>().join(", ")
+                Class::NAMES.iter().zip(row).map(|(n, k)| format!("{n} {k}")).collect::<Vec<_>>().join(", ")
             );
         }
         println!("abstained {abstained:.3}, expected calibration error {:.3}", calibration_error(&bins));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::faces::bench::{self, Settings};
+use crate::faces::bench::{self, BenchSettings};
 
 /// Measures detector, landmarks and stabiliser on portraits that did not train them, on rendered heads and on clips.
 #[derive(clap::Args)]
@@ -44,7 +44,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
-    let report = bench::run(&Settings {
+    let report = bench::run(&BenchSettings {
         portraits: args.portraits.clone(),
         ict: args.ict.clone(),
         clips: args.clips.clone(),

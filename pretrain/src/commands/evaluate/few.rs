@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::{Map, Value, json};
 
 use crate::recognition::megc;
-use crate::recognition::protocol::{Material, few_labels, student};
+use crate::recognition::protocol::{PreparedSamples, few_labels, student};
 use crate::recognition::report::SETTINGS_SCORED;
 use crate::run::{Run, bar, plot};
 use crate::statistics::score::mean_sd;
@@ -40,7 +40,7 @@ pub fn run(args: &Args) -> Result<()> {
     let samples = megc::load(&args.data)?;
     let mut student = student(args.models.as_deref())?;
     let sha256 = student.sha256().to_owned();
-    let material = Material::new(&samples, &mut student)?;
+    let material = PreparedSamples::new(&samples, &mut student)?;
     let settings = std::collections::BTreeMap::from([("draws", args.draws.to_string()), ("student", sha256)]);
     let run = Run::start("few", 0, &settings, false)?;
     let people = megc::subjects(&samples).len();

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use glint::pipeline::Models;
 
 use crate::corpus::person::Split;
-use crate::filter::evaluation::{self, Settings};
+use crate::filter::evaluation::{self, FilmSettings};
 use crate::filter::judge::{MACRO_FROM, Range, least};
 use crate::filter::scan::Rules;
 
@@ -64,7 +64,7 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let range = Range { least: least(args.thresholds.as_deref(), &models)?, macro_from: args.macro_from };
     let rules = Rules { range, max_ms: args.max_ms, unfiltered: false };
-    let settings = Settings {
+    let settings = FilmSettings {
         assets: args.assets.clone(),
         videos: args.videos,
         distractors: args.distractors,

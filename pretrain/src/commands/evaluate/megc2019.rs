@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use crate::recognition::megc;
-use crate::recognition::protocol::{Material, Method, Predictions, leave_one_out, student};
+use crate::recognition::protocol::{Method, Predictions, PreparedSamples, leave_one_out, student};
 use crate::recognition::report::{Report, write_csv};
 use crate::run::{Run, bar, plot};
 use crate::statistics::score::{argmax, calibration_error, reliability};
@@ -65,7 +65,7 @@ pub fn run(args: &Args) -> Result<()> {
         ece = Some(calibration_error(&bins));
         vec![(Method::Glint, vec![said.iter().map(argmax).collect()])]
     } else {
-        let material = Material::new(&samples, &mut student)?;
+        let material = PreparedSamples::new(&samples, &mut student)?;
         let people = megc::subjects(&samples).len() as u64;
         args.methods
             .iter()

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::contrast::experiment::{self, Settings, Table};
+use crate::contrast::experiment::{self, ExperimentSettings, Table};
 
 /// Pretrains on generated pairs (micro-expressions, macro-expressions, talk, nothing) and probes the encoders on people whom
 /// they never saw: class, action units, few labels. Each row is a mean over seeds; intervals are over people.
@@ -44,7 +44,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
-    let results = experiment::run(&Settings {
+    let results = experiment::run(&ExperimentSettings {
         assets: args.assets.clone(),
         table: args.table,
         megc: args.megc.clone(),

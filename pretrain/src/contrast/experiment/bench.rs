@@ -27,7 +27,7 @@ use crate::statistics::linear::{Ridge, Softmax};
 use crate::train::initialised;
 
 /// What an experiment is asked for.
-pub struct Settings {
+pub struct ExperimentSettings {
     /// Folder with `portraits/`, `ict/` and `priors/`.
     pub assets: PathBuf,
     /// The table.
@@ -51,7 +51,7 @@ pub(super) type Stock = BTreeMap<View, Vec<Option<Vec<f32>>>>;
 
 /// Material of all rows.
 pub(super) struct Bench<'a> {
-    pub(super) settings: &'a Settings,
+    pub(super) settings: &'a ExperimentSettings,
     pub(super) pool: Vec<Made>,
     pub(super) pool_views: Stock,
     pub(super) kept: Vec<Reason>,
@@ -59,7 +59,7 @@ pub(super) struct Bench<'a> {
     measured: Vec<[f32; AU_COUNT]>,
     pub(super) labelled: Vec<Made>,
     labelled_views: Stock,
-    pub(super) real: Vec<megc::Sample>,
+    pub(super) real: Vec<megc::FlowSample>,
 }
 
 /// One table.
@@ -101,7 +101,7 @@ fn stock(made: &[Made], reduce: usize) -> Stock {
 }
 
 impl<'a> Bench<'a> {
-    pub(super) fn new(settings: &'a Settings) -> Result<Self> {
+    pub(super) fn new(settings: &'a ExperimentSettings) -> Result<Self> {
         let models = Models::embedded()?;
         let thresholds =
             models.au.spec.thresholds.by_unit().map_err(|e| anyhow::anyhow!("thresholds: {e}"))?;

@@ -15,13 +15,13 @@ mod variants;
 use anyhow::{Result, ensure};
 
 use self::bench::Bench;
-pub use self::bench::{Settings, Table};
+pub use self::bench::{ExperimentSettings, Table};
 use self::difference::{Outcome, mean};
 pub use self::table::Results;
 use crate::statistics::score::uf1_uar;
 
 /// Runs an experiment.
-pub fn run(settings: &Settings) -> Result<Results> {
+pub fn run(settings: &ExperimentSettings) -> Result<Results> {
     ensure!((1..=20).contains(&settings.seeds), "--seeds: 1 to 20");
     ensure!(
         settings.pool >= 512 && settings.labelled >= 100,
