@@ -634,4 +634,6 @@ fn counter(counters: &mut Counters, cause: Rejection) -> &mut u64 {
 }
 
 #[cfg(test)]
+mod operations_test;
+#[cfg(test)]
 mod tests;
