@@ -18,11 +18,12 @@
 //! | [`inject`] | known movements put into footage |
 //! | [`synth`] | a synthetic subject with known action units: demo, tests, training |
 //!
-//! [`au`] and [`geometry`] are the vocabulary, [`holdout`] says which people train nothing. Nothing here reads a clock
-//! or a socket: time comes with the frames. The edges (camera, MQTT, systemd, command line) belong to the binary
-//! `glintd`.
+//! [`au`] and [`geometry`] are the vocabulary, [`canvas`] draws plots, [`holdout`] says which people train nothing. Nothing
+//! here reads a clock or a socket: time comes with the frames. The edges (camera, MQTT, systemd, command line) belong to
+//! the binary `glintd`.
 
 pub mod au;
+pub mod canvas;
 pub mod clip;
 pub mod event;
 pub mod face;

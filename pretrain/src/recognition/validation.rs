@@ -7,14 +7,13 @@ use anyhow::{Result, ensure};
 use glint::event::Class;
 use glint::pipeline::{pair_engine, sample};
 use glint::student::{SIDE, prepare};
-use image::Rgb;
 use rayon::prelude::*;
 
 use super::megc;
 use crate::corpus::pair;
 use crate::corpus::person::Split;
 use crate::corpus::plan::Cast;
-use crate::run::canvas::Canvas;
+use glint::canvas::Canvas;
 
 /// Rows of the grid that lie within the stabilised crop: what the student gets in the others is the rim of its flow.
 pub const INSIDE: Range<usize> = 2..26;
@@ -155,7 +154,7 @@ fn picture(columns: &[(&str, &Means)]) -> Canvas {
                 canvas.blit((WORDS + k * step, top), SIDE, SIDE, ZOOM, |at| {
                     let share = plane[at] / most;
                     let pale = (255.0 * (1.0 - share.abs())) as u8;
-                    if share >= 0.0 { Rgb([255, pale, pale]) } else { Rgb([pale, pale, 255]) }
+                    if share >= 0.0 { [255, pale, pale] } else { [pale, pale, 255] }
                 });
             }
         }
