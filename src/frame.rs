@@ -27,6 +27,7 @@ pub struct Frame {
 /// How the bytes of a frame are laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
+#[non_exhaustive]
 pub enum PixelFormat {
     /// 8-bit gray.
     Grey,
@@ -117,6 +118,7 @@ impl PixelFormat {
 
 /// Why the bytes of a frame are no image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum FrameError {
     /// Fewer bytes than the format needs.
     #[error("{found} bytes; {needed} needed")]

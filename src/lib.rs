@@ -22,6 +22,8 @@
 //! here reads a clock or a socket: time comes with the frames. The edges (camera, MQTT, systemd, command line) belong to
 //! the binary `glintd`.
 
+#![warn(unreachable_pub)] // What is public is for everybody.
+
 pub mod au;
 pub mod canvas;
 pub mod clip;
@@ -38,6 +40,7 @@ mod kernels;
 pub mod model;
 pub mod pipeline;
 mod random;
+#[allow(unreachable_pub)] // Its history is public to the spotter alone.
 pub mod spot;
 pub mod student;
 pub mod synth;

@@ -17,6 +17,7 @@ pub use network::{ENGINE_VARIABLE, Engine, Form, Network, inside_network, normal
 
 /// What can be wrong with a model file.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ModelError {
     /// The file cannot be read.
     #[error("{path}: cannot be read: {cause}")]

@@ -88,6 +88,7 @@ impl Default for Options {
 
 /// Why a pipeline cannot be built.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum PipelineError {
     /// A model file.
     #[error(transparent)]
@@ -211,6 +212,7 @@ pub const DARK_LUMA: f32 = 45.0;
 
 /// Time that each stage took on one frame: filled by whoever gives [`Pipeline::push_timed`] a clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Stage {
     /// Following faces.
     FaceTrack,

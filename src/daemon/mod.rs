@@ -14,6 +14,7 @@ pub mod demo;
 pub mod grab;
 pub mod inspect;
 pub mod link;
+pub mod losses;
 pub mod media;
 pub mod mqtt;
 pub mod outbox;

@@ -86,6 +86,7 @@ pub fn normalise_luma(luma: f32) -> f32 {
 
 /// How a network runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Form {
     /// Nothing in it is quantized, or nothing any more.
     Float,

@@ -40,6 +40,7 @@ pub use script::{Action, LightChange, Lighting, Profile, Script};
 
 /// What can be wrong with a script or a pack.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SynthError {
     /// The script asks for something that a face cannot do.
     #[error("action {index}: {reason}")]

@@ -97,4 +97,12 @@ mod tests {
         assert_eq!((read.by_au["au04"], read.by_au["au01"]), (0.05, 0.45));
         read.by_unit().expect("the gate accepts it");
     }
+
+    #[test]
+    fn the_file_of_the_shipped_thresholds_is_what_the_gate_uses() {
+        let file: Thresholds =
+            toml::from_str(include_str!("../../../models/thresholds.toml")).expect("thresholds");
+        let models = glint::pipeline::Models::embedded().expect("models");
+        assert_eq!(file, models.au.spec.thresholds, "models/thresholds.toml and models/au.toml differ");
+    }
 }
