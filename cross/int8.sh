@@ -1,5 +1,5 @@
 #!/bin/bash
-# int8.sh test | count: the quantised networks as aarch64 programs, under qemu's user-mode emulation.
+# int8.sh test | count: the quantized networks as aarch64 programs, under qemu's user-mode emulation.
 #
 #   cross/int8.sh test     every kernel against the definition and the golden files, on a CPU with the dot product and
 #                          on one without

@@ -40,6 +40,19 @@ pub enum Class {
 impl Class {
     /// The classes in the order of every tensor and table.
     pub const ALL: [Self; 3] = [Self::Negative, Self::Positive, Self::Surprise];
+    /// Their names, in the same order.
+    pub const NAMES: [&str; 3] = ["negative", "positive", "surprise"];
+
+    /// Its name in events, tables and files.
+    pub const fn as_str(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+}
+
+impl std::fmt::Display for Class {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
 }
 
 /// Whether the frame rate supports the times of an event.

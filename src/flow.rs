@@ -57,7 +57,7 @@ impl Flow {
 
 /// What the flow costs and how fine it is.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Settings {
+pub struct FlowSettings {
     /// Finest pyramid level that is computed: 0 full, 1 half, 2 quarter resolution.
     pub finest: usize,
     /// Times that the target is warped at each level.
@@ -72,7 +72,7 @@ pub struct Settings {
     pub light: bool,
 }
 
-impl Settings {
+impl FlowSettings {
     /// Quarter resolution: the cheapest.
     pub const COARSE: Self = Self { finest: 2, warps: 3, ..Self::QUICK };
     /// For every frame: half resolution.
@@ -119,7 +119,7 @@ impl Level {
 
 /// Optical flow from one reference to many targets, all of one size, with fixed buffers.
 pub struct FlowEngine {
-    settings: Settings,
+    settings: FlowSettings,
     levels: Vec<Level>,
     data: [Vec<f32>; 6],
     ties: [Vec<f32>; 2],
@@ -136,7 +136,7 @@ impl FlowEngine {
     ///
     /// # Panics
     /// If the size is not, or if `settings` name a level that does not exist.
-    pub fn new(width: usize, height: usize, settings: Settings) -> Self {
+    pub fn new(width: usize, height: usize, settings: FlowSettings) -> Self {
         assert!(
             width >= 32 && height >= 32 && width.is_multiple_of(16) && height.is_multiple_of(16),
             "flow needs sides that are multiples of 16 and at least 32, not {width}x{height}"
@@ -178,7 +178,7 @@ impl FlowEngine {
         for l in 1..LEVELS {
             let (fine, coarse) = self.levels.split_at_mut(l);
             let fine = &fine[l - 1];
-            kernels::halve(&fine.image, fine.w, &mut coarse[0].image);
+            kernels::downsample(&fine.image, fine.w, &mut coarse[0].image);
         }
         for (l, level) in self.levels.iter_mut().enumerate().skip(self.settings.finest) {
             if self.settings.light && l + 1 < LEVELS {
@@ -196,7 +196,7 @@ impl FlowEngine {
         for l in 1..LEVELS {
             let (fine, coarse) = self.levels.split_at_mut(l);
             let fine = &fine[l - 1];
-            kernels::halve(&fine.target, fine.w, &mut coarse[0].target);
+            kernels::downsample(&fine.target, fine.w, &mut coarse[0].target);
         }
         if self.settings.light {
             self.compensate_light();
@@ -320,7 +320,7 @@ impl FlowEngine {
 fn subtract_mean(plane: &mut [f32], w: usize, half: &mut [f32], tmp: &mut [f32]) {
     let n = plane.len();
     let half = &mut half[..n / 4];
-    kernels::halve(plane, w, half);
+    kernels::downsample(plane, w, half);
     for _ in 0..MEAN_PASSES {
         kernels::smooth(half, w / 2, &mut tmp[..n / 4]);
     }
@@ -397,7 +397,7 @@ mod tests {
 
         #[test]
         fn translation_gives_uniform_flow(du in -2.0f32..2.0, dv in -2.0f32..2.0, seed in 0f32..6.0) {
-            let mut engine = FlowEngine::new(64, 80, Settings::FINE);
+            let mut engine = FlowEngine::new(64, 80, FlowSettings::FINE);
             engine.set_reference(&image(64, 80, seed, |_, _| (0.0, 0.0)));
             let flow = engine.run(&image(64, 80, seed, |_, _| (du, dv)));
             for (plane, truth) in [(&flow.u, du), (&flow.v, dv)] {
@@ -410,9 +410,9 @@ mod tests {
         #[test]
         fn swapped_images_negate_the_flow(du in -1.0f32..1.0, dv in -1.0f32..1.0, seed in 0f32..6.0) {
             let (a, b) = (image(64, 80, seed, |_, _| (0.0, 0.0)), image(64, 80, seed, |_, _| (du, dv)));
-            let mut forth = FlowEngine::new(64, 80, Settings::FINE);
+            let mut forth = FlowEngine::new(64, 80, FlowSettings::FINE);
             forth.set_reference(&a);
-            let mut back = FlowEngine::new(64, 80, Settings::FINE);
+            let mut back = FlowEngine::new(64, 80, FlowSettings::FINE);
             back.set_reference(&b);
             let forth = forth.run(&b).clone();
             let back = back.run(&a);
@@ -425,7 +425,7 @@ mod tests {
         fn brightness_moves_nothing(bias in -30f32..30.0, slope in -0.1f32..0.1) {
             let a = image(64, 80, 1.0, |_, _| (0.0, 0.0));
             let b: Vec<f32> = a.iter().enumerate().map(|(i, v)| v + bias + slope * (i % 64) as f32).collect();
-            let mut engine = FlowEngine::new(64, 80, Settings::FINE);
+            let mut engine = FlowEngine::new(64, 80, FlowSettings::FINE);
             engine.set_reference(&a);
             let flow = engine.run(&b);
             let (mean, deviation) = inner_mean(flow, &flow.u, 10);
@@ -440,7 +440,7 @@ mod tests {
         use std::sync::atomic::Ordering::Relaxed;
         let (a, b) =
             (image(64, 96, 0.7, |_, _| (0.0, 0.0)), image(64, 96, 0.7, |x, y| (0.02 * x, 1.5 - 0.02 * y)));
-        for settings in [Settings::FINE, Settings::QUICK, Settings::COARSE.in_steady_light()] {
+        for settings in [FlowSettings::FINE, FlowSettings::QUICK, FlowSettings::COARSE.in_steady_light()] {
             let run = |scalar| {
                 crate::kernels::SCALAR.store(scalar, Relaxed);
                 let mut engine = FlowEngine::new(64, 96, settings);
@@ -455,7 +455,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_explained_is_counted() {
-        let mut engine = FlowEngine::new(64, 96, Settings::QUICK);
+        let mut engine = FlowEngine::new(64, 96, FlowSettings::QUICK);
         let a = image(64, 96, 0.7, |_, _| (0.0, 0.0));
         engine.set_reference(&a);
         engine.run(&image(64, 96, 0.7, |_, _| (0.7, -0.4)));
@@ -472,7 +472,7 @@ mod tests {
 
     #[test]
     fn half_resolution_reports_half_pixels() {
-        let mut engine = FlowEngine::new(64, 80, Settings::QUICK);
+        let mut engine = FlowEngine::new(64, 80, FlowSettings::QUICK);
         engine.set_reference(&image(64, 80, 2.0, |_, _| (0.0, 0.0)));
         let flow = engine.run(&image(64, 80, 2.0, |_, _| (1.0, -0.6)));
         assert_eq!((flow.width, flow.height), (32, 40));
@@ -482,7 +482,7 @@ mod tests {
 
     #[test]
     fn flat_images_have_no_flow() {
-        let mut engine = FlowEngine::new(32, 32, Settings::FINE);
+        let mut engine = FlowEngine::new(32, 32, FlowSettings::FINE);
         engine.set_reference(&[7.0; 32 * 32]);
         let flow = engine.run(&[250.0; 32 * 32]);
         assert!(flow.u.iter().chain(&flow.v).all(|d| d.abs() < 1e-3));

@@ -3,6 +3,7 @@
 mod jpeg;
 
 use jpeg::JpegLuma;
+use serde::{Deserialize, Serialize};
 
 /// Largest width and height that is accepted from outside.
 pub const MAX_SIDE: usize = 4096;
@@ -24,7 +25,9 @@ pub struct Frame {
 }
 
 /// How the bytes of a frame are laid out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+#[non_exhaustive]
 pub enum PixelFormat {
     /// 8-bit gray.
     Grey,
@@ -115,6 +118,7 @@ impl PixelFormat {
 
 /// Why the bytes of a frame are no image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum FrameError {
     /// Fewer bytes than the format needs.
     #[error("{found} bytes; {needed} needed")]

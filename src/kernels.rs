@@ -42,7 +42,7 @@ pub(crate) use multiversion;
 
 multiversion! {
     /// Mean of each 2x2 block. `src` is `w * h` with even sides, `dst` a quarter of it.
-    pub(crate) fn halve(src: &[f32], w: usize, dst: &mut [f32]) {
+    pub(crate) fn downsample(src: &[f32], w: usize, dst: &mut [f32]) {
         for (pair, out) in src.chunks_exact(2 * w).zip(dst.chunks_exact_mut(w / 2)) {
             let (top, bottom) = pair.split_at(w);
             for ((o, t), b) in out.iter_mut().zip(top.chunks_exact(2)).zip(bottom.chunks_exact(2)) {

@@ -12,17 +12,20 @@
 //! | [`spot`] | intensities over time -> onset, apex, offset |
 //! | [`model`] | model files, their specifications and digests |
 //! | [`student`] | a movement's flow between onset and apex -> its class |
-//! | [`int8`] | the quantised layers of a network as one operator |
+//! | [`int8`] | the quantized layers of a network as one operator |
 //! | [`pipeline`] | all of the above: `Pipeline::push(&Frame) -> Step` |
 //! | [`event`] | what is published |
 //! | [`inject`] | known movements put into footage |
 //! | [`synth`] | a synthetic subject with known action units: demo, tests, training |
 //!
-//! [`au`] and [`geometry`] are the vocabulary, [`holdout`] says which people train nothing. Nothing here reads a clock
-//! or a socket: time comes with the frames. The edges (camera, MQTT, systemd, command line) belong to the binary
-//! `glintd`.
+//! [`au`] and [`geometry`] are the vocabulary, [`canvas`] draws plots, [`holdout`] says which people train nothing. Nothing
+//! here reads a clock or a socket: time comes with the frames. The edges (camera, MQTT, systemd, command line) belong to
+//! the binary `glintd`.
+
+#![warn(unreachable_pub)] // What is public is for everybody.
 
 pub mod au;
+pub mod canvas;
 pub mod clip;
 pub mod event;
 pub mod face;
@@ -36,6 +39,8 @@ pub mod int8;
 mod kernels;
 pub mod model;
 pub mod pipeline;
+mod random;
+#[allow(unreachable_pub)] // Its history is public to the spotter alone.
 pub mod spot;
 pub mod student;
 pub mod synth;

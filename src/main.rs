@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use glint::event::Kind;
+use glint::model::{ENGINE_VARIABLE, Engine};
 use glint::pipeline::{Models, Options, Pipeline, Purpose};
 
 use daemon::config::ConfigError;
@@ -212,6 +213,10 @@ impl From<KindArg> for Kind {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     start_logging();
+    if let Err(reason) = choose_engine() {
+        eprintln!("glintd: {reason}");
+        return ExitCode::from(EX_CONFIG);
+    }
     let Some(command) = cli.command else { return version() };
     let done = match command {
         Command::Run(args) => daemon::run::run(&args.config).map(|()| ExitCode::SUCCESS),
@@ -238,6 +243,13 @@ fn main() -> ExitCode {
             if config { ExitCode::from(EX_CONFIG) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// Lets the environment force what runs the quantized networks.
+fn choose_engine() -> Result<(), String> {
+    let Ok(name) = std::env::var(ENGINE_VARIABLE) else { return Ok(()) };
+    let engine: Engine = name.parse()?;
+    engine.force().map_err(|other| format!("{ENGINE_VARIABLE}: {other:?} is in use already"))
 }
 
 /// Logs go to the journal under systemd, else to stderr; `RUST_LOG` chooses what.

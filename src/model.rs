@@ -13,10 +13,11 @@ mod interface;
 mod network;
 
 pub use interface::Interface;
-pub use network::{ENGINE_VARIABLE, Engine, Form, Network, inside_network, parse_onnx};
+pub use network::{ENGINE_VARIABLE, Engine, Form, Network, inside_network, normalise_luma, parse_onnx};
 
 /// What can be wrong with a model file.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ModelError {
     /// The file cannot be read.
     #[error("{path}: cannot be read: {cause}")]

@@ -20,10 +20,10 @@
 //! ```
 
 mod models;
-mod subject;
+mod tracked;
 
 pub use models::Models;
-use subject::Subject;
+use tracked::TrackedFace;
 
 use std::collections::VecDeque;
 
@@ -33,9 +33,9 @@ use crate::au::{AU_COUNT, AUS, Side, UNIT_COUNT, UNITS};
 use crate::event::{AuReading, Kind, Movement, TimingQuality};
 use crate::face::detector::Detector;
 use crate::face::landmarks::Landmarker;
-use crate::face::track::Sight;
+use crate::face::track::Visibility;
 use crate::face::{CROP_HEIGHT, CROP_WIDTH, FaceStage};
-use crate::flow::{FlowEngine, Settings};
+use crate::flow::{FlowEngine, FlowSettings};
 use crate::frame::Frame;
 use crate::gate::{AuNet, Thresholds, by_au, presentable};
 use crate::geometry::{Rect, Similarity};
@@ -88,6 +88,7 @@ impl Default for Options {
 
 /// Why a pipeline cannot be built.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum PipelineError {
     /// A model file.
     #[error(transparent)]
@@ -115,8 +116,8 @@ pub enum Step {
 }
 
 impl Step {
-    /// The word for tables.
-    pub fn word(&self) -> &'static str {
+    /// Its name in tables.
+    pub fn as_str(&self) -> &'static str {
         match self {
             Self::NoFace => "noface",
             Self::Quiet => "quiet",
@@ -211,6 +212,7 @@ pub const DARK_LUMA: f32 = 45.0;
 
 /// Time that each stage took on one frame: filled by whoever gives [`Pipeline::push_timed`] a clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Stage {
     /// Following faces.
     FaceTrack,
@@ -237,7 +239,7 @@ pub struct Pipeline {
     pair: FlowEngine,
     onset: Vec<f32>,
     apex: Vec<f32>,
-    subjects: Vec<Subject>,
+    tracked: Vec<TrackedFace>,
     waiting: VecDeque<Movement>,
     concluded: Vec<(u32, Candidate)>,
     observation: Observation,
@@ -257,7 +259,7 @@ pub fn sample(engine: &mut FlowEngine, onset: &[f32], apex: &[f32]) -> Vec<f32> 
 
 /// The flow engine that [`sample`] wants.
 pub fn pair_engine() -> FlowEngine {
-    FlowEngine::new(CROP_WIDTH, CROP_HEIGHT, Settings::FINE)
+    FlowEngine::new(CROP_WIDTH, CROP_HEIGHT, FlowSettings::FINE)
 }
 
 impl Pipeline {
@@ -281,7 +283,7 @@ impl Pipeline {
             pair: pair_engine(),
             onset: vec![0.0; n],
             apex: vec![0.0; n],
-            subjects: Vec::new(),
+            tracked: Vec::new(),
             waiting: VecDeque::new(),
             concluded: Vec::new(),
             observation: Observation::default(),
@@ -310,8 +312,8 @@ impl Pipeline {
     /// could not be measured. For the trainer of the judge.
     pub fn sample(&self) -> Option<&Sample> {
         let at_ns = self.last?.1;
-        let subject = self.subjects.iter().find(|s| s.track == self.observation.track)?;
-        subject.sample.as_ref().filter(|s| s.at_ns == at_ns)
+        let face = self.tracked.iter().find(|s| s.track == self.observation.track)?;
+        face.sample.as_ref().filter(|s| s.at_ns == at_ns)
     }
 
     /// Candidates that were concluded with the last frame, published or not, each with its track.
@@ -328,7 +330,7 @@ impl Pipeline {
     pub fn calibrate(&mut self) {
         let at_ns = self.last.map_or(0, |(_, t)| t);
         self.faces.followers().iter_mut().for_each(|f| f.track.calibrate(at_ns));
-        for s in &mut self.subjects {
+        for s in &mut self.tracked {
             s.spotter.interrupt(at_ns, Rejection::HeadMotion);
             s.is_misplaced = true;
         }
@@ -337,7 +339,7 @@ impl Pipeline {
     /// Forgets every face: the camera was paused or changed.
     pub fn reset(&mut self) {
         self.faces.reset();
-        self.subjects.clear();
+        self.tracked.clear();
         self.last = None;
         (self.interval_ns, self.deviation_ns) = (0.0, 0.0);
     }
@@ -345,10 +347,10 @@ impl Pipeline {
     /// The end of a clip: movements that are complete, one after the other; call until `None`.
     pub fn finish(&mut self) -> Option<Movement> {
         self.concluded.clear();
-        for at in 0..self.subjects.len() {
+        for at in 0..self.tracked.len() {
             while self.waiting.is_empty() {
-                let Self { subjects, judge, .. } = self;
-                let Subject { spotter, gate, .. } = &mut subjects[at];
+                let Self { tracked, judge, .. } = self;
+                let TrackedFace { spotter, gate, .. } = &mut tracked[at];
                 let Some(candidate) = spotter.finish(gate, judge) else { break };
                 self.take(at, candidate);
             }
@@ -361,7 +363,7 @@ impl Pipeline {
         self.counters.frames += 1;
         self.counters.gaps += 1;
         self.last = Some((seq, at_ns));
-        self.subjects.iter_mut().for_each(|s| s.spotter.interrupt(at_ns, Rejection::Timing));
+        self.tracked.iter_mut().for_each(|s| s.spotter.interrupt(at_ns, Rejection::Timing));
         self.concluded.clear();
         self.observation = Observation { fps: self.fps(), jitter: self.jitter(), ..Observation::default() };
         Step::Gap
@@ -383,7 +385,7 @@ impl Pipeline {
         if lost > 0 {
             self.counters.gaps += lost;
             let at_ns = frame.at_ns;
-            self.subjects.iter_mut().for_each(|s| s.spotter.interrupt(at_ns, Rejection::Timing));
+            self.tracked.iter_mut().for_each(|s| s.spotter.interrupt(at_ns, Rejection::Timing));
         }
         self.concluded.clear();
         let searched = self.faces.push(frame);
@@ -398,15 +400,15 @@ impl Pipeline {
             let track = &self.faces.followers()[i].track;
             if seen && track.eye_distance_px() > largest {
                 largest = track.eye_distance_px();
-                let subject = self.subjects.iter().find(|s| s.track == track.id);
+                let face = self.tracked.iter().find(|s| s.track == track.id);
                 self.observation = Observation {
                     bounds: Some(track.bounds()),
                     track: track.id,
                     quality: track.quality,
                     motion_px: track.motion_px,
                     eye_distance_px: largest,
-                    intensities: subject.filter(|_| this != Step::Moving).map(|s| by_au(&s.intensities)),
-                    gate_open: subject.is_some_and(|s| s.gate.is_open()),
+                    intensities: face.filter(|_| this != Step::Moving).map(|s| by_au(&s.intensities)),
+                    gate_open: face.is_some_and(|s| s.gate.is_open()),
                     fps,
                     jitter,
                 };
@@ -454,9 +456,9 @@ impl Pipeline {
 
     /// Drops what was kept of faces that are gone.
     fn retire(&mut self) {
-        let Self { subjects, faces, counters, .. } = self;
+        let Self { tracked, faces, counters, .. } = self;
         let followers = faces.followers();
-        subjects.retain(|s| {
+        tracked.retain(|s| {
             let alive = followers.iter().any(|f| f.track.id == s.track);
             counters.rejected_head_motion += u64::from(!alive && s.spotter.is_active());
             alive
@@ -467,43 +469,43 @@ impl Pipeline {
     fn measure(&mut self, i: usize, at_ns: i64, done: &mut dyn FnMut(Stage)) -> (bool, Step) {
         let follower = &mut self.faces.followers()[i];
         let track = &mut follower.track;
-        let at = match self.subjects.iter().position(|s| s.track == track.id) {
+        let at = match self.tracked.iter().position(|s| s.track == track.id) {
             Some(at) => at,
             None => {
-                self.subjects.push(Subject::new(track, self.thresholds));
-                self.subjects.len() - 1
+                self.tracked.push(TrackedFace::new(track, self.thresholds));
+                self.tracked.len() - 1
             }
         };
-        let subject = &mut self.subjects[at];
-        let dt_s = (at_ns - subject.last_ns) as f32 / 1e9;
-        subject.last_ns = at_ns;
-        if follower.sight != Sight::Steady {
-            subject.spotter.interrupt(at_ns, Rejection::HeadMotion);
-            return (follower.sight != Sight::Missed, Step::Moving);
+        let face = &mut self.tracked[at];
+        let dt_s = (at_ns - face.last_ns) as f32 / 1e9;
+        face.last_ns = at_ns;
+        if follower.visibility != Visibility::Steady {
+            face.spotter.interrupt(at_ns, Rejection::HeadMotion);
+            return (follower.visibility != Visibility::Missed, Step::Moving);
         }
-        subject.keep_crop(at_ns, &track.crop);
+        face.keep_crop(at_ns, &track.crop);
         if !track.has_neutral() {
             // The face has been placed anew: what was known of it lies elsewhere.
             track.absorb(at_ns, dt_s);
-            subject.spotter.interrupt(at_ns, Rejection::HeadMotion);
-            subject.is_misplaced = true;
+            face.spotter.interrupt(at_ns, Rejection::HeadMotion);
+            face.is_misplaced = true;
             return (true, Step::Quiet);
         }
-        let sample = subject.measure(track, &mut self.net, at_ns, &mut || done(Stage::Flow));
-        let above = subject.gate.update(at_ns, &sample.levels);
-        subject.intensities = presentable(&above);
-        let open = subject.gate.is_open();
+        let sample = face.measure(track, &mut self.net, at_ns, &mut || done(Stage::Flow));
+        let above = face.gate.update(at_ns, &sample.levels);
+        face.intensities = presentable(&above);
+        let open = face.gate.is_open();
         self.counters.gate_open += u64::from(open);
         done(Stage::Gate);
-        let found = subject.spotter.push(&sample, &subject.gate, &mut self.judge);
-        subject.sample = Some(sample);
+        let found = face.spotter.push(&sample, &face.gate, &mut self.judge);
+        face.sample = Some(sample);
         done(Stage::Spot);
-        subject.follow_rest(track, at_ns, dt_s);
+        face.follow_rest(track, at_ns, dt_s);
         if let Some(candidate) = found {
             self.take(at, candidate);
             done(Stage::Student);
         }
-        (true, if open || self.subjects[at].spotter.is_active() { Step::Active } else { Step::Quiet })
+        (true, if open || self.tracked[at].spotter.is_active() { Step::Active } else { Step::Quiet })
     }
 
     /// Publishes a candidate of a kind that was asked for, and counts any other by its cause.
@@ -522,7 +524,7 @@ impl Pipeline {
             Some(cause) => count(&mut self.counters, cause),
             None => {}
         }
-        let track = self.subjects[at].track;
+        let track = self.tracked[at].track;
         self.concluded.push((track, candidate));
     }
 
@@ -533,7 +535,7 @@ impl Pipeline {
             self.counters.rejected_timing += 1;
             return;
         }
-        let subject = &self.subjects[at];
+        let face = &self.tracked[at];
         let aus = readings(&candidate.peak);
         if aus.is_empty() {
             count(&mut self.counters, Rejection::Noise);
@@ -542,14 +544,14 @@ impl Pipeline {
         let mut label = None;
         let asked = self.options.purpose.is_some() && candidate.kind == Kind::Micro;
         if asked
-            && subject.crop_at(candidate.onset_ns, &mut self.onset)
-            && subject.crop_at(candidate.apex_ns, &mut self.apex)
+            && face.crop_at(candidate.onset_ns, &mut self.onset)
+            && face.crop_at(candidate.apex_ns, &mut self.apex)
         {
             self.counters.student_runs += 1;
             let motion = sample(&mut self.pair, &self.onset, &self.apex);
             label = self.student.classify(&motion);
         }
-        let track_id = subject.track;
+        let track_id = face.track;
         let quality = self
             .faces
             .followers()
@@ -633,5 +635,7 @@ fn counter(counters: &mut Counters, cause: Rejection) -> &mut u64 {
     }
 }
 
+#[cfg(test)]
+mod operations_test;
 #[cfg(test)]
 mod tests;

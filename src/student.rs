@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Class, Label};
-use crate::face::{CROP_HEIGHT, CROP_WIDTH, EYE_DISTANCE, RIGHT_EYE};
+use crate::face::{CROP_HEIGHT, CROP_WIDTH, EYE_DISTANCE, MIDDLE_X, RIGHT_EYE};
 use crate::flow::Flow;
 use crate::model::{Checked, FileSpec, ModelError, Network, Spec};
 
@@ -49,7 +49,7 @@ impl Spec for StudentSpec {
 pub fn resample(flow: &Flow) -> Flow {
     let mut out = Flow::zeros(SIDE, SIDE);
     let scale = flow.width as f32 / CROP_WIDTH as f32;
-    let cx = RIGHT_EYE.x + 0.5 * EYE_DISTANCE;
+    let cx = MIDDLE_X;
     let span = |center: f32, pitch: f32, limit: usize| {
         let lo = ((center - 0.5 * pitch) * scale).round().clamp(0.0, limit as f32 - 1.0) as usize;
         let hi = ((center + 0.5 * pitch) * scale).round().clamp(lo as f32 + 1.0, limit as f32) as usize;
@@ -94,7 +94,7 @@ pub fn prepare(flow: &Flow) -> Vec<f32> {
 pub fn prepare_channels(channels: [&[f32]; 3]) -> Vec<f32> {
     let mut out = Vec::with_capacity(INPUT);
     for (k, channel) in channels.into_iter().enumerate() {
-        let zero = if k < 2 { median(channel) } else { 0.0 };
+        let zero = if k < 2 { median(channel).unwrap_or(0.0) } else { 0.0 };
         let energy = channel.iter().map(|v| (v - zero).powi(2)).sum::<f32>() / channel.len() as f32;
         let scale = 1.0 / energy.sqrt().max(1e-6);
         out.extend(channel.iter().map(|v| ((v - zero) * scale).clamp(-CLIP, CLIP)));
@@ -102,10 +102,11 @@ pub fn prepare_channels(channels: [&[f32]; 3]) -> Vec<f32> {
     out
 }
 
-fn median(values: &[f32]) -> f32 {
+/// The median, the upper one of an even number; `None` of nothing.
+pub fn median(values: &[f32]) -> Option<f32> {
     let mut sorted = values.to_vec();
     let middle = sorted.len() / 2;
-    *sorted.select_nth_unstable_by(middle, f32::total_cmp).1
+    (middle < sorted.len()).then(|| *sorted.select_nth_unstable_by(middle, f32::total_cmp).1)
 }
 
 /// Means of 2x2 blocks of three planes of [`SIDE`] x [`SIDE`]: what the student's first layer does.

@@ -1,8 +1,8 @@
-"""Small quantised networks and the shipped student, run by onnxruntime: the golden files of src/int8/tests.rs.
+"""Small quantized networks and the shipped student, run by onnxruntime: the golden files of src/int8/tests.rs.
 
     python3 pretrain/compare/int8_golden.py tests/golden/int8
 
-For each network: NAME.onnx; NAME.input (f32, little endian); NAME.tensors (u8: the quantised input,
+For each network: NAME.onnx; NAME.input (f32, little endian); NAME.tensors (u8: the quantized input,
 then what each convolution gives, each as channels x rows x columns); NAME.output (f32). The networks
 are in QOperator form under the rules of docs/reference/int8.md, written here with the onnx package and not by
 glint, so that glint's reader meets files that are not its own. The student is models/student.onnx, which is not
@@ -39,7 +39,7 @@ class Writer:
         self.nodes.append(helper.make_node(op, inputs, outputs, name=outputs[0], **attributes))
 
 
-def quantised_layers(writer, rng, shape, scale, zero, layers):
+def quantized_layers(writer, rng, shape, scale, zero, layers):
     """The chain from "x" to "features"; returns the names of its u8 tensors."""
     exponent = scale
     scale, zero = writer.store("x_scale", np.float32(2.0**exponent)), writer.store("x_zero", np.uint8(zero))
@@ -99,7 +99,7 @@ def main(folder):
     for name, (shape, (exponent, zero), layers, kind) in NETWORKS.items():
         rng = np.random.default_rng(sum(name.encode()))
         writer = Writer()
-        tensors, channels = quantised_layers(writer, rng, shape, exponent, zero, layers)
+        tensors, channels = quantized_layers(writer, rng, shape, exponent, zero, layers)
         outputs = tail(writer, rng, kind, channels)
         info = helper.make_tensor_value_info
         graph = helper.make_graph(

@@ -1,4 +1,4 @@
-"""Time of quantised networks: onnxruntime against glintd's kernels, in one run, one thread.
+"""Time of quantized networks: onnxruntime against glintd's kernels, in one run, one thread.
 
     glint-pretrain quantize --fixture out/int8
     python3 pretrain/compare/int8_speed.py out/int8/student-like target/release/glintd [DIR]

@@ -1,6 +1,7 @@
 //! Random light, blur, noise and backgrounds for training images.
 
 use font8x8::UnicodeFonts;
+use glint::geometry::{Point, Similarity};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -14,6 +15,33 @@ pub fn normal(rng: &mut impl Rng) -> f32 {
     let u: f32 = rng.random_range(f32::MIN_POSITIVE..1.0);
     let v: f32 = rng.random_range(0.0..std::f32::consts::TAU);
     (-2.0 * u.ln()).sqrt() * v.cos()
+}
+
+/// What a person's own proportions leave between the crop and where its points should be.
+pub fn misplacement(rng: &mut impl Rng) -> Similarity {
+    Similarity {
+        a: 1.0 + 0.04 * normal(rng),
+        b: 0.02 * normal(rng),
+        tx: 2.5 * normal(rng),
+        ty: 3.0 * normal(rng),
+    }
+}
+
+/// What the stabiliser leaves of the motion between two crops: zoom and turn about a point, and a shift.
+pub fn stabiliser_residue(rng: &mut impl Rng, about: Point) -> Similarity {
+    let (a, b) = (1.0 + 0.0006 * normal(rng), 0.0006 * normal(rng));
+    let shift = [(); 2].map(|()| 0.05 * normal(rng));
+    similarity_about(about, a, b, shift)
+}
+
+/// The similarity with the linear part (`a`, `b`) that moves a point by `shift`.
+pub fn similarity_about(point: Point, a: f32, b: f32, shift: [f32; 2]) -> Similarity {
+    Similarity {
+        a,
+        b,
+        tx: point.x + shift[0] - a * point.x + b * point.y,
+        ty: point.y + shift[1] - b * point.x - a * point.y,
+    }
 }
 
 /// A background without faces: smooth noise at random scales, gradients, boxes, discs and stripes.

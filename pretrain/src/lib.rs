@@ -7,46 +7,44 @@
 //! | [`augment`] | random similarity, light, blur and noise; procedural backgrounds |
 //! | [`databases`] | annotated micro-expressions as they are published: sheets, frames, classes |
 //! | [`npy`] | NumPy's array files |
+//! | [`backend`] | what trainings run on: CPU, CUDA or Vulkan, chosen at run time |
+//! | [`statistics`] | scores, regressions, calibration |
 //! | [`net`] | the network shapes, in burn, and their export to ONNX |
-//! | `convolution` | convolutions of a training step on the CPU, with their gradients |
 //! | [`faces`] | how well faces are found, followed and held still |
-//! | [`onnx`] | ONNX graphs written one layer a call |
 //! | [`quantize`] | convolutions of a trained network to int8 |
 //! | [`train`] | the training loop |
 //! | [`subject`] | the synthetic subject, computed from portraits and the ICT head |
-//! | [`perceptron`] | the student's shape: trained, folded, exported |
+//! | [`student`] | the way from people to the student's files |
 //! | [`recognition`] | how well classes are recognised: real samples, protocol, methods |
 //! | [`run`] | recipes, run folders, checkpoints, pictures, reports |
 //! | [`spotting`] | how well movements are found: generated sequences, scores, curves |
 //! | [`pairs`] | pairs of crops on disk |
 //! | [`filter`] | recognisable pairs out of unlabelled video |
 //! | [`contrast`] | dual-view contrastive training, probe, fine-tuning |
-//! | [`device`] | CPU, CUDA or Vulkan, chosen at run time |
 //! | [`threshold`] | the minimum recognisable intensity of each AU |
 //! | [`ship`] | model files with specification and digest |
 #![allow(clippy::disallowed_methods)] // Progress and run folders carry the time; the core does not.
 
 pub mod assets;
 pub mod augment;
+pub mod backend;
 pub mod commands;
 pub mod contrast;
-mod convolution;
 pub mod corpus;
 pub mod databases;
-pub mod device;
 pub mod faces;
 pub mod filter;
 pub mod image;
 pub mod net;
 pub mod npy;
-pub mod onnx;
 pub mod pairs;
-pub mod perceptron;
 pub mod quantize;
 pub mod recognition;
 pub mod run;
 pub mod ship;
 pub mod spotting;
+pub mod statistics;
+pub mod student;
 pub mod subject;
 pub mod threshold;
 pub mod train;

@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
+use anyhow::{Result, anyhow};
 use clap::{Parser, Subcommand};
+use glint::model::{ENGINE_VARIABLE, Engine};
 use glint_pretrain::commands;
 
 /// Trains, evaluates and exports the networks that glintd runs.
@@ -42,7 +44,26 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let command = Cli::parse().command;
+    let done = choose_engine().and_then(|()| dispatch(command));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("glint-pretrain: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Lets the environment force what runs the quantized networks.
+fn choose_engine() -> Result<()> {
+    let Ok(name) = std::env::var(ENGINE_VARIABLE) else { return Ok(()) };
+    let engine: Engine = name.parse().map_err(anyhow::Error::msg)?;
+    engine.force().map_err(|other| anyhow!("{ENGINE_VARIABLE}: {other:?} is in use already"))
+}
+
+fn dispatch(command: Command) -> Result<()> {
+    match command {
         Command::Au(args) => commands::au::run(&args),
         Command::Calibrate(args) => commands::calibrate::run(&args),
         Command::Corpus(args) => commands::corpus::run(&args),
@@ -64,12 +85,5 @@ fn main() -> ExitCode {
         Command::Threshold(command) => commands::threshold::run(&command),
         Command::Train(args) => commands::train::run(&args),
         Command::Validate(command) => commands::validate::run(&command),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("glint-pretrain: {error:#}");
-            ExitCode::FAILURE
-        }
     }
 }

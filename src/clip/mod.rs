@@ -20,6 +20,7 @@ use crate::frame::Frame;
 
 /// What can be wrong with a clip.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ClipError {
     /// The operating system says no.
     #[error("{path}: {cause}")]

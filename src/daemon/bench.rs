@@ -61,6 +61,7 @@ pub fn clip(
     let mut pipeline = Pipeline::new(options, models)?;
     let mut clip = Footage::open(path, selection)?;
     let mut frame = Frame::default();
+    allocations::start();
     let began = Instant::now();
     let mut samples: Vec<Samples> = STAGES.iter().map(|_| Samples::default()).collect();
     let (mut tracked, mut quiet) = (Samples::default(), Samples::default());

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use glint::frame::Frame;
 
-use super::capture::{self, FrameSource, Grab, Item, Opener, Shared};
+use super::capture::{self, Item, Shared};
+use super::clock::monotonic_ns;
+use super::grab::{FrameSource, Grab, Opener};
 
 /// Gives its steps one after the other, then times out for ever. Counts those that are open.
 struct Scripted {
@@ -111,7 +113,8 @@ fn a_full_channel_drops_and_counts() {
 
 #[test]
 fn damaged_frames_are_counted_and_end_nothing() {
-    let steps = vec![Ok(Grab::Frame), Ok(Grab::Damaged), Ok(Grab::Gap { seq: 2, at_ns: 0 }), Ok(Grab::Frame)];
+    let steps =
+        vec![Ok(Grab::Frame), Ok(Grab::Damaged(None)), Ok(Grab::Damaged(Some((2, 0)))), Ok(Grab::Frame)];
     let bench = Bench::new(8, vec![Ok(steps)]);
     bench.wait("both are counted", |b| b.shared.damaged.load(Relaxed) == 2);
     for _ in 0..4 {
@@ -140,7 +143,7 @@ fn a_lost_camera_is_opened_anew_with_growing_waits_and_the_thread_ticks() {
         Bench::new(8, vec![Ok(lost), Err("no camera".into()), Err("no camera".into()), Ok(frames(1))]);
     bench.wait("the loss is a state", |b| b.shared.no_source.load(Relaxed));
     bench.wait("opened anew", |b| {
-        let age = capture::monotonic_ns() - b.shared.capture_tick.load(Relaxed);
+        let age = monotonic_ns() - b.shared.capture_tick.load(Relaxed);
         assert!(age < 5_000_000_000, "silent for {age} ns");
         b.open.load(Relaxed) == 1 && b.attempts.lock().is_ok_and(|a| a.len() == 4)
     });

@@ -2,8 +2,6 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::capture::monotonic_ns;
-
 /// What timesyncd leaves once it has set the clock; asked where the kernel may not be.
 const TIMESYNCD: &str = "/run/systemd/timesync/synchronized";
 /// `ADJ_NANO` and the like are not needed: the error is in microseconds always.
@@ -34,6 +32,13 @@ pub(crate) fn rfc3339(unix_ms: i64) -> String {
 pub(crate) fn wall_time(at_ns: i64) -> String {
     let now_ms = wall().as_millis() as i64;
     rfc3339(now_ms - (monotonic_ns() - at_ns) / 1_000_000)
+}
+
+/// Nanoseconds of the kernel's monotonic clock, which stamps the frames of a camera too.
+pub(crate) fn monotonic_ns() -> i64 {
+    use nix::sys::time::TimeValLike;
+    // The clock exists on every Linux.
+    nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map_or(0, |t| t.num_nanoseconds())
 }
 
 /// Seconds of the monotonic clock.

@@ -11,12 +11,13 @@ use glint::pipeline::Purpose;
 use glint::synth::{Action, Script};
 use rumqttc::{Client, MqttOptions, Packet, QoS};
 
-use super::capture::{SyntheticSource, monotonic_ns};
+use super::clock::monotonic_ns;
 use super::config::{Config, SourceKind};
 use super::media::print_line;
 use super::memory::Memory;
 use super::run::set_up;
 use super::serve::serve;
+use super::source::SyntheticSource;
 
 /// Onsets of truth and event may differ so much.
 const ONSET_TOLERANCE_NS: i64 = 30_000_000;

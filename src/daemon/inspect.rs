@@ -4,8 +4,8 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context;
-use font8x8::{BASIC_FONTS, UnicodeFonts};
 use glint::au::{AU_COUNT, AUS};
+use glint::canvas::Canvas;
 use glint::event::Movement;
 use glint::gate::au_key;
 use glint::pipeline::{Pipeline, Step};
@@ -48,7 +48,7 @@ pub fn run(
             traces.times_ms.push(t_ms as f32);
             traces.rows.push(pipeline.observation().intensities);
         }
-        let word = step.word();
+        let word = step.as_str();
         if let Step::Event(movement) = step {
             traces.events.extend(keep.then_some(movement));
         }
@@ -81,36 +81,11 @@ const STRIP: usize = 36;
 const LABEL: usize = 48;
 const MAX_COLUMNS: usize = 4000;
 
-/// An RGB picture under construction.
-struct Canvas {
-    width: usize,
-    height: usize,
-    data: Vec<u8>,
-}
-
-impl Canvas {
-    fn set(&mut self, x: usize, y: usize, color: [u8; 3]) {
-        if x < self.width && y < self.height {
-            self.data[3 * (y * self.width + x)..][..3].copy_from_slice(&color);
-        }
-    }
-
-    fn text(&mut self, x: usize, y: usize, text: &str) {
-        for (i, c) in text.chars().enumerate() {
-            for (dy, bits) in BASIC_FONTS.get(c).unwrap_or_default().into_iter().enumerate() {
-                for dx in (0..8).filter(|dx| bits >> dx & 1 == 1) {
-                    self.set(x + 8 * i + dx, y + dy, [40, 40, 40]);
-                }
-            }
-        }
-    }
-}
-
 /// One strip per AU, 0 to 5 upwards, events shaded from onset to offset with a line at the apex.
 fn draw(traces: &Traces, path: &Path) -> anyhow::Result<()> {
     let columns = traces.rows.len().clamp(1, MAX_COLUMNS);
     let (width, height) = (LABEL + columns + 8, AU_COUNT * STRIP + 24);
-    let mut canvas = Canvas { width, height, data: vec![255; 3 * width * height] };
+    let mut canvas = Canvas::new(width as u32, height as u32);
     let (first, last) =
         (traces.times_ms.first().copied().unwrap_or(0.0), traces.times_ms.last().copied().unwrap_or(1.0));
     let column = |ms: f32| {
@@ -121,23 +96,20 @@ fn draw(traces: &Traces, path: &Path) -> anyhow::Result<()> {
         let at = |ns: i64| column(ns as f32 / 1e6);
         for x in at(event.onset_ns)..=at(event.offset_ns) {
             let color = if x == at(event.apex_ns) { [230, 120, 60] } else { [255, 226, 190] };
-            (0..AU_COUNT * STRIP).for_each(|y| canvas.set(x, y, color));
+            (0..AU_COUNT * STRIP).for_each(|y| canvas.pixel(x as u32, y as u32, color));
         }
     }
     for (k, au) in AUS.iter().enumerate() {
         let base = (k + 1) * STRIP - 2;
-        canvas.text(4, base - 12, &format!("AU{au}"));
-        (LABEL..width - 8).for_each(|x| canvas.set(x, base, [210, 210, 210]));
+        canvas.text(4, base as u32 - 12, &format!("AU{au}"));
+        (LABEL..width - 8).for_each(|x| canvas.pixel(x as u32, base as u32, [210, 210, 210]));
         for (i, values) in traces.rows.iter().enumerate() {
             let Some(values) = values else { continue };
             let top = base - ((values[k] / 5.0).clamp(0.0, 1.0) * (STRIP - 4) as f32) as usize;
-            (top..=base).for_each(|y| canvas.set(column(traces.times_ms[i]), y, [60, 90, 170]));
+            (top..=base)
+                .for_each(|y| canvas.pixel(column(traces.times_ms[i]) as u32, y as u32, [60, 90, 170]));
         }
     }
-    canvas.text(LABEL, height - 14, &format!("{:.2} s to {:.2} s", first / 1e3, last / 1e3));
-    let file = std::fs::File::create(path).with_context(|| path.display().to_string())?;
-    let mut encoder = png::Encoder::new(std::io::BufWriter::new(file), width as u32, height as u32);
-    encoder.set_color(png::ColorType::Rgb);
-    let mut writer = encoder.write_header().with_context(|| path.display().to_string())?;
-    writer.write_image_data(&canvas.data).with_context(|| path.display().to_string())
+    canvas.text(LABEL as u32, height as u32 - 14, &format!("{:.2} s to {:.2} s", first / 1e3, last / 1e3));
+    Ok(canvas.save(path)?)
 }

@@ -11,8 +11,10 @@ pub mod clock;
 pub mod config;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod grab;
 pub mod inspect;
 pub mod link;
+pub mod losses;
 pub mod media;
 pub mod memory;
 pub mod mqtt;
@@ -23,9 +25,11 @@ pub mod report;
 pub mod run;
 pub mod selftest;
 pub mod serve;
+pub mod source;
 pub mod storage;
 pub mod summary;
 pub mod systemd;
+pub mod visibility;
 pub mod vision;
 
 #[cfg(test)]

@@ -10,10 +10,10 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::clock::Stamp;
+use super::losses::Lost;
 use super::storage::{self, Failure, Files, Found, Key, News, Note, Op};
 
 /// After a failed write the file is tried again so many seconds later.
@@ -22,21 +22,6 @@ const RETRY_S: i64 = 10;
 const OPEN: Duration = Duration::from_secs(3);
 /// JSON that is on disk and kept in memory all the same.
 const MEMORY_BYTES: u64 = 8 << 20;
-
-/// Events that were never delivered, by cause.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(crate) struct Lost {
-    /// Older than the limit.
-    pub(crate) by_age: u64,
-    /// Pushed out by newer ones.
-    pub(crate) by_size: u64,
-    /// Emptied by command.
-    pub(crate) purged: u64,
-    /// Stretches of the file that could not be read, each of one event or more.
-    #[serde(default)]
-    pub(crate) damaged: u64,
-}
 
 /// Where an event is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use glint::event::Kind;
 use glint::pipeline::{Counters, Purpose};
 use serde::Serialize;
 
-use super::outbox::Lost;
+use super::losses::Lost;
 
 /// What the device does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

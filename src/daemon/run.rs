@@ -5,22 +5,24 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
-use glint::frame::{Mounting, PixelFormat};
+use glint::frame::Mounting;
 use glint::gate::Thresholds;
 use glint::model::{Checked, ModelError};
 use glint::pipeline::{Models, Options, Pipeline};
 use glint::synth::{Action, Script};
 
 use super::camera::CameraSettings;
-use super::camera::modes::Wish;
-use super::capture::{CameraSource, ClipSource, Opener, SyntheticSource, monotonic_ns};
-use super::config::{Camera, Config, ConfigError, Format, SourceKind};
+use super::camera::modes::ModeRequest;
+use super::clock::monotonic_ns;
+use super::config::{Camera, Config, ConfigError, SourceKind};
+use super::grab::Opener;
 use super::link::Credentials;
 use super::media::Selection;
 use super::memory::{self, Memory};
 use super::mqtt::Command;
 use super::report::Capabilities;
 use super::serve::{Host, Load, Setup};
+use super::source::{CameraSource, ClipSource, SyntheticSource};
 
 /// Frame rate of the synthetic subject where `camera.fps` says nothing.
 const SYNTHETIC_FPS: f64 = 60.0;
@@ -72,7 +74,7 @@ pub fn models(config: &Config) -> Result<Models, ModelError> {
         None => Models::embedded()?,
     };
     if let Some(path) = &config.face.detector {
-        models.detector = Checked::bring(path, config.face.detector_sha256.as_deref())?;
+        models.detector = Checked::load_external(path, config.face.detector_sha256.as_deref())?;
     }
     Ok(models)
 }
@@ -154,20 +156,10 @@ fn opener(config: &Config) -> anyhow::Result<Opener> {
 }
 
 fn camera_settings(camera: &Camera) -> CameraSettings {
-    let format = camera.format.map(|f| match f {
-        Format::Grey => PixelFormat::Grey,
-        Format::Yuyv => PixelFormat::Yuyv,
-        Format::Uyvy => PixelFormat::Uyvy,
-        Format::Nv12 => PixelFormat::Nv12,
-        Format::Mjpg => PixelFormat::Mjpg,
-        Format::Bayer8 => PixelFormat::Bayer8,
-        Format::Bayer10 => PixelFormat::Bayer10,
-        Format::Bayer12 => PixelFormat::Bayer12,
-    });
     // Sides are at most 4096: checked with the configuration.
     let size = camera.size.map(|[w, h]| (w as u32, h as u32));
     CameraSettings {
-        wish: Wish { format, size, fps: camera.fps },
+        request: ModeRequest { format: camera.format, size, fps: camera.fps },
         power_line_hz: Some(camera.power_line_hz.into()),
         lock_exposure: camera.lock_exposure,
     }

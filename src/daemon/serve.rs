@@ -22,9 +22,10 @@ use std::time::Duration;
 use glint::event::{Clock, Event, Movement};
 use tokio::sync::{mpsc, watch};
 
-use super::capture::{self, Opener, Shared, monotonic_ns};
-use super::clock::{boot_id, now_s, rfc3339, synchronization, wall, wall_time};
+use super::capture::{self, Shared};
+use super::clock::{boot_id, monotonic_ns, now_s, rfc3339, synchronization, wall, wall_time};
 use super::config::Config;
+use super::grab::Opener;
 use super::link::Credentials;
 use super::memory::Memory;
 use super::mqtt::{Command, Mqtt, base};

@@ -10,8 +10,9 @@ use glint::frame::Frame;
 use glint::pipeline::{Counters, Observation, Step};
 
 use super::broker::{Broker, Subscriber};
-use super::capture::{FrameSource, Grab, monotonic_ns};
+use super::clock::monotonic_ns;
 use super::config::Config;
+use super::grab::{FrameSource, Grab};
 use super::link::Credentials;
 use super::memory::Memory;
 use super::outbox::Outbox;

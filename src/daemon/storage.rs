@@ -11,7 +11,7 @@ use std::sync::mpsc::Receiver;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::clock::Stamp;
-use super::outbox::Lost;
+use super::losses::Lost;
 pub(crate) use log::{Failure, Found, Key};
 use log::{Log, MAX_BODY_BYTES, SLACK_BYTES, event_record, losses, record};
 

@@ -10,11 +10,10 @@ use glint::frame::Frame;
 use glint::pipeline::{Counters, Observation, Pipeline, Step};
 use tokio::sync::{mpsc, watch};
 
-use super::cameras::{View, brightness, reason};
-use super::capture::{Item, Shared, WAIT, monotonic_ns};
-
-/// Weight of the latest frame in the measure of flicker, as `glintd cameras --watch` has it.
-const FLICKER_WEIGHT: f32 = 0.1;
+use super::capture::{Item, Shared};
+use super::clock::monotonic_ns;
+use super::grab::WAIT;
+use super::visibility::Light;
 
 /// What finds movements in frames. [`Pipeline`] does; the tests have a simpler one, whose movements
 /// are known beforehand.
@@ -74,32 +73,6 @@ pub(crate) struct Sight {
     pub(crate) counters: Counters,
 }
 
-/// Brightness from frame to frame.
-#[derive(Debug, Default)]
-struct Light {
-    last: Option<f32>,
-    flicker: f32,
-}
-
-impl Light {
-    /// Why nothing would be seen in this frame.
-    fn reason(&mut self, frame: &Frame, step: &Step, seen: &Observation) -> Option<&'static str> {
-        let brightness = brightness(frame, seen);
-        if let Some(before) = self.last.filter(|b| *b > 1.0) {
-            self.flicker += FLICKER_WEIGHT * ((brightness - before).abs() / before - self.flicker);
-        }
-        self.last = Some(brightness);
-        reason(&View {
-            eye_distance_px: seen.bounds.map(|_| seen.eye_distance_px),
-            brightness,
-            motion_px: seen.motion_px,
-            moving: *step == Step::Moving,
-            fps: seen.fps,
-            flicker: self.flicker,
-        })
-    }
-}
-
 /// The vision thread: ends with its frames.
 pub(crate) fn run(
     mut vision: Box<dyn Vision>,
@@ -127,12 +100,12 @@ pub(crate) fn run(
         let step = match items.recv_timeout(WAIT) {
             Ok(Item::Frame(frame)) => {
                 let step = vision.push(&frame);
-                why = light.reason(&frame, &step, &vision.observation());
+                why = light.view(&frame, step == Step::Moving, &vision.observation()).reason();
                 // No room for spares only means that a buffer is allocated anew.
                 _ = spare.try_send(frame);
                 step
             }
-            Ok(Item::Gap { seq, at_ns }) => vision.gap(seq, at_ns),
+            Ok(Item::Damaged { seq, at_ns }) => vision.gap(seq, at_ns),
             Ok(Item::Opened) => {
                 vision.reset();
                 light = Light::default();
@@ -160,32 +133,5 @@ pub(crate) fn run(
         if events.blocking_send(movement).is_err() {
             return;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lamps_that_flicker_are_a_reason_and_steady_light_is_none() {
-        let face = Observation {
-            bounds: Some(glint::geometry::Rect { x: 0.0, y: 0.0, w: 64.0, h: 64.0 }),
-            eye_distance_px: 80.0,
-            fps: 60.0,
-            ..Observation::default()
-        };
-        let last = |swing: u8| {
-            let mut light = Light::default();
-            (0..60)
-                .map(|i| {
-                    let luma = vec![100 + swing * (i % 2); 4096];
-                    let frame = Frame { width: 64, height: 64, luma, ..Frame::default() };
-                    light.reason(&frame, &Step::Quiet, &face)
-                })
-                .last()
-                .flatten()
-        };
-        assert_eq!((last(0), last(20)), (None, Some("flicker")));
     }
 }

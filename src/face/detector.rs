@@ -6,17 +6,12 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::face::layout::Detection;
 use crate::face::layout::Layout;
-use crate::geometry::Rect;
 use crate::model::{Checked, FileSpec, Interface, ModelError, Network, Spec};
 
 /// Most faces that are told apart in a frame, before overlapping ones are joined.
 const MAX_FOUND: usize = 4096;
-
-/// Luma 0..255 as the face networks see it.
-pub fn normalise(luma: f32) -> f32 {
-    (luma - 128.0) / 64.0
-}
 
 /// Specification of a detector.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,19 +31,10 @@ impl Spec for DetectorSpec {
     }
 }
 
-/// A face in the frame.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Detection {
-    /// Extent of the 68 landmarks in frame pixels.
-    pub bounds: Rect,
-    /// 0 to 1.
-    pub score: f32,
-}
-
 impl Checked<DetectorSpec> {
     /// Takes a detector of any known layout: size, then digest (where one is given), then shapes are checked before
     /// the network is built. A file with a `NAME.toml` beside it is one of glint's own and comes with its digest.
-    pub fn bring(path: &Path, sha256: Option<&str>) -> Result<Self, ModelError> {
+    pub fn load_external(path: &Path, sha256: Option<&str>) -> Result<Self, ModelError> {
         let file = if path.with_extension("toml").is_file() {
             let name = path.file_stem().unwrap_or_default().to_string_lossy();
             let file = Self::load(path.parent().unwrap_or(Path::new("")), &name)?;
@@ -197,6 +183,8 @@ fn reduce(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::geometry::Rect;
+    use crate::model::normalise_luma;
 
     #[test]
     fn suppression_keeps_the_best_of_each_face() {
@@ -210,10 +198,10 @@ mod tests {
     fn reduction_takes_means() {
         let luma: Vec<u8> = (0..640 * 480).map(|i| ((i % 640) / 4) as u8).collect();
         let mut out = vec![0.0; 160 * 120];
-        reduce(&luma, 640, 480, 4.0, 160, &mut out, normalise);
-        assert!((out[37] - normalise(37.0)).abs() < 1e-6);
+        reduce(&luma, 640, 480, 4.0, 160, &mut out, normalise_luma);
+        assert!((out[37] - normalise_luma(37.0)).abs() < 1e-6);
         // A tall image leaves the right of the input empty.
-        reduce(&luma[..100 * 400], 100, 400, 400.0 / 120.0, 160, &mut out, normalise);
+        reduce(&luma[..100 * 400], 100, 400, 400.0 / 120.0, 160, &mut out, normalise_luma);
         assert_eq!(out[159], 0.0);
     }
 
@@ -222,11 +210,13 @@ mod tests {
         let dir = tempfile::tempdir().expect("folder");
         let path = dir.path().join("other.onnx");
         std::fs::write(&path, b"not a network").expect("write");
-        let error = Checked::bring(&path, None).expect_err("no network").to_string();
+        let error = Checked::load_external(&path, None).expect_err("no network").to_string();
         assert!(error.contains("other.onnx"), "{error}");
-        let error = Checked::bring(&path, Some(&"0".repeat(64))).expect_err("another digest").to_string();
+        let error =
+            Checked::load_external(&path, Some(&"0".repeat(64))).expect_err("another digest").to_string();
         assert!(error.contains("digest is sha256:"), "{error}");
-        let error = Checked::bring(&dir.path().join("none.onnx"), None).expect_err("no file").to_string();
+        let error =
+            Checked::load_external(&dir.path().join("none.onnx"), None).expect_err("no file").to_string();
         assert!(error.contains("cannot be read"), "{error}");
     }
 }

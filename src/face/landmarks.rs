@@ -6,11 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::face::detector::normalise;
 use crate::face::patch::sample_luma;
 use crate::face::{CROP_HEIGHT, LEFT_EYE, RIGHT_EYE};
 use crate::geometry::{Point, Rect, Similarity};
-use crate::model::{Checked, FileSpec, ModelError, Network, Spec};
+use crate::model::{Checked, FileSpec, ModelError, Network, Spec, normalise_luma};
 
 /// Number of landmarks.
 pub const LANDMARK_COUNT: usize = 68;
@@ -173,7 +172,7 @@ impl Landmarker {
         if self.spec.equalise {
             equalise(&mut self.input);
         }
-        self.input.iter_mut().for_each(|v| *v = normalise(*v));
+        self.input.iter_mut().for_each(|v| *v = normalise_luma(*v));
         self.infer().ok()?;
         Some(self.found(input_to_frame))
     }

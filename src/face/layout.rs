@@ -8,9 +8,8 @@
 //! | YuNet (Wu et al. 2023; `libfacedetection.train`) | `[1, 3, h, w]`, blue, green, red 0..255 | `cls_S`, `obj_S` `[1, n, 1]`, `bbox_S` `[1, n, 4]` for S = 8, 16, 32 | centre from the cell's corner in strides, log of the size over S |
 //! | Ultra-Light (Linzaer 2019, `version-slim` and `version-RFB`) | `[1, 3, h, w]`, (luma - 127) / 128 | `scores` `[1, n, 2]`, `boxes` `[1, n, 4]` | against the anchors of `anchors` as in SSD (Liu et al. 2016); in a file that decodes them itself (it has an `Exp`) corners as shares of the input |
 
-use crate::face::detector::{Detection, normalise};
 use crate::geometry::Rect;
-use crate::model::Interface;
+use crate::model::{Interface, normalise_luma};
 
 /// Sides of an input, in pixels, that are accepted.
 const SIDES: std::ops::RangeInclusive<usize> = 32..=1280;
@@ -18,6 +17,15 @@ const SIDES: std::ops::RangeInclusive<usize> = 32..=1280;
 const YUNET_STRIDES: [usize; 3] = [8, 16, 32];
 /// Side of a face whose logarithmic size is 0, in strides, in glint's own layout.
 pub const UNIT_STRIDES: f32 = 3.0;
+
+/// A face in the frame.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Detection {
+    /// Extent of the 68 landmarks in frame pixels.
+    pub bounds: Rect,
+    /// 0 to 1.
+    pub score: f32,
+}
 
 /// A grid of glint's own layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -214,7 +222,7 @@ impl Layout {
     /// Luma 0..255 as the network's input wants it.
     pub fn tone(&self, luma: f32) -> f32 {
         match self.kind {
-            Kind::Glint(_) => normalise(luma),
+            Kind::Glint(_) => normalise_luma(luma),
             Kind::YuNet(_) => luma,
             Kind::UltraLight(..) => (luma - 127.0) / 128.0,
         }

@@ -9,12 +9,12 @@ pub mod track;
 
 use crate::frame::Frame;
 use crate::geometry::{Point, Rect};
-use crate::kernels::halve;
+use crate::kernels::downsample;
 
 use detector::Detector;
 use landmarks::Landmarker;
 use patch::Patch;
-use track::{Sight, Track};
+use track::{Track, Visibility};
 
 /// Columns of the stabilised crop.
 pub const CROP_WIDTH: usize = 128;
@@ -27,6 +27,10 @@ pub const EYE_DISTANCE: f32 = 64.0;
 pub const RIGHT_EYE: Point = Point::new(31.5, 44.0);
 /// Centre of the subject's left eye in the stabilised crop.
 pub const LEFT_EYE: Point = Point::new(95.5, 44.0);
+/// Column of the middle of the face.
+pub const MIDDLE_X: f32 = RIGHT_EYE.x + 0.5 * EYE_DISTANCE;
+/// The middle of the face.
+const MIDDLE: Point = Point::new(MIDDLE_X, 80.0);
 
 /// The detector runs this often while there is room for another track.
 const DETECT_NS: i64 = 1_000_000_000;
@@ -59,7 +63,7 @@ pub struct Follower {
     /// The track.
     pub track: Track,
     /// What the last frame said.
-    pub sight: Sight,
+    pub visibility: Visibility,
     verified_ns: i64,
     doubts: u32,
     contradictions: u32,
@@ -136,8 +140,8 @@ impl FaceStage {
     fn follow(&mut self, i: usize, frame: &Frame) {
         let Self { patch, landmarker, followers, .. } = self;
         let f = &mut followers[i];
-        f.sight = f.track.follow(frame, patch);
-        let missed = f.sight == Sight::Missed;
+        f.visibility = f.track.follow(frame, patch);
+        let missed = f.visibility == Visibility::Missed;
         if !missed && frame.at_ns - f.verified_ns < VERIFY_NS {
             return;
         }
@@ -152,19 +156,18 @@ impl FaceStage {
         let aligned = found.crop_to_frame();
         if missed {
             // The head jumped: registration starts anew from the landmarks.
-            if f.track.follow_from(frame, aligned, patch) != Sight::Missed {
-                f.sight = Sight::Moving;
+            if f.track.follow_from(frame, aligned, patch) != Visibility::Missed {
+                f.visibility = Visibility::Moving;
             }
             return;
         }
-        let middle = Point::new(63.5, 80.0);
-        let apart = aligned.apply(middle).distance(f.track.crop_to_frame.apply(middle));
+        let apart = aligned.apply(MIDDLE).distance(f.track.crop_to_frame.apply(MIDDLE));
         let contradicts = apart > CONTRADICTION * f.track.eye_distance_px();
         f.contradictions = if contradicts { f.contradictions + 1 } else { 0 };
         let turned = f.track.turned_since_ns.is_some_and(|t| frame.at_ns - t > TURNED_NS);
         if (turned || f.contradictions >= PATIENCE) && f.track.anchor(frame, aligned, patch) {
             f.contradictions = 0;
-            f.sight = Sight::Moving;
+            f.visibility = Visibility::Moving;
         }
     }
 
@@ -194,7 +197,7 @@ impl FaceStage {
                 }
                 followers.push(Follower {
                     track,
-                    sight: Sight::Moving,
+                    visibility: Visibility::Moving,
                     verified_ns: frame.at_ns,
                     doubts: 0,
                     contradictions: 0,
@@ -206,8 +209,7 @@ impl FaceStage {
 
 /// Whether the person of a track that has ended is the one of a track that begins.
 fn came_back(ended: &Track, new: &Track) -> bool {
-    let middle = Point::new(63.5, 80.0);
-    let apart = ended.crop_to_frame.apply(middle).distance(new.crop_to_frame.apply(middle));
+    let apart = ended.crop_to_frame.apply(MIDDLE).distance(new.crop_to_frame.apply(MIDDLE));
     let zoom = ended.eye_distance_px() / new.eye_distance_px();
     let soon = new.seen_ns - ended.seen_ns < SOON_NS && apart < SAME_PLACE * ended.eye_distance_px();
     apart < NEAR * ended.eye_distance_px()
@@ -224,9 +226,9 @@ pub fn likeness(a: &[f32], b: &[f32]) -> f32 {
     let slopes = |crop: &[f32]| {
         let (mut half, mut quarter) = (vec![0.0; crop.len() / 4], vec![0.0; crop.len() / 16]);
         let mut cells = vec![0.0; CELLS.0 * CELLS.1];
-        halve(crop, CROP_WIDTH, &mut half);
-        halve(&half, CROP_WIDTH / 2, &mut quarter);
-        halve(&quarter, CROP_WIDTH / 4, &mut cells);
+        downsample(crop, CROP_WIDTH, &mut half);
+        downsample(&half, CROP_WIDTH / 2, &mut quarter);
+        downsample(&quarter, CROP_WIDTH / 4, &mut cells);
         let log = |x: usize, y: usize| (cells[y * CELLS.0 + x] + 16.0).ln();
         // The outermost cells are hair, collar and wall.
         let inner = (1..CELLS.1 - 2).flat_map(|y| (1..CELLS.0 - 2).map(move |x| (x, y)));

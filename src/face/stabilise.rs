@@ -116,7 +116,7 @@ impl Stabiliser {
 
     /// Takes `crop` (row by row, the size of the stabilised crop) as the reference.
     pub fn set_reference(&mut self, crop: &[f32]) {
-        kernels::halve(crop, CROP_WIDTH, &mut self.half);
+        kernels::downsample(crop, CROP_WIDTH, &mut self.half);
         for level in &mut self.levels {
             let image = if level.pitch == 1 { crop } else { &self.half };
             let w = CROP_WIDTH / level.pitch;

@@ -2,7 +2,7 @@
 
 use crate::face::patch::Patch;
 use crate::face::stabilise::Stabiliser;
-use crate::face::{CROP_HEIGHT, CROP_WIDTH, LEFT_EYE, RIGHT_EYE};
+use crate::face::{CROP_HEIGHT, CROP_WIDTH, LEFT_EYE, MIDDLE_X, RIGHT_EYE};
 use crate::frame::Frame;
 use crate::geometry::{Point, Rect, Similarity};
 use crate::kernels;
@@ -25,7 +25,7 @@ const REFRESH_NS: i64 = 500_000_000;
 
 /// What one frame said of a track.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Sight {
+pub enum Visibility {
     /// Registered, and steady enough to measure skin.
     Steady,
     /// Registered, but moving too fast or turned too far.
@@ -107,12 +107,12 @@ impl Track {
     }
 
     /// Follows the face into `frame`, from where it is expected.
-    pub fn follow(&mut self, frame: &Frame, patch: &mut Patch) -> Sight {
+    pub fn follow(&mut self, frame: &Frame, patch: &mut Patch) -> Visibility {
         let mut expected = self.crop_to_frame;
         expected.tx += self.velocity.x;
         expected.ty += self.velocity.y;
         let sight = self.follow_from(frame, expected, patch);
-        if sight != Sight::Missed || self.velocity == Point::default() {
+        if sight != Visibility::Missed || self.velocity == Point::default() {
             return sight;
         }
         // A head that stopped: try where it was.
@@ -123,7 +123,7 @@ impl Track {
     }
 
     /// Follows the face into `frame` from a given alignment.
-    pub fn follow_from(&mut self, frame: &Frame, expected: Similarity, patch: &mut Patch) -> Sight {
+    pub fn follow_from(&mut self, frame: &Frame, expected: Similarity, patch: &mut Patch) -> Visibility {
         let before = self.crop_to_frame;
         let found = patch.load(frame, &expected).then(|| self.stabiliser.register(patch, expected));
         let found = found.filter(|r| {
@@ -132,7 +132,7 @@ impl Track {
         });
         let Some(found) = found else {
             self.missed += 1;
-            return Sight::Missed;
+            return Visibility::Missed;
         };
         let now = found.crop_to_frame;
         patch.sample(&now, 1.0, &mut self.crop, CROP_WIDTH);
@@ -148,7 +148,7 @@ impl Track {
         let fast = self.motion_px > FAST_SHARE * self.eye_distance_px() || turn / steps > FAST_TURN;
         let turned = found.agreement < STEADY_AGREEMENT;
         self.turned_since_ns = turned.then(|| self.turned_since_ns.unwrap_or(frame.at_ns));
-        if fast || turned { Sight::Moving } else { Sight::Steady }
+        if fast || turned { Visibility::Moving } else { Visibility::Steady }
     }
 
     /// Lets the neutral reference follow a face that is quiet. `dt_s` is the time since the last frame.
@@ -198,7 +198,7 @@ impl Track {
     /// Upright box around the face, brows to chin, in frame pixels.
     pub fn bounds(&self) -> Rect {
         let scale = self.crop_to_frame.scale();
-        let center = self.crop_to_frame.apply(Point::new(63.5, 82.0));
+        let center = self.crop_to_frame.apply(Point::new(MIDDLE_X, 82.0));
         let (w, h) = (116.0 * scale, 148.0 * scale);
         Rect { x: center.x - 0.5 * w, y: center.y - 0.5 * h, w, h }
     }

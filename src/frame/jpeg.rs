@@ -258,7 +258,7 @@ impl Walk<'_> {
                     self.restart = usize::from(u16::from_be_bytes(*interval));
                     copy(out);
                 }
-                // Quantisation, arithmetic conditioning, Adobe's word on colours.
+                // Quantization, arithmetic conditioning, Adobe's word on colours.
                 0xdb | 0xcc | 0xee => copy(out),
                 0xe0 if segment.starts_with(b"AVI1") => {
                     self.field = segment.get(4).copied().filter(|f| matches!(f, 1 | 2));

@@ -19,7 +19,7 @@ pub fn motion(features: &[f32]) -> [f32; 2 * COLUMNS * ROWS] {
     let mut out = [0.0; 2 * COLUMNS * ROWS];
     let planes = features.chunks_exact(COARSE.0 * COARSE.1);
     for (plane, out) in planes.zip(out.chunks_exact_mut(COLUMNS * ROWS)) {
-        crate::kernels::halve(plane, COARSE.0, out);
+        crate::kernels::downsample(plane, COARSE.0, out);
         // Flow speaks in pixels of half the crop's resolution.
         out.iter_mut().for_each(|v| *v *= 2.0);
     }
@@ -64,21 +64,21 @@ pub fn features(flow: &Flow, neutral: &[f32], crop: &[f32], out: &mut [f32]) {
     const COARSE_CELLS: usize = COARSE.0 * COARSE.1;
     let mut fine = [[0.0; FINE_CELLS]; 3];
     let [u, v, change] = &mut fine;
-    crate::kernels::halve(&flow.u, flow.width, u);
-    crate::kernels::halve(&flow.v, flow.width, v);
+    crate::kernels::downsample(&flow.u, flow.width, u);
+    crate::kernels::downsample(&flow.v, flow.width, v);
     let (mut was, mut half) = ([0.0; FINE_CELLS], [0.0; 4 * FINE_CELLS]);
     for (plane, cells) in [(neutral, &mut was), (crop, &mut *change)] {
-        crate::kernels::halve(plane, CROP_WIDTH, &mut half);
-        crate::kernels::halve(&half, CROP_WIDTH / 2, cells);
+        crate::kernels::downsample(plane, CROP_WIDTH, &mut half);
+        crate::kernels::downsample(&half, CROP_WIDTH / 2, cells);
     }
     let (coarse, mut rest) = out.split_at_mut(3 * COARSE_CELLS);
     let (motion, light) = coarse.split_at_mut(2 * COARSE_CELLS);
     for (plane, out) in [&*u, &*v].into_iter().zip(motion.chunks_exact_mut(COARSE_CELLS)) {
-        crate::kernels::halve(plane, FINE.0, out);
+        crate::kernels::downsample(plane, FINE.0, out);
     }
     let mut before = [0.0; COARSE_CELLS];
-    crate::kernels::halve(&was, FINE.0, &mut before);
-    crate::kernels::halve(change, FINE.0, light);
+    crate::kernels::downsample(&was, FINE.0, &mut before);
+    crate::kernels::downsample(change, FINE.0, light);
     let ratio = |now: f32, before: f32| ((now + DARK) / (before + DARK)).ln();
     light.iter_mut().zip(&before).for_each(|(l, b)| *l = ratio(*l, *b));
     let mean = light.iter().sum::<f32>() / COARSE_CELLS as f32;

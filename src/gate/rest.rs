@@ -413,7 +413,7 @@ mod tests {
     }
 
     fn noise(t: f64, unit: usize) -> f32 {
-        let mut rng = crate::synth::SplitMix((t * 1e4) as u64 * 64 + unit as u64);
+        let mut rng = crate::random::SplitMix((t * 1e4) as u64 * 64 + unit as u64);
         rng.next();
         0.02 * rng.normal()
     }

@@ -5,7 +5,7 @@ use tract_onnx::pb::tensor_proto::DataType;
 
 use super::onnx::{self, Written};
 use super::{Chain, Conv, MAX_WEIGHT};
-use crate::synth::SplitMix;
+use crate::random::SplitMix;
 
 /// Name under which benches list [`student_like`].
 pub const STUDENT_LIKE: &str = "student-like";
@@ -52,7 +52,7 @@ pub fn student_like(seed: u64) -> pb::ModelProto {
     let features = chain.convs[chain.convs.len() - 1].outputs;
     let mut rng = SplitMix(!seed);
     let weight: Vec<f32> = (0..3 * features).map(|_| rng.uniform() - 0.5).collect();
-    let Written { mut nodes, mut initializers } = chain.quantised_nodes("motion", "features");
+    let Written { mut nodes, mut initializers } = chain.quantized_nodes("motion", "features");
     let node = |op: &str, inputs: &[&str], output: &str| pb::NodeProto {
         input: inputs.iter().map(|&i| i.to_owned()).collect(),
         output: vec![output.to_owned()],

@@ -1,14 +1,14 @@
-//! Quantised convolutions: a chain of them as one operator inside tract.
+//! Quantized convolutions: a chain of them as one operator inside tract.
 //!
 //! tract runs an int8 convolution slower than an f32 one on every CPU that was measured, so a chain
 //! from the first `QuantizeLinear` to the last `DequantizeLinear` of an ONNX file is run here: weights
-//! packed at load, NHWC buffers with their border allocated once, no im2col, requantisation fused
+//! packed at load, NHWC buffers with their border allocated once, no im2col, requantization fused
 //! with ReLU. The file stays standard ONNX (QOperator form); every kernel gives the bytes that
 //! onnxruntime gives.
 //!
 //! | module | meaning |
 //! |---|---|
-//! | here | [`Chain`], the numbers of a quantised stack, and what it must hold |
+//! | here | [`Chain`], the numbers of a quantized stack, and what it must hold |
 //! | [`onnx`] | a chain in an ONNX graph, read and written |
 //! | [`stack`] | a chain made ready for a CPU: geometry, packed weights, buffers |
 //! | `kernels` | the inner loops by CPU, the home of `unsafe` |
@@ -43,17 +43,17 @@ const MAX_SUM: i64 = 1 << 30;
 /// Largest number of elements of a tensor in a chain.
 const MAX_ELEMENTS: usize = 1 << 24;
 
-/// Base-2 logarithm of the scale at which luma is its own quantised form.
+/// Base-2 logarithm of the scale at which luma is its own quantized form.
 pub const LUMA_EXPONENT: i32 = -6;
 /// Zero point of that form.
 pub const LUMA_ZERO: u8 = 128;
 
 /// What the face networks see to the luma that it was made of, rounded to the nearest even.
-pub fn quantise_luma(values: &[f32], luma: &mut [u8]) {
-    kernels::edges::quantise(values, power_of_two(-LUMA_EXPONENT), LUMA_ZERO, luma);
+pub fn quantize_luma(values: &[f32], luma: &mut [u8]) {
+    kernels::edges::quantize(values, power_of_two(-LUMA_EXPONENT), LUMA_ZERO, luma);
 }
 
-/// One quantised convolution with its ReLU (`u8` with zero point 0 has no negative values).
+/// One quantized convolution with its ReLU (`u8` with zero point 0 has no negative values).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conv {
     /// Channels of the input.
@@ -76,7 +76,7 @@ pub struct Conv {
     pub exponent: i32,
 }
 
-/// A chain of quantised convolutions: `f32` in, `f32` out, `u8` between.
+/// A chain of quantized convolutions: `f32` in, `f32` out, `u8` between.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chain {
     /// Channels of the input.
@@ -189,7 +189,7 @@ impl Chain {
         Some([self.convs.last()?.outputs, size.0, size.1])
     }
 
-    /// Whether 8-bit luma is the quantised input as it stands: the face networks see `(luma - 128) / 64`.
+    /// Whether 8-bit luma is the quantized input as it stands: the face networks see `(luma - 128) / 64`.
     pub fn starts_from_luma(&self) -> bool {
         self.channels == 1 && self.zero == LUMA_ZERO && self.exponent == LUMA_EXPONENT
     }

@@ -15,31 +15,31 @@ use super::{Chain, Conv, power_of_two};
 pub struct Found {
     /// The numbers.
     pub chain: Chain,
-    /// Name of the `f32` tensor that is quantised.
+    /// Name of the `f32` tensor that is quantized.
     pub input: String,
     /// Name of the `f32` tensor that comes out.
     pub output: String,
     /// Whether the output is averaged over rows and columns.
     pub means: bool,
-    /// Names of the quantised tensors: input, then the output of each convolution.
+    /// Names of the quantized tensors: input, then the output of each convolution.
     pub tensors: Vec<String>,
     /// Indices of the chain's nodes.
     pub nodes: Vec<usize>,
 }
 
 /// Finds the chain of `graph`, whose input has `shape`. A chain that starts elsewhere needs the shape of
-/// its input among the file's `value_info`. `Ok(None)`: nothing in it is quantised. `Err`: it is, but
+/// its input among the file's `value_info`. `Ok(None)`: nothing in it is quantized. `Err`: it is, but
 /// not as the rules ask; the reason as text.
 pub fn find(graph: &pb::GraphProto, shape: &[usize]) -> Result<Option<Found>, String> {
-    let quantises = |n: &pb::NodeProto| {
+    let quantizes = |n: &pb::NodeProto| {
         matches!(n.op_type.as_str(), "QuantizeLinear" | "DequantizeLinear")
             || n.op_type.starts_with("QLinear")
     };
-    let Some(first) = graph.node.iter().position(quantises) else { return Ok(None) };
+    let Some(first) = graph.node.iter().position(quantizes) else { return Ok(None) };
     let reader = Reader { graph };
     let head = &graph.node[first];
     if head.op_type != "QuantizeLinear" {
-        return Err(format!("{}: the first quantised node is a {}", head.name, head.op_type));
+        return Err(format!("{}: the first quantized node is a {}", head.name, head.op_type));
     }
     let input = name(&head.input, 0)?.to_owned();
     let stated;
@@ -75,12 +75,12 @@ pub fn find(graph: &pb::GraphProto, shape: &[usize]) -> Result<Option<Found>, St
                 }
                 break;
             }
-            other => return Err(format!("{}: {other} between quantised convolutions", node.name)),
+            other => return Err(format!("{}: {other} between quantized convolutions", node.name)),
         }
     }
     chain.validate()?;
     if let Some(more) =
-        graph.node.iter().enumerate().find(|(i, n)| quantises(n) && !nodes.contains(i)).map(|(_, n)| n)
+        graph.node.iter().enumerate().find(|(i, n)| quantizes(n) && !nodes.contains(i)).map(|(_, n)| n)
     {
         return Err(format!("{}: a second chain; one is supported", more.name));
     }
@@ -298,7 +298,7 @@ fn weight_shape(conv: &Conv) -> [usize; 4] {
 
 impl Chain {
     /// The chain in QOperator form, from the `f32` tensor `input` to the `f32` tensor `output`.
-    pub fn quantised_nodes(&self, input: &str, output: &str) -> Written {
+    pub fn quantized_nodes(&self, input: &str, output: &str) -> Written {
         let mut out = Written::default();
         let mut scale = out.floats("q0_scale".into(), &[], &[power_of_two(self.exponent)]);
         let mut zero = out.tensor("q0_zero".into(), &[], DataType::Uint8, vec![self.zero]);
@@ -329,7 +329,7 @@ impl Chain {
     }
 
     /// The same stack in `f32`: each convolution with the numbers that its weights stand for, then
-    /// ReLU; from `input` to `output`. What quantised activations lose is not in it.
+    /// ReLU; from `input` to `output`. What quantized activations lose is not in it.
     pub fn float_nodes(&self, input: &str, output: &str) -> Written {
         let mut out = Written::default();
         let (mut x, mut exponent) = (input.to_owned(), self.exponent);
@@ -353,13 +353,13 @@ impl Chain {
     }
 }
 
-/// `model` with its chain in `f32`: what the quantised file stands for, to compare times. `shape` is
+/// `model` with its chain in `f32`: what the quantized file stands for, to compare times. `shape` is
 /// that of the input. Fails where there is no chain.
 pub fn in_float(model: &pb::ModelProto, shape: &[usize]) -> Result<pb::ModelProto, String> {
     let graph = model.graph.as_ref().ok_or("no graph")?;
-    let found = find(graph, shape)?.ok_or("nothing in it is quantised")?;
-    let dequantise = found.nodes[found.chain.convs.len() + 1];
-    let written = found.chain.float_nodes(&found.input, &graph.node[dequantise].output[0]);
+    let found = find(graph, shape)?.ok_or("nothing in it is quantized")?;
+    let dequantize = found.nodes[found.chain.convs.len() + 1];
+    let written = found.chain.float_nodes(&found.input, &graph.node[dequantize].output[0]);
     let mut model = model.clone();
     if let Some(graph) = &mut model.graph {
         replace(graph, &found.nodes[..found.chain.convs.len() + 2], written);

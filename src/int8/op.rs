@@ -4,20 +4,20 @@ use tract_onnx::tract_core::internal::*;
 
 use super::stack::Stack;
 
-/// A quantised stack: `[1, c, h, w]` in `f32`, or in `u8` where it is quantised already, to
+/// A quantized stack: `[1, c, h, w]` in `f32`, or in `u8` where it is quantized already, to
 /// `[1, c', h', w']` in `f32`, or its means over rows and columns, `[1, c', 1, 1]`.
 #[derive(Debug, Clone)]
 pub struct StackOp {
     stack: Stack,
-    quantised_input: bool,
+    quantized_input: bool,
     means: bool,
 }
 
 impl StackOp {
-    /// The operator of `stack`. `quantised_input`: its input is `u8`; `means`: its output is averaged
+    /// The operator of `stack`. `quantized_input`: its input is `u8`; `means`: its output is averaged
     /// over rows and columns.
-    pub fn new(stack: Stack, quantised_input: bool, means: bool) -> Self {
-        Self { stack, quantised_input, means }
+    pub fn new(stack: Stack, quantized_input: bool, means: bool) -> Self {
+        Self { stack, quantized_input, means }
     }
 
     /// Shape of its output.
@@ -62,7 +62,7 @@ impl TypedOp for StackOp {
 
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let [c, h, w] = self.stack.shape(0);
-        let datum = if self.quantised_input { u8::datum_type() } else { f32::datum_type() };
+        let datum = if self.quantized_input { u8::datum_type() } else { f32::datum_type() };
         let found = inputs.first().and_then(|i| i.shape.as_concrete());
         ensure!(
             inputs.len() == 1 && found == Some(&[1, c, h, w]) && inputs[0].datum_type == datum,
@@ -81,11 +81,11 @@ struct StackState {
 
 impl OpState for StackState {
     fn eval(&mut self, _: &EvalContext, _: &dyn Op, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let Self { op: StackOp { stack, quantised_input, means }, output } = self;
+        let Self { op: StackOp { stack, quantized_input, means }, output } = self;
         let Some(input) = inputs.first() else { bail!("no input") };
         let input = input.try_as_plain_ram()?;
-        let fits = if *quantised_input {
-            stack.set_quantised_input(input.as_slice()?)
+        let fits = if *quantized_input {
+            stack.set_quantized_input(input.as_slice()?)
         } else {
             stack.set_input(input.as_slice()?)
         };

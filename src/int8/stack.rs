@@ -83,7 +83,7 @@ struct Plan {
 pub struct Stack {
     plan: Arc<Plan>,
     tensors: Vec<Vec<u8>>,
-    /// The quantised input before it is interleaved.
+    /// The quantized input before it is interleaved.
     bytes: Vec<u8>,
     patches: Vec<u8>,
     sums: Vec<u32>,
@@ -156,21 +156,21 @@ impl Stack {
         self.plan.planes.len()
     }
 
-    /// Quantises the input, `[channels, rows, columns]`. Returns false if its length does not fit.
+    /// Quantizes the input, `[channels, rows, columns]`. Returns false if its length does not fit.
     pub fn set_input(&mut self, values: &[f32]) -> bool {
         if values.len() != self.bytes.len() {
             return false;
         }
         let mut bytes = std::mem::take(&mut self.bytes);
-        edges::quantise(values, self.plan.inverse, self.plan.zero, &mut bytes);
-        let fits = self.set_quantised_input(&bytes);
+        edges::quantize(values, self.plan.inverse, self.plan.zero, &mut bytes);
+        let fits = self.set_quantized_input(&bytes);
         self.bytes = bytes;
         fits
     }
 
-    /// Takes an input that is quantised already, `[channels, rows, columns]`: 8-bit luma of an image
+    /// Takes an input that is quantized already, `[channels, rows, columns]`: 8-bit luma of an image
     /// where [`Chain::starts_from_luma`]. Returns false if its length does not fit.
-    pub fn set_quantised_input(&mut self, values: &[u8]) -> bool {
+    pub fn set_quantized_input(&mut self, values: &[u8]) -> bool {
         let Self { plan, tensors, .. } = self;
         let (plane, flip) = (plan.planes[0], plan.kernel.flip());
         if values.len() != plane.height * plane.width * plane.channels {
@@ -207,7 +207,7 @@ impl Stack {
         if out.len() != channels * plane.height * plane.width {
             return false;
         }
-        edges::dequantise(&self.tensors[last], plane.channels, channels, plan.scale, plan.kernel.flip(), out);
+        edges::dequantize(&self.tensors[last], plane.channels, channels, plan.scale, plan.kernel.flip(), out);
         true
     }
 

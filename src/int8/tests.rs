@@ -87,7 +87,7 @@ fn chain_and_input() -> impl Strategy<Value = (Chain, Vec<u8>)> {
 
 fn run(chain: &Chain, kernel: Kernel, input: &[u8]) -> Stack {
     let mut stack = Stack::new(chain, kernel).expect("within the rules");
-    assert!(stack.set_quantised_input(input));
+    assert!(stack.set_quantized_input(input));
     stack.run();
     stack
 }
@@ -191,10 +191,10 @@ proptest! {
     fn a_chain_is_read_as_it_was_written((chain, _) in chain_and_input()) {
         let [c, h, w] = chain.output_shape().expect("fits");
         let shape = [1, chain.channels, chain.height, chain.width];
-        let written = chain.quantised_nodes("x", "y");
+        let written = chain.quantized_nodes("x", "y");
         let model = onnx::model("chain", ("x", &shape), ("y", &[1, c, h, w]), written);
         let found = onnx::find(model.graph.as_ref().expect("written"), &shape);
-        let found = found.expect("within the rules").expect("quantised");
+        let found = found.expect("within the rules").expect("quantized");
         prop_assert_eq!((&found.input[..], &found.output[..], found.means), ("x", "y", false));
         prop_assert_eq!(found.chain, chain);
     }
@@ -206,7 +206,7 @@ proptest! {
     fn plain_tract_gives_the_same((chain, input) in chain_and_input()) {
         let [c, h, w] = chain.output_shape().expect("fits");
         let shape = [1, chain.channels, chain.height, chain.width];
-        let written = chain.quantised_nodes("x", "y");
+        let written = chain.quantized_nodes("x", "y");
         let model = onnx::model("chain", ("x", &shape), ("y", &[1, c, h, w]), written);
         // Halves between the steps, so that rounding matters.
         let values: Vec<f32> = input.iter().enumerate()
@@ -232,9 +232,9 @@ fn luma_needs_no_conversion() {
     chain.convs[0].weight.truncate(24 * 9);
     let shape = [1, 1, 28, 28];
     let model =
-        onnx::model("luma", ("image", &shape), ("y", &[1, 24, 28, 28]), chain.quantised_nodes("image", "y"));
+        onnx::model("luma", ("image", &shape), ("y", &[1, 24, 28, 28]), chain.quantized_nodes("image", "y"));
     let luma: Vec<u8> = (0..28 * 28).map(|i| (i * 37 % 256) as u8).collect();
-    let values: Vec<f32> = luma.iter().map(|&v| crate::face::detector::normalise(f32::from(v))).collect();
+    let values: Vec<f32> = luma.iter().map(|&v| crate::model::normalise_luma(f32::from(v))).collect();
     for engine in [Engine::Stack(Kernel::best()), Engine::Plain] {
         let mut network = Network::from_model(&model, &shape, engine).expect("within the rules");
         let (mut a, mut b) = (Vec::new(), Vec::new());
@@ -303,7 +303,7 @@ fn an_unknown_kernel_is_refused() {
     assert_eq!("plain".parse(), Ok(Engine::Plain));
 }
 
-/// Files of `pretrain/compare/int8_golden.py`: a network, its input, every quantised tensor, and its
+/// Files of `pretrain/compare/int8_golden.py`: a network, its input, every quantized tensor, and its
 /// outputs, as onnxruntime computed them.
 struct Golden {
     name: &'static str,
@@ -344,7 +344,7 @@ fn onnxruntime_gives_the_same_bytes() {
         let model = crate::model::parse_onnx(golden.onnx).expect("an ONNX file");
         let (input, output) = (floats(golden.input), floats(golden.output));
         let found = onnx::find(model.graph.as_ref().expect("a graph"), &golden.shape);
-        let found = found.expect("within the rules").expect("quantised");
+        let found = found.expect("within the rules").expect("quantized");
         for kernel in Kernel::available() {
             let mut stack = Stack::new(&found.chain, kernel).expect("within the rules");
             assert!(stack.set_input(&input));
@@ -385,9 +385,7 @@ fn passes_to_count() {
     let plain = Network::from_model(&model, &shape, Engine::Plain).expect("own model");
     let mut network = match form {
         "int8" | "plain" if plain.form() == &Form::Float => return println!("no such form"),
-        "int8" => {
-            Network::from_model(&model, &shape, Engine::chosen().expect("a kernel")).expect("own model")
-        }
+        "int8" => Network::from_model(&model, &shape, Engine::chosen()).expect("own model"),
         "f32" if plain.form() != &Form::Float => {
             Network::from_model(&model, &shape, Engine::Float).expect("own model")
         }

@@ -1,7 +1,7 @@
-//! Networks in tract, with their quantised layers as one operator of ours.
+//! Networks in tract, with their quantized layers as one operator of ours.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tract_onnx::pb;
 use tract_onnx::prelude::{
@@ -10,11 +10,10 @@ use tract_onnx::prelude::{
 };
 use tract_onnx::tract_core::internal::bail;
 
-use crate::face::detector::normalise;
 use crate::int8::onnx::{self, Found};
 use crate::int8::op::StackOp;
 use crate::int8::stack::Stack;
-use crate::int8::{Chain, Kernel, quantise_luma};
+use crate::int8::{Chain, Kernel, quantize_luma};
 
 thread_local! {
     static INSIDE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
@@ -25,28 +24,41 @@ pub fn inside_network() -> bool {
     INSIDE.try_with(std::cell::Cell::get).unwrap_or(false)
 }
 
-/// What runs the quantised layers of a network.
+/// What runs the quantized layers of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
     /// tract, layer by layer.
     Plain,
-    /// tract, in `f32`: what the quantised weights stand for. Faster than int8 without vectors.
+    /// tract, in `f32`: what the quantized weights stand for. Faster than int8 without vectors.
     Float,
     /// The operator of [`crate::int8`] with this kernel.
     Stack(Kernel),
 }
 
-/// Environment variable that forces an engine: `plain`, `f32`, or the name of a kernel.
+/// Environment variable by which the programs let a user force an engine: `plain`, `f32`, or the name of a kernel. The
+/// library does not read it: see [`Engine::force`].
 pub const ENGINE_VARIABLE: &str = "GLINT_INT8_KERNEL";
 
+/// What the program has forced. One for the process: networks are built in many places, and two engines at once would be
+/// two sets of results.
+static FORCED: OnceLock<Engine> = OnceLock::new();
+
 impl Engine {
-    /// What [`ENGINE_VARIABLE`] names, or else the best kernel of this CPU; where that is the scalar
-    /// one (32-bit ARM, x86-64 without AVX2), `f32`.
-    pub fn chosen() -> Result<Self, String> {
-        match std::env::var(ENGINE_VARIABLE) {
-            Ok(name) => name.parse(),
-            Err(_) if Kernel::best() == Kernel::Scalar => Ok(Self::Float),
-            Err(_) => Ok(Self::Stack(Kernel::best())),
+    /// Lets every network that is built from now on run by this engine. A program calls it once, before it builds any.
+    ///
+    /// # Errors
+    /// The engine that has been forced before.
+    pub fn force(self) -> Result<(), Self> {
+        FORCED.set(self).map_err(|_| Self::chosen())
+    }
+
+    /// The engine that is forced, or else the best kernel of this CPU; where that is the scalar one (32-bit ARM, x86-64
+    /// without AVX2), `f32`.
+    pub fn chosen() -> Self {
+        match FORCED.get() {
+            Some(forced) => *forced,
+            None if Kernel::best() == Kernel::Scalar => Self::Float,
+            None => Self::Stack(Kernel::best()),
         }
     }
 }
@@ -67,14 +79,20 @@ impl std::str::FromStr for Engine {
     }
 }
 
+/// Luma 0..255 as the face networks see it.
+pub fn normalise_luma(luma: f32) -> f32 {
+    (luma - 128.0) / 64.0
+}
+
 /// How a network runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Form {
-    /// Nothing in it is quantised, or nothing any more.
+    /// Nothing in it is quantized, or nothing any more.
     Float,
-    /// Its quantised layers run as one operator with this kernel.
+    /// Its quantized layers run as one operator with this kernel.
     Int8(Kernel),
-    /// Its quantised layers run in plain tract, slower: why.
+    /// Its quantized layers run in plain tract, slower: why.
     Plain(String),
 }
 
@@ -110,10 +128,10 @@ impl Network {
     /// Parses `onnx` for an input of `shape`. The reason of a failure comes back as text.
     pub fn new(onnx: &[u8], shape: &[usize]) -> Result<Self, String> {
         let model = tract_onnx::onnx().proto_model_for_read(&mut &onnx[..]).map_err(|e| format!("{e:#}"))?;
-        Self::from_model(&model, shape, Engine::chosen()?)
+        Self::from_model(&model, shape, Engine::chosen())
     }
 
-    /// The network of a parsed `model`, its quantised layers run by `engine`.
+    /// The network of a parsed `model`, its quantized layers run by `engine`.
     pub fn from_model(model: &pb::ModelProto, shape: &[usize], engine: Engine) -> Result<Self, String> {
         let graph = model.graph.as_ref().ok_or("no graph")?;
         let ready = |found: Found, kernel| Ok((Stack::new(&found.chain, kernel)?, found));
@@ -130,7 +148,7 @@ impl Network {
                     Err(reason) => {
                         tracing::warn!(
                             network = graph.name,
-                            "quantised layers run in plain tract, slower: {reason}"
+                            "quantized layers run in plain tract, slower: {reason}"
                         );
                         (Form::Plain(reason), None)
                     }
@@ -205,18 +223,18 @@ impl Network {
     /// Runs the network; `read` sees each output with its index. Fails on shapes that do not fit.
     pub fn run(&mut self, input: &[f32], read: impl FnMut(usize, &[f32])) -> Result<(), String> {
         INSIDE.set(true);
-        let filled = self.fill(input, |own| own.copy_from_slice(input), |own| quantise_luma(input, own));
+        let filled = self.fill(input, |own| own.copy_from_slice(input), |own| quantize_luma(input, own));
         let done = filled.and_then(|()| self.run_filled(read));
         INSIDE.set(false);
         done
     }
 
-    /// Runs a network of images on 8-bit luma, which it sees as [`normalise`] gives it. Where the
-    /// quantised input is the luma itself, it is taken as it stands.
+    /// Runs a network of images on 8-bit luma, which it sees as [`normalise_luma`] gives it. Where the
+    /// quantized input is the luma itself, it is taken as it stands.
     pub fn run_luma(&mut self, luma: &[u8], read: impl FnMut(usize, &[f32])) -> Result<(), String> {
         INSIDE.set(true);
         let convert = |own: &mut [f32]| {
-            own.iter_mut().zip(luma).for_each(|(o, &v)| *o = normalise(f32::from(v)));
+            own.iter_mut().zip(luma).for_each(|(o, &v)| *o = normalise_luma(f32::from(v)));
         };
         let filled = self.fill(luma, convert, |own| own.copy_from_slice(luma));
         let done = filled.and_then(|()| self.run_filled(read));
@@ -240,9 +258,9 @@ impl Network {
             self.input = Arc::new(fresh);
         }
         let own = Arc::get_mut(&mut self.input).ok_or("the input is still in use")?;
-        let quantised = own.datum_type() == DatumType::U8;
+        let quantized = own.datum_type() == DatumType::U8;
         let mut plain = own.try_as_plain_ram_mut().map_err(fail)?;
-        if quantised {
+        if quantized {
             bytes(plain.as_slice_mut().map_err(fail)?);
         } else {
             float(plain.as_slice_mut().map_err(fail)?);

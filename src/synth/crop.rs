@@ -1,6 +1,5 @@
 //! Faces straight in the stabilised crop, as a perfect stabiliser would hold them.
 
-use super::camera::SplitMix;
 use super::face::Face;
 use super::raster::Pose;
 use crate::au::UNIT_COUNT;
@@ -9,6 +8,7 @@ use crate::face::{CROP_HEIGHT, CROP_WIDTH, LEFT_EYE, RIGHT_EYE};
 use crate::flow::Flow;
 use crate::geometry::Similarity;
 use crate::kernels;
+use crate::random::SplitMix;
 
 /// Face coordinates to the stabilised crop, by the corners of the neutral face's own eyes: what a
 /// perfect stabiliser does.

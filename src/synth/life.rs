@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::camera::SplitMix;
-use super::script::{HeadMotion, Speech, raised_cosine};
+use super::motion::{HeadMotion, Speech, raised_cosine};
 use crate::au::{Side, UNIT_COUNT, unit_indices};
+use crate::random::SplitMix;
 
 /// A head that goes from one posture to another, or there and back.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

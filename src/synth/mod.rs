@@ -15,6 +15,7 @@ mod camera;
 mod crop;
 mod face;
 mod life;
+mod motion;
 mod pack;
 mod props;
 mod raster;
@@ -23,11 +24,11 @@ mod script;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use camera::SplitMix;
 pub use camera::{Camera, NoiseTable, jpeg_round_trip};
 pub use crop::{displacement, draw_crop, face_to_crop, lens_blur, render_crop};
 pub use face::{FACE_EYE_DISTANCE, FACE_EYES, Face};
 pub use life::{HeadMove, Life};
+pub use motion::{Gaze, HeadMotion, Speech, Turn};
 pub use pack::{
     ATLAS_HEIGHT, MESH_LANDMARKS, MOUTH_COLUMNS, MOUTH_LINE, MOUTH_ROWS, Pack, PackArrays, Subject,
     SubjectSpec, TEXTURE_HEIGHT, TEXTURE_WIDTH,
@@ -35,10 +36,11 @@ pub use pack::{
 pub use props::{Glare, Glasses, Hand};
 pub use raster::{Pose, fill};
 pub use render::{Scene, Truth};
-pub use script::{Action, Gaze, HeadMotion, LightChange, Lighting, Profile, Script, Speech, Turn};
+pub use script::{Action, LightChange, Lighting, Profile, Script};
 
 /// What can be wrong with a script or a pack.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SynthError {
     /// The script asks for something that a face cannot do.
     #[error("action {index}: {reason}")]

@@ -8,10 +8,10 @@ use std::io::Read;
 use serde::{Deserialize, Serialize};
 
 use super::SynthError;
-use super::camera::SplitMix;
 use crate::au::{Side, UNIT_COUNT, unit_indices};
 use crate::geometry::Point;
 use crate::model::{Checked, FileSpec, Spec};
+use crate::random::SplitMix;
 
 /// Columns of the texture: eye distance 64, as in the stabilised crop, with a margin.
 pub const TEXTURE_WIDTH: usize = 208;
@@ -235,7 +235,7 @@ impl Level {
     /// Reductions of the texture: faces down to an eighth of its size do not alias.
     const COUNT: usize = 4;
 
-    fn halve(&self) -> Self {
+    fn downsample(&self) -> Self {
         let (width, height) = (self.width / 2, self.height / 2);
         let mut data = Vec::with_capacity(width * height);
         for y in 0..height {
@@ -284,7 +284,7 @@ impl Subject {
         }
         let mut levels = vec![Level { width: TEXTURE_WIDTH, height: ATLAS_HEIGHT, data: skin }];
         while levels.len() < Level::COUNT {
-            levels.push(levels[levels.len() - 1].halve());
+            levels.push(levels[levels.len() - 1].downsample());
         }
         let shape = points(&own);
         let mut units: Vec<Vec<Point>> = pack.units.iter().map(|u| points(u)).collect();

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::face::{FACE_EYE_DISTANCE, FACE_EYES};
-use super::script::raised_cosine;
+use super::motion::raised_cosine;
 use crate::geometry::{Point, Similarity};
 
 /// A hand-like blob that comes into the picture, rests on the face and leaves: nothing of it is on the face at the ends

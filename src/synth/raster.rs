@@ -6,9 +6,9 @@ use crate::flow::Flow;
 use crate::geometry::Point;
 
 /// Middle between the eyes in the texture.
-pub const TEXTURE_EYES: Point = Point::new(0.5 * TEXTURE_WIDTH as f32, 92.0);
+pub(super) const TEXTURE_EYES: Point = Point::new(0.5 * TEXTURE_WIDTH as f32, 92.0);
 /// Distance of the eyes in the texture.
-pub const TEXTURE_EYE_DISTANCE: f32 = 64.0;
+pub(super) const TEXTURE_EYE_DISTANCE: f32 = 64.0;
 
 /// How a face stands at an instant.
 #[derive(Debug, Clone, PartialEq)]

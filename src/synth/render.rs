@@ -1,6 +1,6 @@
 //! Frames of a subject at any time, with their truth.
 
-use super::camera::{Camera, NoiseTable, SplitMix, jpeg_round_trip, skip_blocks};
+use super::camera::{Camera, NoiseTable, jpeg_round_trip, skip_blocks};
 use super::face::{FACE_EYE_DISTANCE, FACE_EYES, Face};
 use super::pack::Subject;
 use super::raster::Pose;
@@ -11,6 +11,7 @@ use crate::flow::Flow;
 use crate::frame::Frame;
 use crate::geometry::{Point, Similarity};
 use crate::kernels;
+use crate::random::SplitMix;
 
 /// What is true of one frame.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,6 +6,7 @@ mod cli;
 mod clips;
 mod config;
 mod daemon;
+mod examples;
 mod guide;
 mod mqtt;
 mod schema;

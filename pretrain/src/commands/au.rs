@@ -17,7 +17,7 @@ use crate::corpus::person::{Split, people};
 use crate::run::Run;
 use crate::spotting::intensity::{Reading, agreement};
 use crate::train::Schedule;
-use crate::train::au::{HIDDEN, Sample, samples, train};
+use crate::train::au::{AuSample, HIDDEN, samples, train};
 
 /// Films people of the assets and of the embedded subject with known intensities, measures their flow as the daemon does,
 /// trains the AU network on them and writes au.bin and au.toml. Held-out people never train; their agreement is printed.
@@ -98,19 +98,19 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 /// Samples of some people of a split, counted from its first.
-fn film(assets: &Path, split: Split, which: Range<usize>, seed: u64) -> Result<Vec<Sample>> {
+fn film(assets: &Path, split: Split, which: Range<usize>, seed: u64) -> Result<Vec<AuSample>> {
     let pack = Pack::embedded()?;
     let priors = Priors::load(&assets.join("priors/me_priors.json"))?;
     let embedded = which.start / 3..which.end / 3;
     let real = which.start - embedded.start..which.end - embedded.end;
     let people = people(assets, split, real.end, seed)?.people;
-    let mut out: Vec<Sample> = people
+    let mut out: Vec<AuSample> = people
         .into_par_iter()
         .enumerate()
         .skip(real.start)
         .flat_map_iter(|(i, person)| samples(person, &priors, &mut generator(seed ^ 0xb0, i as u64)))
         .collect();
-    let more: Vec<Sample> = (embedded.start as u64..embedded.end as u64)
+    let more: Vec<AuSample> = (embedded.start as u64..embedded.end as u64)
         .into_par_iter()
         .flat_map_iter(|i| {
             let mut rng = generator(seed ^ 0xa0, i);

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 
-use crate::corpus::pair::{self, Pair};
+use crate::corpus::pair::{self, RenderedPair};
 use crate::corpus::person::Split;
 use crate::corpus::plan::{self, Cast, Content};
 use crate::corpus::{review, shard, video};
@@ -106,9 +106,9 @@ fn make_empty(dir: &Path) -> Result<()> {
 
 fn pairs(args: &Args, cast: &Cast, bar: &ProgressBar) -> Result<u64> {
     let mut writer = shard::Writer::create(&args.out)?;
-    let mut shown: Vec<Pair> = Vec::new();
+    let mut shown: Vec<RenderedPair> = Vec::new();
     for first in (0..args.samples).step_by(BATCH as usize) {
-        let made: Vec<(Option<Pair>, shard::Packed)> = (first..(first + BATCH).min(args.samples))
+        let made: Vec<(Option<RenderedPair>, shard::Packed)> = (first..(first + BATCH).min(args.samples))
             .into_par_iter()
             .map(|i| {
                 let pair = pair::sample(cast, args.seed, i);
@@ -125,7 +125,7 @@ fn pairs(args: &Args, cast: &Cast, bar: &ProgressBar) -> Result<u64> {
     writer.finish()?;
     review::contact_sheet(&shown, &args.out.join("contact.png"))?;
     review::au_sheet(&cast.people[..cast.people.len().min(PEOPLE_SHOWN)], &args.out.join("aus.png"))?;
-    let animated: Vec<Pair> = shown.into_iter().take(ANIMATED).collect();
+    let animated: Vec<RenderedPair> = shown.into_iter().take(ANIMATED).collect();
     review::page(cast, &animated, &args.out.join("samples.html"))?;
     Ok(args.samples)
 }

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
-use super::student::{Recipe, distil, finish, material};
-use crate::perceptron::Perceptron;
+use crate::net::perceptron::Perceptron;
 use crate::run::Run;
+use crate::student::distil::{distil, material};
+use crate::student::export::finish;
+use crate::student::recipe::Recipe;
 use crate::train::student::rows;
 
-/// Distils the student from teachers that `train` has written, quantises and calibrates it and writes student.onnx and
+/// Distils the student from teachers that `train` has written, quantizes and calibrates it and writes student.onnx and
 /// student.toml; the f32 form goes into the run's folder.
 #[derive(clap::Args)]
 #[command(

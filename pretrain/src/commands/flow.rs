@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use glint::flow::{FlowEngine, Settings};
+use glint::flow::{FlowEngine, FlowSettings};
 use serde_json::{Map, Value, json};
 
 use crate::npy;
@@ -28,15 +28,15 @@ pub struct Args {
 /// Side of the compared square.
 const SIDE: usize = 128;
 
-/// Settings by name.
-fn settings() -> [(&'static str, Settings); 6] {
+/// FlowSettings by name.
+fn settings() -> [(&'static str, FlowSettings); 6] {
     [
-        ("coarse", Settings::COARSE),
-        ("coarse-steady", Settings::COARSE.in_steady_light()),
-        ("quick", Settings::QUICK),
-        ("quick-steady", Settings::QUICK.in_steady_light()),
-        ("fine", Settings::FINE),
-        ("fine-steady", Settings::FINE.in_steady_light()),
+        ("coarse", FlowSettings::COARSE),
+        ("coarse-steady", FlowSettings::COARSE.in_steady_light()),
+        ("quick", FlowSettings::QUICK),
+        ("quick-steady", FlowSettings::QUICK.in_steady_light()),
+        ("fine", FlowSettings::FINE),
+        ("fine-steady", FlowSettings::FINE.in_steady_light()),
     ]
 }
 

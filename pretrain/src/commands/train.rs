@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::student::{Held, Recipe, material, teachers};
 use crate::run::Run;
+use crate::student::calibration::Held;
+use crate::student::distil::{material, teachers};
+use crate::student::recipe::Recipe;
 use crate::train::student::rows;
 
 /// Trains the teachers on synthetic motion: classes and AUs, exact fields and rendered faces through the daemon's own road.

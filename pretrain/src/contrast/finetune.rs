@@ -158,9 +158,10 @@ pub fn predict<B: Backend>(model: &Classifier<B>, samples: &Samples<'_>, device:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contrast::encoder::Shape;
+    use crate::backend::CpuTrain;
+    use crate::contrast::shape::Shape;
     use crate::contrast::views::View;
-    use crate::train::{CpuTrain, initialised};
+    use crate::train::initialised;
     use burn::module::AutodiffModule;
 
     #[test]

@@ -12,9 +12,10 @@ use super::train::intensities;
 use crate::augment::generator;
 use crate::databases::crops::Cutter;
 use crate::databases::labels::Protocol;
-use crate::databases::{self, Database, Length, Options, Sample};
+use crate::databases::{self, AnnotatedSample, Database, Length, Options};
 use crate::pairs::{self, Pair};
 use crate::run;
+use crate::statistics::score::uf1_uar;
 
 /// Where labelled pairs come from.
 #[derive(Debug, Clone, clap::Args)]
@@ -90,7 +91,7 @@ fn of_database(database: Database, source: &Source) -> Result<Vec<Labelled>> {
         Options { sheet: source.sheet.clone(), frames: source.frames.clone(), part: source.part.clone() };
     let loaded = databases::load(database, &source.data, &options)?;
     loaded.problems.iter().for_each(|p| eprintln!("{p}"));
-    let wanted: Vec<(&Sample, usize)> = loaded
+    let wanted: Vec<(&AnnotatedSample, usize)> = loaded
         .samples
         .iter()
         .filter(|s| s.length == Length::Micro)
@@ -155,24 +156,6 @@ pub struct Scored {
     pub rows: Vec<(String, usize, usize)>,
 }
 
-/// Unweighted F1 and unweighted average recall: means over the classes that occur.
-pub fn uf1_uar(rows: &[(usize, usize)], classes: usize) -> (f64, f64) {
-    let count =
-        |test: &dyn Fn(usize, usize) -> bool| rows.iter().filter(|(t, p)| test(*t, *p)).count() as f64;
-    let (mut f1, mut recall, mut n) = (0.0, 0.0, 0.0);
-    for c in 0..classes {
-        let hit = count(&|t, p| t == c && p == c);
-        let (false_positive, miss) = (count(&|t, p| t != c && p == c), count(&|t, p| t == c && p != c));
-        if hit + miss == 0.0 {
-            continue;
-        }
-        f1 += 2.0 * hit / (2.0 * hit + false_positive + miss);
-        recall += hit / (hit + miss);
-        n += 1.0;
-    }
-    (f1 / f64::max(n, 1.0), recall / f64::max(n, 1.0))
-}
-
 impl Scored {
     /// UF1 and UAR of all folds together.
     pub fn scores(&self, classes: usize) -> (f64, f64) {
@@ -230,13 +213,13 @@ mod tests {
 
     #[test]
     fn scores_by_hand() {
-        // Class 0: 2 hits, 1 miss; class 1: 1 hit, 1 false positive; class 2 does not occur.
+        // Class 0: 2 hits, 1 miss; class 1: 1 hit, 1 false positive.
         let rows = [(0, 0), (0, 0), (0, 1), (1, 1)];
-        let (uf1, uar) = uf1_uar(&rows, 3);
-        assert!((uf1 - 0.5 * (0.8 + 2.0 / 3.0)).abs() < 1e-9 && (uar - 0.5 * (2.0 / 3.0 + 1.0)).abs() < 1e-9);
         let scored =
             Scored { rows: rows.iter().enumerate().map(|(i, (t, p))| (format!("s{i}"), *t, *p)).collect() };
-        let (low, high) = scored.interval(3, 1);
+        let (uf1, uar) = scored.scores(2);
+        assert!((uf1 - 0.5 * (0.8 + 2.0 / 3.0)).abs() < 1e-9 && (uar - 0.5 * (2.0 / 3.0 + 1.0)).abs() < 1e-9);
+        let (low, high) = scored.interval(2, 1);
         assert!(low <= uf1 && uf1 <= high && high <= 1.0);
         assert_eq!(scored.confusion(2), [[2, 1], [0, 1]]);
     }

@@ -3,11 +3,14 @@
 //! | module | meaning |
 //! |---|---|
 //! | [`views`] | appearance difference, depth difference, motion; flipped together |
+//! | [`shape`] | shapes of encoders and what they cost |
 //! | [`encoder`] | the networks: perceptron, residual convolutions |
 //! | [`loss`] | symmetric InfoNCE, in the batch or against a memory bank |
 //! | [`recipe`] | what a training fixes beforehand |
 //! | [`train`] | the loop, on any device |
-//! | [`probe`] | linear models on frozen features |
+//! | [`pretraining`] | a training as a run: encoders on disk |
+//! | [`transfer`] | probe and fine-tuning on labelled pairs, subjects apart |
+//! | [`experiment`] | the paper's claims, one table each |
 //! | [`finetune`] | the whole network on labels |
 //! | [`unlabelled`] | generated pairs whose truth only the evaluation sees |
 //! | [`labelled`] | labelled pairs: databases, pair sets; folds by subject |
@@ -16,11 +19,14 @@
 //! defects of the public code; [`recipe::Defects`] switches three of them on for comparison.
 
 pub mod encoder;
+pub mod experiment;
 pub mod finetune;
 pub mod labelled;
 pub mod loss;
-pub mod probe;
+pub mod pretraining;
 pub mod recipe;
+pub mod shape;
 pub mod train;
+pub mod transfer;
 pub mod unlabelled;
 pub mod views;

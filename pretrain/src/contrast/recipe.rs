@@ -1,10 +1,13 @@
 //! What a contrastive training fixes beforehand.
 
-use anyhow::{Result, ensure};
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::encoder::Shape;
+use super::shape::Shape;
 use super::views::{View, shape};
+use crate::run;
 
 /// One view and its encoder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -108,6 +111,17 @@ pub struct Recipe {
 }
 
 impl Recipe {
+    /// Reads a recipe by its name or from its file.
+    pub fn named(name: &str) -> Result<Self> {
+        let built_in = BUILT_IN.iter().find(|(n, _)| *n == name);
+        let recipe: Self = match built_in {
+            Some((name, text)) => run::recipe::parse(name, text)?,
+            None => run::recipe::read(Some(Path::new(name)), name, "")?,
+        };
+        recipe.check().with_context(|| name.to_owned())?;
+        Ok(recipe)
+    }
+
     /// Fails where it cannot be followed; the message names the key.
     pub fn check(&self) -> Result<()> {
         ensure!((1..=100_000).contains(&self.epochs), "epochs: 1 to 100000");

@@ -6,13 +6,13 @@ use glint::event::Class;
 use glint::face::{CROP_HEIGHT, CROP_WIDTH};
 use glint::flow::Flow;
 use glint::gate::by_au;
-use glint::geometry::Similarity;
+use glint::geometry::{Point, Similarity};
 use glint::synth::{Gaze, Pose, Script, Speech, draw_crop, face_to_crop};
 use rand::Rng;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::augment::{generator, normal};
+use crate::augment::{generator, misplacement, normal, stabiliser_residue};
 use crate::corpus::mix::{MICRO_RANGE, micro_strength, relative_strength};
 use crate::corpus::plan::Cast;
 use crate::databases::crops::CropPair;
@@ -112,18 +112,8 @@ pub fn make(cast: &Cast, what: What, seed: u64, index: u64) -> Made {
         };
     }
     // What a person's own proportions and the stabiliser leave.
-    let place = Similarity {
-        a: 1.0 + 0.04 * normal(&mut rng),
-        b: 0.02 * normal(&mut rng),
-        tx: 2.5 * normal(&mut rng),
-        ty: 3.0 * normal(&mut rng),
-    };
-    let residue = Similarity {
-        a: 1.0 + 0.0006 * normal(&mut rng),
-        b: 0.0006 * normal(&mut rng),
-        tx: 0.05 * normal(&mut rng),
-        ty: 0.05 * normal(&mut rng),
-    };
+    let place = misplacement(&mut rng);
+    let residue = stabiliser_residue(&mut rng, Point::default());
     let onto_crop = place.compose(&face_to_crop(person));
     let noise = rng.random_range(0.3..1.4);
     let wall = rng.random_range(30.0..210.0);

@@ -3,6 +3,7 @@
 use glint::face::{CROP_HEIGHT, CROP_WIDTH};
 use glint::flow::FlowEngine;
 use glint::pipeline::sample;
+use glint::student::median;
 use serde::{Deserialize, Serialize};
 
 use crate::databases::crops::CropPair;
@@ -57,11 +58,7 @@ pub fn make(view: View, crops: &CropPair, reduce: usize, engine: &mut FlowEngine
 
 /// Means over blocks, of what is known; 0 where nothing is. The middle of all is taken off first.
 fn means(change: &[Option<f32>], reduce: usize) -> Vec<f32> {
-    let mut known: Vec<f32> = change.iter().flatten().copied().collect();
-    let middle = match known.len() {
-        0 => 0.0,
-        n => *known.select_nth_unstable_by(n / 2, f32::total_cmp).1,
-    };
+    let middle = median(&change.iter().flatten().copied().collect::<Vec<f32>>()).unwrap_or(0.0);
     let (w, h) = (CROP_WIDTH / reduce, CROP_HEIGHT / reduce);
     (0..w * h)
         .map(|i| {

@@ -2,7 +2,7 @@
 //! student's cells with a margin around it. A movement is a weighted sum of them: a million of them cost minutes.
 
 use glint::au::UNIT_COUNT;
-use glint::face::{EYE_DISTANCE, RIGHT_EYE};
+use glint::face::{MIDDLE_X, RIGHT_EYE};
 use glint::flow::Flow;
 use glint::geometry::Similarity;
 use glint::student::{COLUMN_PX, EYE_ROW, ROW_PX, SIDE};
@@ -44,8 +44,7 @@ impl Fields {
     /// Measures the fields of a face.
     pub fn of<F: Face>(face: &F) -> Self {
         // A window in crop pixels: columns and rows as the student's, the margin included.
-        let center = RIGHT_EYE.x + 0.5 * EYE_DISTANCE;
-        let left = center - (0.5 * (SIDE - 1) as f32 + MARGIN as f32 + 0.5) * COLUMN_PX;
+        let left = MIDDLE_X - (0.5 * (SIDE - 1) as f32 + MARGIN as f32 + 0.5) * COLUMN_PX;
         let top = RIGHT_EYE.y - (EYE_ROW + MARGIN as f32 + 0.5) * ROW_PX;
         let window = Similarity { tx: -left, ty: -top, ..Similarity::IDENTITY }.compose(&face_to_crop(face));
         let size = ((CELLS as f32 * COLUMN_PX).ceil() as usize, (CELLS as f32 * ROW_PX).ceil() as usize);

@@ -12,7 +12,7 @@ use rand::Rng;
 use rand::rngs::SmallRng;
 
 use super::mix::Priors;
-use super::plan::{Distractor, Sequence, Span, glasses, ns};
+use super::sequence::{Distractor, Sequence, Span, glasses, ns};
 
 /// Nothing but life happens so long at the start.
 const LEAD_IN_MS: f64 = 1000.0;

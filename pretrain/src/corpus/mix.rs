@@ -12,8 +12,8 @@ use glint::event::Class;
 use rand::Rng;
 use serde::Deserialize;
 
+use super::rules::{class_of, combinations, random_class};
 use crate::augment::normal;
-use crate::train::student::{combinations, random_class};
 
 /// One AU with its side, and its number.
 pub type Part = (u8, Side);
@@ -55,16 +55,6 @@ pub struct Priors {
     rise_ms: Vec<Quantiles>,
     fall_ms: Vec<Quantiles>,
     one_sided: f64,
-}
-
-/// Class of an emotion word (the mapping of MEGC2019); `None` for those left out.
-pub fn class_of(emotion: &str) -> Option<Class> {
-    Some(match emotion {
-        "happiness" => Class::Positive,
-        "surprise" => Class::Surprise,
-        "anger" | "contempt" | "disgust" | "fear" | "sadness" | "repression" => Class::Negative,
-        _ => return None,
-    })
 }
 
 /// Longest micro-expression.

@@ -7,9 +7,11 @@
 //! | [`portrait`] | a portrait that moves as its fitted head does |
 //! | [`head`], [`skin`] | rendered ICT heads with depth |
 //! | [`person`] | either of them |
+//! | [`rules`] | which AUs make up a class, and how frequent classes are |
 //! | [`mix`] | AU combinations, sides, timing, extent |
 //! | [`pair`] | pairs of onset and apex in the stabilised crop: what trainers draw |
-//! | [`plan`], [`living`] | what happens in a sequence: movements, distractors, camera |
+//! | [`sequence`] | one sequence: who, what happens when, the truth |
+//! | [`plan`], [`living`] | what happens in it: movements, distractors, camera |
 //! | [`shard`], [`video`] | both on disk |
 //! | [`review`] | contact sheet and animated page |
 
@@ -23,6 +25,8 @@ pub mod person;
 pub mod plan;
 pub mod portrait;
 pub mod review;
+pub mod rules;
+pub mod sequence;
 pub mod shard;
 pub mod skin;
 pub mod video;

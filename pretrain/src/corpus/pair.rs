@@ -16,12 +16,13 @@ use rand::rngs::SmallRng;
 
 use super::mix::{MICRO_RANGE, micro_strength, relative_strength};
 use super::person::{Person, Placed};
-use super::plan::{Cast, Distractor, fractions, glasses};
-use crate::augment::{generator, normal};
+use super::plan::{Cast, Distractor, fractions};
+use super::sequence::glasses;
+use crate::augment::{generator, misplacement, normal, stabiliser_residue};
 
 /// One sample.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Pair {
+pub struct RenderedPair {
     /// Index in its run.
     pub index: u64,
     /// Identifier of the person.
@@ -58,7 +59,7 @@ const STRAY: f64 = 0.4;
 const DISTRACTED: f64 = 0.15;
 const GLASSES: f64 = 0.15;
 
-impl Pair {
+impl RenderedPair {
     /// Fractions of the full shape of all units.
     pub fn fractions(&self) -> [f32; UNIT_COUNT] {
         fractions(&self.parts)
@@ -78,7 +79,7 @@ impl Pair {
 }
 
 /// Sample `index` of a run: the same whatever is drawn before it. People come in turn.
-pub fn sample(cast: &Cast, seed: u64, index: u64) -> Pair {
+pub fn sample(cast: &Cast, seed: u64, index: u64) -> RenderedPair {
     let mut rng = generator(seed ^ 0x7061_6972, index);
     let person = cast.person(index);
     let (class, parts) = movement(cast, &mut rng);
@@ -118,18 +119,8 @@ pub fn sample(cast: &Cast, seed: u64, index: u64) -> Pair {
     }
 
     // What a person's own proportions and the stabiliser leave.
-    let place = Similarity {
-        a: 1.0 + 0.04 * normal(&mut rng),
-        b: 0.02 * normal(&mut rng),
-        tx: 2.5 * normal(&mut rng),
-        ty: 3.0 * normal(&mut rng),
-    };
-    let residue = Similarity {
-        a: 1.0 + 0.0006 * normal(&mut rng),
-        b: 0.0006 * normal(&mut rng),
-        tx: 0.05 * normal(&mut rng),
-        ty: 0.05 * normal(&mut rng),
-    };
+    let place = misplacement(&mut rng);
+    let residue = stabiliser_residue(&mut rng, Point::default());
     let [a, b] = [
         place.compose(&to_crop(person, from.turn)),
         residue.compose(&place).compose(&to_crop(person, to.turn)),
@@ -200,7 +191,7 @@ pub fn sample(cast: &Cast, seed: u64, index: u64) -> Pair {
         }
         out
     };
-    Pair {
+    RenderedPair {
         index,
         person: person.id.clone(),
         source: person.source(),

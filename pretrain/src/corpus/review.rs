@@ -9,13 +9,12 @@ use glint::face::{CROP_HEIGHT, CROP_WIDTH};
 use glint::flow::Flow;
 use glint::geometry::Similarity;
 use glint::synth::{Face, Pose, lens_blur};
-use image::Rgb;
 
-use super::pair::{Pair, to_crop};
+use super::pair::{RenderedPair, to_crop};
 use super::person::{Person, Placed};
 use super::plan::{Cast, fractions};
 use super::shard::side_letter;
-use crate::run::canvas::{Canvas, INK};
+use glint::canvas::{Canvas, INK};
 
 /// Enlargement of a crop in the sheet, and crops in a row of it: onset, apex, displacement of each sample.
 const ZOOM: usize = 2;
@@ -26,7 +25,7 @@ const WORDS: usize = 14;
 const FULL_PX: f32 = 4.0;
 
 /// What a sample is, in a line.
-pub fn caption(pair: &Pair) -> String {
+pub fn caption(pair: &RenderedPair) -> String {
     let aus: Vec<String> = pair
         .parts
         .iter()
@@ -37,30 +36,30 @@ pub fn caption(pair: &Pair) -> String {
 }
 
 /// Onset, apex and true displacement of each sample, twice enlarged.
-pub fn contact_sheet(pairs: &[Pair], path: &Path) -> Result<()> {
+pub fn contact_sheet(pairs: &[RenderedPair], path: &Path) -> Result<()> {
     let (w, h) = (ZOOM * CROP_WIDTH, ZOOM * CROP_HEIGHT + WORDS);
     let rows = pairs.len().div_ceil(PER_ROW);
     let mut sheet = Canvas::new((PER_ROW * 3 * w) as u32, (rows * h) as u32);
     for (n, pair) in pairs.iter().enumerate() {
         let (left, top) = ((n % PER_ROW) * 3 * w, n / PER_ROW * h);
         for (k, plane) in [&pair.onset, &pair.apex].into_iter().enumerate() {
-            sheet.blit((left + k * w, top), CROP_WIDTH, CROP_HEIGHT, ZOOM, |at| Rgb([plane[at]; 3]));
+            sheet.blit((left + k * w, top), CROP_WIDTH, CROP_HEIGHT, ZOOM, |at| [plane[at]; 3]);
         }
         sheet.blit((left + 2 * w, top), CROP_WIDTH, CROP_HEIGHT, ZOOM, |at| hue(&pair.flow, at));
         sheet.text_in(left as u32 + 4, (top + h - 11) as u32, &caption(pair), INK);
     }
-    sheet.save(path)
+    Ok(sheet.save(path)?)
 }
 
 /// Direction as hue (right red, down yellow-green, left cyan, up violet), length as saturation.
-fn hue(flow: &Flow, at: usize) -> Rgb<u8> {
+fn hue(flow: &Flow, at: usize) -> [u8; 3] {
     let (u, v) = (flow.u[at], flow.v[at]);
     let saturation = (u.hypot(v) / FULL_PX).min(1.0);
     let turn = v.atan2(u) / std::f32::consts::TAU;
-    Rgb([0.0, 1.0 / 3.0, 2.0 / 3.0].map(|shift| {
+    [0.0, 1.0 / 3.0, 2.0 / 3.0].map(|shift| {
         let wave = 0.5 + 0.5 * (std::f32::consts::TAU * (turn - shift)).cos();
         (255.0 * (1.0 - saturation * (1.0 - wave))) as u8
-    }))
+    })
 }
 
 /// People, one a row, at rest and with every AU at full extent (both sides), twice enlarged.
@@ -75,17 +74,17 @@ pub fn au_sheet(people: &[Person], path: &Path) -> Result<()> {
         sheet.text((column * w) as u32 + 4, 3, &word);
         for (row, person) in people.iter().enumerate() {
             let luma = portrait(person, &pose, ZOOM);
-            sheet.blit((column * w, WORDS + row * h), w, h, 1, |at| Rgb([luma[at]; 3]));
+            sheet.blit((column * w, WORDS + row * h), w, h, 1, |at| [luma[at]; 3]);
         }
     }
-    sheet.save(path)
+    Ok(sheet.save(path)?)
 }
 
 /// Frames of an animation, there and back.
 const FRAMES: usize = 16;
 
 /// A page with the movements of `pairs`, each as it is and four times as strong.
-pub fn page(cast: &Cast, pairs: &[Pair], path: &Path) -> Result<()> {
+pub fn page(cast: &Cast, pairs: &[RenderedPair], path: &Path) -> Result<()> {
     let mut html = String::from(
         "<!doctype html>\n<meta charset=\"utf-8\">\n<title>Samples of a corpus</title>\n\
          <style>body{font-family:sans-serif;background:#eee}figure{display:inline-block;margin:8px}</style>\n\
@@ -118,7 +117,7 @@ pub fn portrait(person: &Person, pose: &Pose, zoom: usize) -> Vec<u8> {
     plane.iter().map(|v| (v + 0.5).clamp(0.0, 255.0) as u8).collect()
 }
 
-fn animation(person: &Person, pair: &Pair, gain: f32) -> Result<Vec<u8>> {
+fn animation(person: &Person, pair: &RenderedPair, gain: f32) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     let mut encoder = png::Encoder::new(&mut out, (ZOOM * CROP_WIDTH) as u32, (ZOOM * CROP_HEIGHT) as u32);
     encoder.set_color(png::ColorType::Grayscale);

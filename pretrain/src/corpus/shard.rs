@@ -10,7 +10,7 @@ use glint::face::{CROP_HEIGHT, CROP_WIDTH, EYE_DISTANCE};
 use half::f16;
 use serde_json::{Value, json};
 
-use super::pair::Pair;
+use super::pair::RenderedPair;
 use crate::npy;
 
 /// Samples in one archive.
@@ -46,7 +46,7 @@ pub struct Packed {
 }
 
 /// `ID.onset.png`, `ID.apex.png`, `ID.flow.npy`, `ID.depth.npy` where there is one, `ID.json`.
-pub fn pack(pair: &Pair, seed: u64) -> Result<Packed> {
+pub fn pack(pair: &RenderedPair, seed: u64) -> Result<Packed> {
     let id = format!("{:07}", pair.index);
     let shape = [CROP_HEIGHT, CROP_WIDTH];
     let half = |values: &mut dyn Iterator<Item = f32>| -> Vec<u8> {

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail, ensure};
 use glint::face::detector::Detector;
 use glint::face::landmarks::Landmarker;
-use glint::face::track::Sight;
+use glint::face::track::Visibility;
 use glint::face::{CROP_HEIGHT, CROP_WIDTH, FaceStage};
 use glint::frame::{Frame, LumaDecoder};
 use glint::geometry::{Point, Similarity};
 use glint::pipeline::Models;
 
-use super::Sample;
+use super::AnnotatedSample;
 use super::frames::{read_depth, read_luma};
 
 /// Numbers of a stabilised crop.
@@ -51,7 +51,7 @@ impl Cutter {
     }
 
     /// The crops of a movement. The errors name the frame or the file.
-    pub fn cut(&mut self, sample: &Sample) -> Result<CropPair> {
+    pub fn cut(&mut self, sample: &AnnotatedSample) -> Result<CropPair> {
         self.faces.reset();
         let frames = &sample.frames;
         let (onset, apex) = (frames.position(sample.onset), frames.position(sample.apex));
@@ -76,7 +76,8 @@ impl Cutter {
             size = (frame.width, frame.height);
             self.faces.push(&frame);
             let wanted = number == sample.onset || number == sample.apex;
-            let Some(follower) = self.faces.followers().first_mut().filter(|f| f.sight != Sight::Missed)
+            let Some(follower) =
+                self.faces.followers().first_mut().filter(|f| f.visibility != Visibility::Missed)
             else {
                 ensure!(!wanted, "{}: no face", path.display());
                 continue;
@@ -104,7 +105,7 @@ impl Cutter {
 
     fn depth(
         &self,
-        sample: &Sample,
+        sample: &AnnotatedSample,
         crop_to_frame: [Similarity; 2],
         size: (usize, usize),
     ) -> Result<Option<[Vec<f32>; 2]>> {

@@ -2,7 +2,7 @@
 
 use glint::event::Class;
 
-use crate::corpus::mix::class_of;
+use crate::corpus::rules::class_of;
 
 /// One spelling for each emotion: lower case, nouns.
 pub fn emotion(word: &str) -> String {
@@ -42,7 +42,7 @@ impl Protocol {
     /// Names of the classes, in the order of a network's outputs.
     pub fn classes(self) -> &'static [&'static str] {
         match self {
-            Self::Three => &["negative", "positive", "surprise"],
+            Self::Three => &Class::NAMES,
             Self::Four => &["negative", "positive", "surprise", "others"],
             Self::Seven => &["anger", "disgust", "fear", "happiness", "others", "sadness", "surprise"],
         }

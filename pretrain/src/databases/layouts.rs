@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::frames::{FrameFolder, find, walk};
 use super::sheet::{Column, Problem, Row, Sheet};
-use super::{Database, Length, Loaded, Options, Sample, Times, labels, times, tokens};
+use super::{AnnotatedSample, Database, Length, Loaded, Options, Times, labels, times, tokens};
 
 /// Names of one kind of sheet: the other spellings of a heading after the first.
 struct Layout {
@@ -318,7 +318,7 @@ fn read(
         let dir = frames.dir.clone();
         let clip_dir =
             if dir.ends_with("color") { dir.parent().map_or(dir.clone(), Path::to_owned) } else { dir };
-        loaded.samples.push(Sample {
+        loaded.samples.push(AnnotatedSample {
             id: format!("{}-{}-{}", keys.subject, keys.clip, t.onset),
             subject: subject_id(layout, keys.subject),
             onset: t.onset,
@@ -373,7 +373,7 @@ fn listed_units(row: &Row<'_>, units: &[(u8, Column)]) -> Option<Vec<u8>> {
 /// Two neighbouring rows whose words and columns of action units fit only crosswise had their words swapped (rows 144
 /// and 145 of 4DME); other disagreements are reported.
 fn settle_swapped_rows(loaded: &mut Loaded, codes: &[(Row<'_>, Option<Vec<u8>>)], column: Option<Column>) {
-    let own = |sample: &Sample| {
+    let own = |sample: &AnnotatedSample| {
         let mut aus: Vec<u8> = sample.aus.iter().map(|c| c.au).collect();
         aus.sort_unstable();
         aus.dedup();
@@ -436,7 +436,7 @@ fn smic(dir: &Path, options: &Options) -> Result<Loaded> {
                 };
                 // Numbers can jump: the middle is that of the frames.
                 let numbers: Vec<u32> = frames.numbers().collect();
-                loaded.samples.push(Sample {
+                loaded.samples.push(AnnotatedSample {
                     id: name(&clip),
                     subject: name(&subject),
                     onset: numbers[0],
@@ -523,7 +523,7 @@ fn cas_me2(dir: &Path, options: &Options) -> Result<Loaded> {
             Vec::new()
         });
         let clip_dir = frames.dir.clone();
-        loaded.samples.push(Sample {
+        loaded.samples.push(AnnotatedSample {
             id: format!("{code}-{clip}-{}", t.onset),
             subject: code.clone(),
             onset: t.onset,

@@ -73,7 +73,7 @@ pub enum Length {
 
 /// One annotated movement, with its frames on disk.
 #[derive(Debug, Clone)]
-pub struct Sample {
+pub struct AnnotatedSample {
     /// Unique in its database.
     pub id: String,
     /// The person: a string, leading zeros kept.
@@ -102,7 +102,7 @@ pub struct Sample {
     pub clip_dir: PathBuf,
 }
 
-impl Sample {
+impl AnnotatedSample {
     /// Class of the movement; `None` where the protocol leaves it out, or where its emotions are of several classes.
     pub fn class(&self, protocol: labels::Protocol) -> Option<usize> {
         let mut classes = self.emotions.iter().map(|e| protocol.class(e));
@@ -137,7 +137,7 @@ pub struct Options {
 #[derive(Debug, Default)]
 pub struct Loaded {
     /// Movements whose frames are there.
-    pub samples: Vec<Sample>,
+    pub samples: Vec<AnnotatedSample>,
     /// What was wrong, in the order of the sheet.
     pub problems: Vec<Problem>,
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use glint::clip::{Clip, Media};
 use glint::face::detector::Detector;
 use glint::face::landmarks::Landmarker;
-use glint::face::track::Sight;
+use glint::face::track::Visibility;
 use glint::face::{CROP_HEIGHT, CROP_WIDTH, FaceStage};
 use glint::frame::Frame;
 use glint::pipeline::Models;
@@ -54,10 +54,10 @@ pub fn watch(path: &Path, models: &Models) -> Result<Seen> {
         stage.push(&frame);
         let dt_s = (frame.at_ns - last_ns) as f32 / 1e9;
         last_ns = frame.at_ns;
-        if let Some(f) = stage.followers().first_mut().filter(|f| f.sight != Sight::Missed) {
+        if let Some(f) = stage.followers().first_mut().filter(|f| f.visibility != Visibility::Missed) {
             seen.face += 1;
             seen.tracks.insert(f.track.id);
-            if f.sight == Sight::Steady {
+            if f.visibility == Visibility::Steady {
                 seen.steady += 1;
                 f.track.absorb(frame.at_ns, dt_s);
             }

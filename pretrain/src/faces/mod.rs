@@ -8,10 +8,13 @@
 //! | [`still`] | motion that is left in the stabilised crop |
 //! | [`clips`] | real clips: frames with a face, identities, a sheet of crops |
 //! | [`trained`] | which portraits the shipped models have seen |
+//! | [`bench`], [`report`] | all of it at once, and its tables |
 
+pub mod bench;
 pub mod clips;
 pub mod detection;
 pub mod points;
+pub mod report;
 pub mod scenes;
 pub mod still;
 pub mod trained;
@@ -20,12 +23,6 @@ pub mod trained;
 pub const WIDTH: usize = 640;
 /// Rows of the frames.
 pub const HEIGHT: usize = 480;
-
-/// The middle one of `values`; NaN without any.
-pub fn median(values: &mut [f32]) -> f32 {
-    values.sort_unstable_by(f32::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f32::NAN)
-}
 
 /// Mean of `values`; NaN without any.
 pub fn mean(values: impl IntoIterator<Item = f32>) -> f32 {

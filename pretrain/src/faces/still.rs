@@ -3,7 +3,7 @@
 use glint::face::FaceStage;
 use glint::face::detector::Detector;
 use glint::face::landmarks::Landmarker;
-use glint::face::track::Sight;
+use glint::face::track::Visibility;
 use glint::frame::Frame;
 use glint::geometry::{Point, Similarity};
 use glint::model::ModelError;
@@ -134,7 +134,7 @@ pub fn sequence<F: Face>(
             out.unsteady += usize::from(k >= LEAD_IN);
             continue;
         };
-        let steady = follower.sight == Sight::Steady;
+        let steady = follower.visibility == Visibility::Steady;
         if steady {
             follower.track.absorb(frame.at_ns, 1.0 / FPS as f32);
         }

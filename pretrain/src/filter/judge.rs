@@ -1,10 +1,12 @@
 //! Intensities between two crops, by the daemon's own flow and AU network, and the range that is kept.
 
-use anyhow::Result;
+use std::path::Path;
+
+use anyhow::{Context, Result};
 use glint::au::{AU_COUNT, UNIT_COUNT, UNITS, au_index};
 use glint::face::{CROP_HEIGHT, CROP_WIDTH};
-use glint::flow::{FlowEngine, Settings};
-use glint::gate::{AuNet, FEATURES, by_au, features, presentable};
+use glint::flow::{FlowEngine, FlowSettings};
+use glint::gate::{AuNet, FEATURES, Thresholds, by_au, features, presentable};
 use glint::pipeline::Models;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +25,19 @@ pub struct Range {
     pub least: [f32; AU_COUNT],
     /// Intensity from which a movement is a macro-expression.
     pub macro_from: f32,
+}
+
+/// Minimum recognisable intensity of each AU: of a file that `threshold` has written, or the model's.
+pub fn least(file: Option<&Path>, models: &Models) -> Result<[f32; AU_COUNT]> {
+    let thresholds = match file {
+        None => models.au.spec.thresholds.clone(),
+        Some(path) => {
+            let name = || path.display().to_string();
+            let text = std::fs::read_to_string(path).with_context(name)?;
+            toml::from_str::<Thresholds>(&text).with_context(name)?
+        }
+    };
+    Ok(by_au(&thresholds.by_unit().map_err(|e| anyhow::anyhow!("thresholds: {e}"))?))
 }
 
 /// Why a pair is kept or not.
@@ -47,6 +62,28 @@ pub enum Reason {
     Gap,
 }
 
+impl Reason {
+    /// Its name in files and tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::BelowMinimum => "below_minimum",
+            Self::MacroRange => "macro_range",
+            Self::Blink => "blink",
+            Self::Sustained => "sustained",
+            Self::NoReference => "no_reference",
+            Self::HeadMotion => "head_motion",
+            Self::Gap => "gap",
+        }
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 /// Measures pairs of crops.
 pub struct Judge {
     net: AuNet,
@@ -61,7 +98,7 @@ impl Judge {
     pub fn new(models: &Models, range: Range) -> Result<Self> {
         Ok(Self {
             net: AuNet::from_file(&models.au)?,
-            engine: FlowEngine::new(CROP_WIDTH, CROP_HEIGHT, Settings::QUICK),
+            engine: FlowEngine::new(CROP_WIDTH, CROP_HEIGHT, FlowSettings::QUICK),
             features: vec![0.0; FEATURES],
             planes: [(); 2].map(|()| vec![0.0; CROP_WIDTH * CROP_HEIGHT]),
             range,
@@ -117,6 +154,14 @@ impl Range {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reasons_are_called_in_tables_what_they_are_called_in_files() {
+        use Reason::*;
+        for reason in [Kept, BelowMinimum, MacroRange, Blink, Sustained, NoReference, HeadMotion, Gap] {
+            assert_eq!(serde_json::to_value(reason).expect("a word"), reason.as_str());
+        }
+    }
     use glint::au::{Side, unit_indices};
     use glint::geometry::Similarity;
     use glint::synth::{Pack, Subject, render_crop};

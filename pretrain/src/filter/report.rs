@@ -187,18 +187,13 @@ fn index<'a>(reports: impl Iterator<Item = &'a UnitReport>) -> String {
                 report.name.clone()
             };
             let [from, to] = line.span_ms;
-            let reason = word(line.reason);
+            let reason = line.reason;
             let (target, at) = (line.target, line.target_ms);
             // Writing to a string does not fail.
             let _ = writeln!(out, "{name},{reference},{target},{at},{from},{to},{reason},{}", aus.join(" "));
         }
     }
     out
-}
-
-/// The reason as files spell it.
-pub fn word(reason: Reason) -> String {
-    serde_json::to_value(reason).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 fn html(s: &Summary) -> String {
@@ -211,7 +206,7 @@ fn html(s: &Summary) -> String {
         row("frames", &s.frames),
         row("frames with a measured face", &s.measured)
     );
-    let reasons = s.reasons.iter().map(|(r, n)| row(&word(*r), n)).collect::<String>();
+    let reasons = s.reasons.iter().map(|(r, n)| row(r.as_str(), n)).collect::<String>();
     let tables = [
         ("Excursions", reasons),
         ("Kept pairs by their strongest AU", s.strongest.iter().map(|(a, n)| row(a, n)).collect()),

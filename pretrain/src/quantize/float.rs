@@ -1,4 +1,4 @@
-//! The convolutions of an `f32` file, as far as they can be quantised, and their weights in integer steps.
+//! The convolutions of an `f32` file, as far as they can be quantized, and their weights in integer steps.
 
 use std::ops::RangeInclusive;
 

@@ -9,7 +9,7 @@ use glint::student::{SIDE, prepare_channels};
 
 /// One annotated movement.
 #[derive(Debug, Clone)]
-pub struct Sample {
+pub struct FlowSample {
     /// Name of the image.
     pub file: String,
     /// Database, as the index names it.
@@ -25,17 +25,8 @@ pub struct Sample {
 /// What `index.csv` begins with.
 const HEADER: &str = "file,database,subject,class";
 
-/// Word of a class in the index.
-pub fn word(class: Class) -> &'static str {
-    match class {
-        Class::Negative => "negative",
-        Class::Positive => "positive",
-        Class::Surprise => "surprise",
-    }
-}
-
 /// Reads every sample of `dir`, in the order of the index.
-pub fn load(dir: &Path) -> Result<Vec<Sample>> {
+pub fn load(dir: &Path) -> Result<Vec<FlowSample>> {
     let index = dir.join("index.csv");
     let name = index.display().to_string();
     let text = std::fs::read_to_string(&index).with_context(|| name.clone())?;
@@ -51,14 +42,14 @@ pub fn load(dir: &Path) -> Result<Vec<Sample>> {
         };
         ensure!(!subject.is_empty() && !database.is_empty(), "{at}: no database or no subject");
         ensure!(!file.contains(['/', '\\']), "{at}: \"{file}\"; expected a plain file name");
-        let class = Class::ALL.iter().position(|&c| word(c) == class);
+        let class = Class::ALL.iter().position(|&c| c.as_str() == class);
         let class = class.with_context(|| {
             format!("{at}: class \"{}\"; allowed: negative, positive, surprise", cells[3])
         })?;
         let path = image_path(dir, file);
         let motion = read(&path).with_context(|| format!("{at}: {}", path.display()))?;
         let (database, subject) = (database.to_owned(), subject.to_owned());
-        samples.push(Sample { file: file.to_owned(), database, subject, class, motion });
+        samples.push(FlowSample { file: file.to_owned(), database, subject, class, motion });
     }
     ensure!(!samples.is_empty(), "{name}: no samples");
     Ok(samples)
@@ -84,7 +75,7 @@ fn read(path: &Path) -> Result<Vec<f32>> {
 }
 
 /// Subjects, each with the indices of its samples, in the order of their first sample.
-pub fn subjects(samples: &[Sample]) -> Vec<Vec<usize>> {
+pub fn subjects(samples: &[FlowSample]) -> Vec<Vec<usize>> {
     let mut names: Vec<(&str, &str)> = Vec::new();
     let mut out: Vec<Vec<usize>> = Vec::new();
     for (i, s) in samples.iter().enumerate() {
@@ -138,7 +129,7 @@ pub(crate) mod tests {
                     ])
                 });
                 image.save(dir.path().join("flow").join(&file)).expect("image");
-                index += &format!("{file},{database},s{:02},{}\n", person / 2, word(class));
+                index += &format!("{file},{database},s{:02},{}\n", person / 2, class);
             }
         }
         std::fs::write(dir.path().join("index.csv"), index).expect("index");

@@ -3,15 +3,15 @@
 //! | module | meaning |
 //! |---|---|
 //! | [`megc`] | a folder of published flow images: samples with database, subject, class |
-//! | [`score`] | confusion, UF1, UAR, subject bootstrap, paired test, calibration |
-//! | [`logistic`] | multinomial logistic regression with a prior |
 //! | [`nets`] | the small networks that are trained from scratch on real samples |
 //! | [`protocol`] | methods, and the folds they are scored in |
+//! | [`report`] | tables of scores, intervals and paired tests |
+//! | [`validation`] | mean motion of generated pairs against that of real samples |
 //! | [`tuning`] | labelled samples beside the student, as a second expert |
 
-pub mod logistic;
 pub mod megc;
 pub mod nets;
 pub mod protocol;
-pub mod score;
+pub mod report;
 pub mod tuning;
+pub mod validation;

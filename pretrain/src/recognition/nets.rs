@@ -13,12 +13,13 @@ use burn::tensor::backend::Backend;
 use glint::student::{SIDE, pool2};
 use rand::Rng;
 
-use super::logistic::balance;
 use super::megc::mirrored;
 use crate::augment::{generator, normal};
-use crate::convolution::conv2d;
+use crate::backend::convolution::conv2d;
+use crate::backend::{Cpu, CpuTrain};
 use crate::net::tensor;
-use crate::train::{Cpu, CpuTrain, Schedule, initialised};
+use crate::statistics::logistic::balance;
+use crate::train::{Schedule, initialised};
 
 /// A network from images to three logits.
 pub trait Recogniser<B: Backend>: Module<B> {
@@ -208,7 +209,7 @@ mod tests {
         };
         let [cnn, stst] = run();
         let right = |z: &[[f32; 3]]| {
-            z.iter().zip(&classes).filter(|(z, c)| super::super::score::argmax(z) == **c).count()
+            z.iter().zip(&classes).filter(|(z, c)| crate::statistics::score::argmax(z) == **c).count()
         };
         assert!(right(&cnn) > 25 && right(&stst) > 18, "{} {}", right(&cnn), right(&stst));
         assert_eq!(run(), [cnn, stst]);

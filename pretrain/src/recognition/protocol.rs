@@ -1,20 +1,25 @@
 //! The protocol: one subject left out at a time, or few subjects kept in; one fixed schedule, the last step counts, and
 //! nothing is chosen by the subjects that are tested.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, ensure};
+use glint::model::Checked;
+use glint::pipeline::Models;
 use glint::student::{SIDE, Student};
 use indicatif::ProgressBar;
 use rand::Rng;
 
-use super::logistic::Logistic;
-use super::megc::{Sample, mirrored, subjects};
+use super::megc::{FlowSample, mirrored, subjects};
 use super::nets::{Regularisation, SmallCnn, StstNet, train_and_predict};
-use super::score::{BySubject, Confusion, argmax};
 use super::tuning::{regression, rows, share};
 use crate::augment::generator;
+use crate::backend::CpuTrain;
 use crate::run::{Interrupted, interrupted};
+use crate::statistics::logistic::Logistic;
+use crate::statistics::score::{BySubject, Confusion, argmax};
+use crate::train::Schedule;
 use crate::train::parallel::side_by_side;
-use crate::train::{CpuTrain, Schedule};
 
 /// A row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -68,9 +73,18 @@ impl Default for Schedules {
     }
 }
 
+/// Reads the student of a folder, or the one that is compiled in.
+pub fn student(models: Option<&Path>) -> Result<Student> {
+    let file = match models {
+        Some(dir) => Checked::load(dir, "student")?,
+        None => Models::embedded()?.student,
+    };
+    Ok(Student::new(&file)?)
+}
+
 /// Samples with what does not depend on the fold.
-pub struct Material<'a> {
-    samples: &'a [Sample],
+pub struct PreparedSamples<'a> {
+    samples: &'a [FlowSample],
     schedules: Schedules,
     /// 2x2 means of each sample, then of each mirror image.
     rows: [Vec<Vec<f32>>; 2],
@@ -78,9 +92,9 @@ pub struct Material<'a> {
     prior: Vec<[f32; 3]>,
 }
 
-impl<'a> Material<'a> {
+impl<'a> PreparedSamples<'a> {
     /// Runs the student over all samples, once each; no label is seen.
-    pub fn new(samples: &'a [Sample], student: &mut Student) -> Result<Self> {
+    pub fn new(samples: &'a [FlowSample], student: &mut Student) -> Result<Self> {
         let mirror: Vec<Vec<f32>> = samples.iter().map(|s| mirrored(&s.motion, SIDE)).collect();
         let mut prior = Vec::with_capacity(samples.len());
         for (s, m) in samples.iter().zip(&mirror) {
@@ -112,7 +126,7 @@ impl<'a> Material<'a> {
             Method::Glint => self.adapted(train, people, test),
             Method::Logreg => {
                 let model = self.logistic(train);
-                test.iter().map(|&i| model.logits(&self.rows[0][i])).collect()
+                test.iter().map(|&i| model.three(&self.rows[0][i])).collect()
             }
             Method::Cnn | Method::Ststnet => {
                 let motion =
@@ -147,7 +161,7 @@ impl<'a> Material<'a> {
         let model = self.logistic(train);
         test.iter()
             .map(|&i| {
-                let [a, b] = [0, 1].map(|k| model.logits(&self.rows[k][i]));
+                let [a, b] = [0, 1].map(|k| model.three(&self.rows[k][i]));
                 [0, 1, 2].map(|c| self.prior[i][c] + share * 0.5 * (a[c] + b[c]))
             })
             .collect()
@@ -159,7 +173,7 @@ pub type Predictions = Vec<Vec<usize>>;
 
 /// Leaves out one subject at a time. A method without a seed runs once. `done` counts folds.
 pub fn leave_one_out(
-    material: &Material<'_>,
+    material: &PreparedSamples<'_>,
     method: Method,
     seeds: u64,
     done: &ProgressBar,
@@ -192,9 +206,9 @@ pub fn leave_one_out(
 
 /// Confusions by subject and seed of the samples that `takes` accepts; subjects without one are left out.
 pub fn by_subject(
-    samples: &[Sample],
+    samples: &[FlowSample],
     predictions: &Predictions,
-    takes: impl Fn(&Sample) -> bool,
+    takes: impl Fn(&FlowSample) -> bool,
 ) -> BySubject {
     let people = subjects(samples);
     let people: Vec<Vec<usize>> = people
@@ -209,7 +223,7 @@ pub fn by_subject(
 }
 
 /// Draw `draw` of `count` subjects: samples of those that train, and of all others.
-pub fn few(samples: &[Sample], count: usize, draw: u64) -> Result<(Vec<usize>, Vec<usize>)> {
+pub fn few(samples: &[FlowSample], count: usize, draw: u64) -> Result<(Vec<usize>, Vec<usize>)> {
     let mut people = subjects(samples);
     ensure!(
         people.len() > count,
@@ -225,18 +239,28 @@ pub fn few(samples: &[Sample], count: usize, draw: u64) -> Result<(Vec<usize>, V
     Ok((flat(&people[..count]), flat(&people[count..])))
 }
 
+/// UF1 on everybody else after training on the labels of `count` subjects of a draw: the small CNN from scratch, the
+/// pretrained student, the untouched student, logistic regression.
+pub fn few_labels(material: &PreparedSamples<'_>, count: usize, draw: u64) -> Result<[f64; 4]> {
+    let (train, test) = few(material.samples, count, draw)?;
+    let uf1 = |said: Vec<usize>| {
+        Confusion::of(test.iter().zip(said).map(|(&i, c)| (material.samples[i].class, c))).uf1()
+    };
+    let of = |method| uf1(material.predict(method, &train, count, &test, draw));
+    Ok([of(Method::Cnn), of(Method::Glint), uf1(material.zero_shot(&test)), of(Method::Logreg)])
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::megc;
     use super::*;
-    use glint::pipeline::Models;
 
     #[test]
     fn whoever_is_left_out_trains_nothing_and_threads_change_nothing() {
         let dir = megc::tests::folder(6);
         let samples = megc::load(dir.path()).expect("samples");
         let mut student = Student::new(&Models::embedded().expect("models").student).expect("student");
-        let mut material = Material::new(&samples, &mut student).expect("material");
+        let mut material = PreparedSamples::new(&samples, &mut student).expect("material");
         // Whether it learns is tested beside the network; here it is a method with a seed.
         (material.schedules.ststnet.0.steps, material.schedules.ststnet.0.batch) = (2, 8);
         let bar = ProgressBar::hidden();

@@ -5,9 +5,9 @@
 
 use glint::student::{SIDE, pool2};
 
-use super::logistic::{Logistic, Rows, balance};
-use super::megc::{Sample, mirrored, subjects};
-use crate::perceptron::Perceptron;
+use super::megc::{FlowSample, mirrored, subjects};
+use crate::net::perceptron::Perceptron;
+use crate::statistics::logistic::{Logistic, Rows, balance};
 
 /// Precision of the weights' prior in the regression.
 const STRENGTH: f32 = 60.0;
@@ -26,7 +26,7 @@ pub fn share(people: usize) -> f32 {
 }
 
 /// 2x2 means of samples, then of their mirror images.
-pub fn rows(samples: &[Sample]) -> [Vec<Vec<f32>>; 2] {
+pub fn rows(samples: &[FlowSample]) -> [Vec<Vec<f32>>; 2] {
     [
         samples.iter().map(|s| pool2(&s.motion)).collect(),
         samples.iter().map(|s| pool2(&mirrored(&s.motion, SIDE))).collect(),
@@ -40,11 +40,17 @@ pub fn regression(rows: &[Vec<Vec<f32>>; 2], classes: impl Fn(usize) -> usize, o
     rows.iter().for_each(|rows| of.iter().for_each(|&i| x.extend_from_slice(&rows[i])));
     let class: Vec<usize> = of.iter().chain(of).map(|&i| classes(i)).collect();
     let weight: Vec<f32> = balance(&class, 1.0).iter().map(|w| 0.5 * w).collect();
-    Logistic::fit(&Rows { x: &x, class: &class, weight: &weight }, STRENGTH, INTERCEPT_STRENGTH, ITERATIONS)
+    Logistic::fit(
+        &Rows { x: &x, class: &class, weight: &weight },
+        3,
+        STRENGTH,
+        INTERCEPT_STRENGTH,
+        ITERATIONS,
+    )
 }
 
 /// Adds what the samples say to the student.
-pub fn tune(student: &mut Perceptron, samples: &[Sample]) {
+pub fn tune(student: &mut Perceptron, samples: &[FlowSample]) {
     let all: Vec<usize> = (0..samples.len()).collect();
     let model = regression(&rows(samples), |i| samples[i].class, &all);
     student.add_linear(&model, share(subjects(samples).len()));
@@ -54,8 +60,9 @@ pub fn tune(student: &mut Perceptron, samples: &[Sample]) {
 mod tests {
     use super::super::megc;
     use super::*;
-    use crate::perceptron::{INPUTS, PerceptronNet};
-    use crate::train::{Cpu, initialised};
+    use crate::backend::Cpu;
+    use crate::net::perceptron::{INPUTS, PerceptronNet};
+    use crate::train::initialised;
 
     #[test]
     fn the_share_grows_with_the_people() {
@@ -78,7 +85,7 @@ mod tests {
         let model = regression(&all, |i| samples[i].class, &every);
         let row = all[0].concat();
         for (i, (a, b)) in after.logits(&row).iter().zip(before.logits(&row)).enumerate() {
-            let change = model.logits(&all[0][i]);
+            let change = model.three(&all[0][i]);
             for c in 0..3 {
                 assert!((a[c] - b[c] - share(4) * change[c]).abs() < 1e-4, "{i} {a:?} {b:?} {change:?}");
             }

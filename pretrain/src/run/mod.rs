@@ -4,12 +4,11 @@
 //! |---|---|
 //! | [`recipe`] | TOML recipes, refused where they are wrong |
 //! | [`checkpoint`] | state of a training that can be continued with the same result |
-//! | [`canvas`], [`plot`] | pictures: loss, confusion, calibration |
+//! | [`plot`] | pictures: loss, confusion, calibration |
 //!
 //! A [`Run`] is a folder `out/NAME-SEED`: `recipe.toml` as it was used, `run.json` (seed, git revision), `metrics.jsonl`,
 //! pictures, and `report.html` with all of them in one file.
 
-pub mod canvas;
 pub mod checkpoint;
 pub mod plot;
 pub mod recipe;
@@ -26,7 +25,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use canvas::Canvas;
+use glint::canvas::Canvas;
 
 /// The folder of one run.
 pub struct Run {

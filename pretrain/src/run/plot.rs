@@ -1,8 +1,7 @@
 //! The pictures of a report.
 
-use image::Rgb;
-
-use super::canvas::{Canvas, GRID, INK, SERIES};
+use crate::statistics::score::Bin;
+use glint::canvas::{Canvas, GRID, INK, SERIES};
 
 const WIDTH: u32 = 640;
 const HEIGHT: u32 = 420;
@@ -78,24 +77,13 @@ pub fn confusion(counts: &[[u32; 3]; 3], names: [&str; 3]) -> Canvas {
             let share = n as f32 / total as f32;
             let (x, y) = (left + c as f32 * CELL, top + r as f32 * CELL);
             let shade = (255.0 - 150.0 * share) as u8;
-            canvas.fill((x, y), (x + CELL - 2.0, y + CELL - 2.0), Rgb([shade, shade, 255]));
+            canvas.fill((x, y), (x + CELL - 2.0, y + CELL - 2.0), [shade, shade, 255]);
             canvas.text(x as u32 + 24, y as u32 + 34, &n.to_string());
             canvas.text(x as u32 + 24, y as u32 + 50, &format!("{:.0}%", 100.0 * share));
         }
     }
     canvas.text(10, 330, "rows: truth; shares of each row");
     canvas
-}
-
-/// One bin of a reliability diagram.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Bin {
-    /// Samples.
-    pub count: usize,
-    /// Mean confidence.
-    pub confidence: f32,
-    /// Share that was right.
-    pub accuracy: f32,
 }
 
 /// A reliability diagram: accuracy over confidence.

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::score::binomial_interval;
-use crate::run::canvas::{Canvas, GRID, INK, SERIES};
+use glint::canvas::{Canvas, GRID, INK, SERIES};
 
 /// Borders of the bins, as fractions of the full movement.
 const EDGES: [f32; 11] = [0.03, 0.04, 0.055, 0.075, 0.1, 0.135, 0.18, 0.245, 0.33, 0.45, 0.6];
@@ -152,7 +152,7 @@ pub fn draw(bins: &[Bin], fit: &Weibull, title: &str, path: &Path) -> Result<()>
             image.line((center - 3.0, y(recall) + dy), (center + 3.0, y(recall) + dy), point);
         }
     }
-    image.save(path)
+    Ok(image.save(path)?)
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use glint::au::AUS;
 use glint::gate::{Thresholds, au_key};
 
@@ -11,6 +12,9 @@ use super::psychometric::Threshold;
 
 /// Intensities that the gate accepts.
 const ALLOWED: (f64, f64) = (0.05, 5.0);
+
+/// Share of right answers that is the threshold.
+pub const LEVEL: f64 = 0.75;
 
 /// One AU of the file.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +55,14 @@ pub fn file(title: &str, found: &BTreeMap<u8, Entry>, base: &Thresholds) -> Resu
     Ok((out, text))
 }
 
+/// Writes the thresholds file.
+pub fn write(path: &Path, title: &str, found: &BTreeMap<u8, Entry>, base: &Thresholds) -> Result<Thresholds> {
+    let (thresholds, text) = file(title, found, base)?;
+    std::fs::write(path, text).with_context(|| path.display().to_string())?;
+    eprintln!("{}", path.display());
+    Ok(thresholds)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,5 +96,13 @@ mod tests {
         assert_eq!(read, thresholds);
         assert_eq!((read.by_au["au04"], read.by_au["au01"]), (0.05, 0.45));
         read.by_unit().expect("the gate accepts it");
+    }
+
+    #[test]
+    fn the_file_of_the_shipped_thresholds_is_what_the_gate_uses() {
+        let file: Thresholds =
+            toml::from_str(include_str!("../../../models/thresholds.toml")).expect("thresholds");
+        let models = glint::pipeline::Models::embedded().expect("models");
+        assert_eq!(file, models.au.spec.thresholds, "models/thresholds.toml and models/au.toml differ");
     }
 }

@@ -9,9 +9,9 @@ use burn::tensor::activation::relu;
 use burn::tensor::backend::Backend;
 use glint::au::{AU_COUNT, AUS, Side, UNIT_COUNT, UNITS};
 use glint::face::patch::Patch;
-use glint::face::track::{Sight, Track};
-use glint::face::{CROP_HEIGHT, CROP_WIDTH, LEFT_EYE, RIGHT_EYE};
-use glint::flow::{FlowEngine, Settings};
+use glint::face::track::{Track, Visibility};
+use glint::face::{CROP_HEIGHT, CROP_WIDTH, MIDDLE_X, RIGHT_EYE};
+use glint::flow::{FlowEngine, FlowSettings};
 use glint::frame::Frame;
 use glint::gate::{CLIP, FEATURES, features, mirror};
 use glint::geometry::{Point, Similarity};
@@ -22,16 +22,17 @@ use glint::synth::{
 use rand::Rng;
 use rand::rngs::SmallRng;
 
-use super::{Cpu, CpuTrain, Schedule, fit, initialised};
+use super::{Schedule, fit, initialised};
 use crate::augment::{generator, normal};
+use crate::backend::{Cpu, CpuTrain};
 use crate::corpus::mix::Priors;
-use crate::corpus::plan;
+use crate::corpus::sequence::glasses;
 use crate::net::tensor;
 use crate::run::Run;
 
 /// One face with known intensities.
 #[derive(Debug, Clone)]
-pub struct Sample {
+pub struct AuSample {
     /// What the daemon sees (`glint::gate::features`).
     pub features: Vec<f32>,
     /// Intensity of every unit, 0 to 5.
@@ -48,7 +49,7 @@ const STEP_NS: i64 = 700_000_000;
 const MIN_QUALITY: f32 = 0.72;
 
 /// Films `face` at rest and in [`POSES`] random poses, follows it as the daemon does, and measures its flow.
-pub fn samples<F: Face>(face: F, priors: &Priors, rng: &mut SmallRng) -> Vec<Sample> {
+pub fn samples<F: Face>(face: F, priors: &Priors, rng: &mut SmallRng) -> Vec<AuSample> {
     let to_crop = face_to_crop(&face);
     let eye_distance_px = rng.random_range(56.0..120.0f32);
     let camera = Camera {
@@ -82,7 +83,7 @@ pub fn samples<F: Face>(face: F, priors: &Priors, rng: &mut SmallRng) -> Vec<Sam
         turns: Vec::new(),
         light_changes: Vec::new(),
         hands: Vec::new(),
-        glasses: rng.random_bool(0.3).then(|| plan::glasses(rng)),
+        glasses: rng.random_bool(0.3).then(|| glasses(rng)),
         glares: Vec::new(),
         life: Life::default(),
     };
@@ -98,12 +99,12 @@ pub fn samples<F: Face>(face: F, priors: &Priors, rng: &mut SmallRng) -> Vec<Sam
     for k in 1..=QUIET {
         at_ns += 60_000_000;
         scene.render(k as u64, at_ns, &mut frame);
-        if track.follow(&frame, &mut patch) == Sight::Missed {
+        if track.follow(&frame, &mut patch) == Visibility::Missed {
             return Vec::new();
         }
         track.absorb(at_ns, 0.06);
     }
-    let mut engine = FlowEngine::new(CROP_WIDTH, CROP_HEIGHT, Settings::QUICK);
+    let mut engine = FlowEngine::new(CROP_WIDTH, CROP_HEIGHT, FlowSettings::QUICK);
     engine.set_reference(&track.neutral);
     let mut out = Vec::new();
     for k in 0..POSES {
@@ -112,12 +113,12 @@ pub fn samples<F: Face>(face: F, priors: &Priors, rng: &mut SmallRng) -> Vec<Sam
         scene.render((QUIET + 1 + k) as u64, at_ns, &mut frame);
         let expected = truth(&scene, at_ns).compose(&placed);
         let sight = track.follow_from(&frame, expected, &mut patch);
-        if sight == Sight::Missed || track.quality < MIN_QUALITY {
+        if sight == Visibility::Missed || track.quality < MIN_QUALITY {
             continue;
         }
         let mut row = vec![0.0; FEATURES];
         features(engine.run(&track.crop), &track.neutral, &track.crop, &mut row);
-        out.push(Sample { features: row, intensities: scene.truth(at_ns).intensities });
+        out.push(AuSample { features: row, intensities: scene.truth(at_ns).intensities });
     }
     out
 }
@@ -127,7 +128,7 @@ fn misplaced(rng: &mut SmallRng) -> Similarity {
     let much = rng.random_range(0.4f32.ln()..2.5f32.ln()).exp();
     let (turn, zoom) = (0.02 * much * normal(rng), 1.0 + 0.025 * much * normal(rng));
     let (a, b) = (zoom * turn.cos(), zoom * turn.sin());
-    let c = Point::new(0.5 * (RIGHT_EYE.x + LEFT_EYE.x), RIGHT_EYE.y + 30.0);
+    let c = Point::new(MIDDLE_X, RIGHT_EYE.y + 30.0);
     Similarity {
         a,
         b,
@@ -259,7 +260,7 @@ impl<B: Backend> Net<B> {
 }
 
 /// The sample of the mirrored face.
-fn mirrored(sample: &Sample) -> Sample {
+fn mirrored(sample: &AuSample) -> AuSample {
     let mut features = sample.features.clone();
     mirror(&mut features);
     let intensities = std::array::from_fn(|k| {
@@ -271,11 +272,11 @@ fn mirrored(sample: &Sample) -> Sample {
         let partner = UNITS.iter().position(|u| u.au == UNITS[k].au && u.side == other);
         sample.intensities[partner.unwrap_or(k)]
     });
-    Sample { features, intensities }
+    AuSample { features, intensities }
 }
 
 /// Trains on `samples` and their mirror images; the numbers of `glint::gate::AuNet` come back.
-pub fn train(samples: &[Sample], schedule: &Schedule, seed: u64, run: &Run) -> Result<Vec<f32>> {
+pub fn train(samples: &[AuSample], schedule: &Schedule, seed: u64, run: &Run) -> Result<Vec<f32>> {
     ensure!(samples.len() >= schedule.batch, "{} samples; at least {}", samples.len(), schedule.batch);
     let device = Default::default();
     let mut scale = vec![0.0f64; FEATURES];

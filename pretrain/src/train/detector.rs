@@ -2,26 +2,22 @@
 
 use anyhow::Result;
 use burn::module::AutodiffModule;
-use glint::face::detector::normalise;
 use glint::face::layout::UNIT_STRIDES;
 use glint::geometry::{Point, Rect, Similarity};
+use glint::model::normalise_luma;
 use rand::Rng;
 use rand::rngs::SmallRng;
 use rayon::prelude::*;
 
 use super::sitters::{Sitter, decoy};
-use super::{Cpu, CpuTrain, Schedule, fit, initialised};
+use super::{Schedule, fit, initialised};
 use crate::assets::portraits::face_box;
 use crate::augment::{blur, generator, photometric, texture};
-use crate::net::{DetectorNet, focal, tensor};
+use crate::backend::{Cpu, CpuTrain};
+use crate::net::detector::{DetectorNet, STRIDE};
+use crate::net::{focal, tensor};
 use crate::run::Run;
 
-/// Columns of the network's input.
-pub const INPUT_WIDTH: usize = 320;
-/// Rows of the network's input.
-pub const INPUT_HEIGHT: usize = 240;
-/// Input pixels per cell of the output grid.
-pub const STRIDE: usize = 16;
 /// Side of a face whose logarithmic size is 0, in input pixels.
 const UNIT_SIDE: f32 = UNIT_STRIDES * STRIDE as f32;
 /// Side of a training scene: a third of the input's area, with as many faces. The network is convolutional.
@@ -166,7 +162,7 @@ pub fn train(sitters: &[&Sitter], schedule: &Schedule, seed: u64, run: &Run) -> 
             .into_par_iter()
             .map(|i| {
                 let scene = scene(sitters, (SIDE, SIDE), seed, (step * n + i) as u64);
-                (scene.image.into_iter().map(normalise).collect(), targets(&scene.faces))
+                (scene.image.into_iter().map(normalise_luma).collect(), targets(&scene.faces))
             })
             .collect();
         let gather = |pick: fn(&(Vec<f32>, Targets)) -> &Vec<f32>| {

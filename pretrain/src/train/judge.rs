@@ -9,8 +9,9 @@ use burn::tensor::backend::Backend;
 use glint::spot::{CLIP, Candidate, Cause, MEASURES, Measures};
 use rand::Rng;
 
-use super::{Cpu, CpuTrain, Schedule, fit, initialised};
+use super::{Schedule, fit, initialised};
 use crate::augment::{generator, normal};
+use crate::backend::{Cpu, CpuTrain};
 use crate::corpus::plan::{Distractor, Micro, Span};
 use crate::net::tensor;
 use crate::run::Run;

@@ -2,17 +2,19 @@
 
 use anyhow::Result;
 use burn::module::AutodiffModule;
-use glint::face::detector::normalise;
 use glint::face::landmarks::{INPUT_EYES, INPUT_SIDE, LANDMARK_COUNT, MIRROR_68, equalise, eye_centers};
 use glint::geometry::{Point, Similarity};
+use glint::model::normalise_luma;
 use rand::Rng;
 use rand::rngs::SmallRng;
 use rayon::prelude::*;
 
 use super::sitters::{Sitter, decoy};
-use super::{Cpu, CpuTrain, Schedule, fit, initialised};
+use super::{Schedule, fit, initialised};
 use crate::augment::{generator, normal, photometric, texture};
-use crate::net::{LandmarksNet, binary_cross_entropy, tensor};
+use crate::backend::{Cpu, CpuTrain};
+use crate::net::landmarks::LandmarksNet;
+use crate::net::{binary_cross_entropy, tensor};
 use crate::run::Run;
 
 /// Coordinates a sample.
@@ -139,7 +141,8 @@ pub fn train(sitters: &[&Sitter], schedule: &Schedule, seed: u64, run: &Run) -> 
     let model = fit(net, "landmarks", schedule, run, |model, step| {
         let batch: Vec<Crop> =
             (0..n).into_par_iter().map(|i| crop(sitters, seed, (step * n + i) as u64)).collect();
-        let images: Vec<f32> = batch.iter().flat_map(|c| c.image.iter().map(|&v| normalise(v))).collect();
+        let images: Vec<f32> =
+            batch.iter().flat_map(|c| c.image.iter().map(|&v| normalise_luma(v))).collect();
         let (points, weights): (Vec<_>, Vec<_>) = batch.iter().map(targets).unzip();
         let faces = batch.iter().map(|c| if c.points.is_some() { 1.0 } else { 0.0 }).collect();
         let (found, face) = model.forward(tensor(images, [n, 1, INPUT_SIDE, INPUT_SIDE], &device));

@@ -11,7 +11,6 @@ pub mod student;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
-use burn::backend::{Autodiff, Flex};
 use burn::module::{AutodiffModule, Module};
 use burn::optim::{AdamWConfig, GradientsParams, Optimizer};
 use burn::tensor::Tensor;
@@ -19,13 +18,9 @@ use burn::tensor::backend::Backend;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::backend::CpuTrain;
 use crate::run::checkpoint::{self, Progress};
 use crate::run::{Interrupted, Run, bar, interrupted};
-
-/// The CPU backend, for inference.
-pub type Cpu = Flex;
-/// The CPU backend with gradients.
-pub type CpuTrain = Autodiff<Flex>;
 
 /// What every training run fixes beforehand.
 #[derive(Debug, Clone, Serialize, Deserialize)]

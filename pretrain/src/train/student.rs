@@ -6,8 +6,9 @@ use burn::module::AutodiffModule;
 use burn::tensor::activation::log_softmax;
 use glint::au::{AU_COUNT, AUS, Side, UNIT_COUNT, au_index, unit_indices};
 use glint::event::Class;
+use glint::face::{MIDDLE_X, RIGHT_EYE};
 use glint::flow::Flow;
-use glint::geometry::Similarity;
+use glint::geometry::Point;
 use glint::pipeline::pair_engine;
 use glint::student::{COLUMN_PX, ROW_PX, SIDE, pool2, prepare, resample};
 use glint::synth::{Face, render_crop};
@@ -15,56 +16,15 @@ use rand::Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{CpuTrain, Schedule, fit, initialised};
-use crate::augment::{generator, normal};
+use super::{Schedule, fit, initialised};
+use crate::augment::{generator, normal, similarity_about, stabiliser_residue};
+use crate::backend::CpuTrain;
 use crate::corpus::fields::{Fields, Place};
+use crate::corpus::rules::{combinations, random_class};
+use crate::net::perceptron::{Perceptron, PerceptronNet, mask};
 use crate::net::{binary_cross_entropy, tensor};
-use crate::perceptron::{Perceptron, PerceptronNet, mask};
-use crate::recognition::score::probabilities;
 use crate::run::{Run, bar};
-
-/// AU combinations of each class: expert rules. FACS investigator's guide (Ekman, Friesen, Hager 2002), table of
-/// emotions; contempt, repression and sadness as CASME II and SAMM annotate them.
-const NEGATIVE: [&[u8]; 19] = [
-    &[4],
-    &[4, 7],
-    &[7],
-    &[9],
-    &[10],
-    &[14],
-    &[15],
-    &[17],
-    &[4, 9],
-    &[20],
-    &[24],
-    &[15, 17],
-    &[1, 4],
-    &[1, 4, 15],
-    &[23],
-    &[4, 5, 7],
-    &[9, 10],
-    &[9, 17],
-    &[14, 17],
-];
-const POSITIVE: [&[u8]; 2] = [&[12], &[6, 12]];
-const SURPRISE: [&[u8]; 4] = [&[1, 2], &[5], &[1, 2, 5], &[1, 2, 26]];
-/// Share of each class: that of the databases.
-const PRIOR: [f32; 3] = [0.5, 0.25, 0.25];
-
-/// AU combinations of a class.
-pub fn combinations(class: Class) -> &'static [&'static [u8]] {
-    match class {
-        Class::Negative => &NEGATIVE,
-        Class::Positive => &POSITIVE,
-        Class::Surprise => &SURPRISE,
-    }
-}
-
-/// Index in [`Class::ALL`] of a class, as often as the databases have it.
-pub fn random_class(rng: &mut impl Rng) -> usize {
-    let draw: f32 = rng.random();
-    usize::from(draw >= PRIOR[0]) + usize::from(draw >= PRIOR[0] + PRIOR[1])
-}
+use crate::statistics::score::probabilities;
 
 /// How large movements are, and what moves along.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -127,7 +87,7 @@ pub struct Training {
 /// What is synthesised.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Material {
+pub struct SyntheticMaterial {
     /// People, portraits and heads in turn.
     pub people: usize,
     /// Samples of exact fields.
@@ -144,7 +104,7 @@ pub struct Material {
 
 /// One training sample.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Pair {
+pub struct TrainingSample {
     /// The student's input, 3 x 28 x 28.
     pub motion: Vec<f32>,
     /// Index of the class in [`Class::ALL`].
@@ -205,9 +165,9 @@ impl Movements {
     }
 }
 
-impl Material {
+impl SyntheticMaterial {
     /// A sample of an exact field.
-    fn field(&self, fields: &Fields, rng: &mut impl Rng) -> Pair {
+    fn field(&self, fields: &Fields, rng: &mut impl Rng) -> TrainingSample {
         let Movement { class, fractions, aus } = self.movements.draw(rng);
         let turn = self.movements.turn(rng);
         let place = Place {
@@ -216,11 +176,11 @@ impl Material {
         };
         let mut flow = fields.movement(&fractions, turn, &place);
         self.noise.add(&mut flow, rng);
-        Pair { motion: prepare(&flow), class, aus }
+        TrainingSample { motion: prepare(&flow), class, aus }
     }
 
     /// A sample of rendered faces: flow between two crops, as the daemon measures it.
-    fn rendered<F: Face>(&self, face: &F, rng: &mut impl Rng) -> Pair {
+    fn rendered<F: Face>(&self, face: &F, rng: &mut impl Rng) -> TrainingSample {
         let Crops { onset, apex, class, aus } = self.crops(face, rng);
         // `pipeline::sample` in two steps: noise comes between them.
         let mut engine = pair_engine();
@@ -229,7 +189,7 @@ impl Material {
         if rng.random::<f32>() < self.noise.rendered {
             self.noise.add(&mut flow, rng);
         }
-        Pair { motion: prepare(&flow), class, aus }
+        TrainingSample { motion: prepare(&flow), class, aus }
     }
 
     /// A movement as two stabilised crops.
@@ -237,23 +197,11 @@ impl Material {
         let Movement { class, fractions, aus } = self.movements.draw(rng);
         // The frame is moved by moving the face; what the stabiliser leaves moves the apex alone.
         let zoom = (self.frames.zoom * normal(rng)).exp();
-        let about = |a: f32, b: f32, shift: [f32; 2]| {
-            let center =
-                [glint::face::RIGHT_EYE.x + 0.5 * glint::face::EYE_DISTANCE, glint::face::RIGHT_EYE.y + 35.0];
-            Similarity {
-                a,
-                b,
-                tx: center[0] + shift[0] - a * center[0] + b * center[1],
-                ty: center[1] + shift[1] - b * center[0] - a * center[1],
-            }
-        };
-        let place = about(
-            zoom,
-            0.02 * normal(rng),
-            [COLUMN_PX * self.frames.shift * normal(rng), ROW_PX * self.frames.shift * normal(rng)],
-        );
-        let residue =
-            about(1.0 + 0.0006 * normal(rng), 0.0006 * normal(rng), [(); 2].map(|()| 0.05 * normal(rng)));
+        let center = Point::new(MIDDLE_X, RIGHT_EYE.y + 35.0);
+        let turn = 0.02 * normal(rng);
+        let shift = [COLUMN_PX * self.frames.shift * normal(rng), ROW_PX * self.frames.shift * normal(rng)];
+        let place = similarity_about(center, zoom, turn, shift);
+        let residue = stabiliser_residue(rng, center);
         let noise = rng.random_range(0.2..1.6);
         let (mut onset, mut apex) = (Vec::new(), Vec::new());
         render_crop(face, &[0.0; UNIT_COUNT], &place, (noise, rng.random()), &mut onset);
@@ -262,7 +210,7 @@ impl Material {
     }
 
     /// All samples on `people`: exact fields first, rendered ones after them. The same on any number of threads.
-    pub fn pairs<F: Face + Sync>(&self, people: &[F], seed: u64) -> Result<Vec<Pair>> {
+    pub fn pairs<F: Face + Sync>(&self, people: &[F], seed: u64) -> Result<Vec<TrainingSample>> {
         ensure!(!people.is_empty() && self.fields + self.rendered > 0, "no people or no samples");
         let mut out = Vec::with_capacity(self.fields + self.rendered);
         if self.fields > 0 {
@@ -324,13 +272,13 @@ pub enum Target<'a> {
 }
 
 /// Rows after the 2x2 mean.
-pub fn rows(pairs: &[Pair]) -> Vec<f32> {
+pub fn rows(pairs: &[TrainingSample]) -> Vec<f32> {
     pairs.iter().flat_map(|p| pool2(&p.motion)).collect()
 }
 
 /// Trains one network as `stage` of a run; `inputs` are [`rows`] of `pairs`, or any other numbers, as many for each.
 pub fn train(
-    pairs: &[Pair],
+    pairs: &[TrainingSample],
     inputs: &[f32],
     target: &Target<'_>,
     training: &Training,
@@ -386,8 +334,8 @@ mod tests {
     use glint::pipeline::sample;
     use glint::synth::{Pack, Subject};
 
-    fn material() -> Material {
-        Material {
+    fn material() -> SyntheticMaterial {
+        SyntheticMaterial {
             people: 2,
             fields: 40,
             rendered: 4,

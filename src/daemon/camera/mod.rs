@@ -16,7 +16,8 @@ use v4l::frameinterval::FrameIntervalEnum;
 use v4l::framesize::FrameSizeEnum;
 use v4l::video::Capture;
 
-use modes::{Mode, Wish, choose};
+use super::grab::Grab;
+use modes::{Mode, ModeRequest, choose};
 use queue::Queue;
 use stream::Stream;
 
@@ -38,8 +39,8 @@ fn control_id(name: &str) -> u32 {
 /// How a camera is to be used.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct CameraSettings {
-    /// Mode that is wished for.
-    pub wish: Wish,
+    /// Mode that is asked for.
+    pub request: ModeRequest,
     /// Mains frequency of the lamps: 50 or 60.
     pub power_line_hz: Option<u32>,
     /// Whether exposure and white balance are locked once they have settled.
@@ -48,17 +49,6 @@ pub struct CameraSettings {
 
 /// Frames until automatic exposure has settled.
 const SETTLE_FRAMES: u64 = 60;
-
-/// What [`Camera::next`] found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
-    /// The frame was filled.
-    Frame,
-    /// Nothing came in time.
-    Timeout,
-    /// A frame came and is damaged: the driver says so, or it does not decode.
-    Dropped,
-}
 
 /// The capture queue of a device, or why there is none.
 fn queue_of(device: &Device) -> io::Result<Queue> {
@@ -131,7 +121,7 @@ impl Camera {
     pub fn open(path: &Path, settings: &CameraSettings) -> io::Result<Self> {
         let device = Device::with_path(path)?;
         let modes = modes_of(&device)?;
-        let (mode, why) = choose(&modes, settings.wish).ok_or_else(|| {
+        let (mode, why) = choose(&modes, settings.request).ok_or_else(|| {
             let offered: Vec<String> = modes.iter().map(ToString::to_string).collect();
             let offered =
                 if offered.is_empty() { "none that glint decodes".into() } else { offered.join(", ") };
@@ -149,7 +139,7 @@ impl Camera {
         })?;
         let mut mode = Mode { format, width: set.width, height: set.height, ..mode };
         // A camera without S_PARM has one rate, and its frames tell it.
-        let fps = settings.wish.fps.map_or(mode.fps, |wish| wish.min(mode.fps));
+        let fps = settings.request.fps.map_or(mode.fps, |most| most.min(mode.fps));
         if let Some(granted) = queue.set_rate(&device, fps.round().max(1.0) as u32) {
             mode.fps = granted;
         }
@@ -175,11 +165,11 @@ impl Camera {
 
     /// Waits for the next frame. `seq` counts the camera's frames from 0: a step of more than one means
     /// that the driver lost some. An error means that the camera is gone or broken: open it anew.
-    pub fn next(&mut self, frame: &mut Frame, timeout: Duration) -> io::Result<Next> {
+    pub fn next(&mut self, frame: &mut Frame, timeout: Duration) -> io::Result<Grab> {
         let Self { stream, decoder, mode, stride, first, .. } = self;
         let got = stream.next(timeout, |bytes, meta| {
             if meta.error {
-                return Next::Dropped;
+                return Grab::Damaged(None);
             }
             let decoded = decoder.decode(
                 mode.format,
@@ -189,15 +179,15 @@ impl Camera {
                 bytes,
                 &mut frame.luma,
             );
-            let Ok((width, height)) = decoded else { return Next::Dropped };
+            let Ok((width, height)) = decoded else { return Grab::Damaged(None) };
             let first = *first.get_or_insert(meta.sequence);
             frame.seq = u64::from(meta.sequence.wrapping_sub(first));
-            frame.at_ns = meta.at_ns.unwrap_or_else(super::capture::monotonic_ns);
+            frame.at_ns = meta.at_ns.unwrap_or_else(super::clock::monotonic_ns);
             (frame.width, frame.height) = (width, height);
-            Next::Frame
+            Grab::Frame
         })?;
-        let next = got.unwrap_or(Next::Timeout);
-        if next == Next::Frame {
+        let next = got.unwrap_or(Grab::Timeout);
+        if next == Grab::Frame {
             self.seen += 1;
             if self.seen == SETTLE_FRAMES && self.settings.lock_exposure {
                 lock_exposure(self.stream.device());

@@ -26,7 +26,7 @@ impl fmt::Display for Mode {
 
 /// What the configuration asks for; `None` leaves the choice to glint.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Wish {
+pub struct ModeRequest {
     /// Layout.
     pub format: Option<PixelFormat>,
     /// Columns and rows.
@@ -40,12 +40,12 @@ const ENOUGH: (u32, u32) = (640, 480);
 /// Rates within this share are the same: 29.97 and 30.
 const SAME_RATE: f64 = 0.02;
 
-/// Chooses among `modes`: what is wished for, then the highest frame rate at 640x480 or more, then the
+/// Chooses among `modes`: what is asked for, then the highest frame rate at 640x480 or more, then the
 /// format that is cheapest to decode, then the size nearest to 640x480. Returns the mode and the reason
-/// in words; `None` when no mode fits the wish.
-pub fn choose(modes: &[Mode], wish: Wish) -> Option<(Mode, String)> {
+/// in words; `None` when no mode fits the request.
+pub fn choose(modes: &[Mode], request: ModeRequest) -> Option<(Mode, String)> {
     let fits = |m: &&Mode| {
-        wish.format.is_none_or(|f| f == m.format) && wish.size.is_none_or(|s| s == (m.width, m.height))
+        request.format.is_none_or(|f| f == m.format) && request.size.is_none_or(|s| s == (m.width, m.height))
     };
     let cost = |m: &Mode| PixelFormat::ALL.iter().position(|f| *f == m.format).unwrap_or(usize::MAX);
     // What counts is what will be seen: the luma of a Bayer mosaic has half its sides.
@@ -53,7 +53,7 @@ pub fn choose(modes: &[Mode], wish: Wish) -> Option<(Mode, String)> {
     let large = |m: &Mode| seen(m).0 >= ENOUGH.0 as usize && seen(m).1 >= ENOUGH.1 as usize;
     let area = |m: &Mode| (seen(m).0 * seen(m).1) as i64;
     let far = |m: &Mode| (area(m) - i64::from(ENOUGH.0) * i64::from(ENOUGH.1)).abs();
-    let rate = |m: &Mode| match wish.fps {
+    let rate = |m: &Mode| match request.fps {
         // A rate that is enough is not bettered by a higher one.
         Some(fps) if m.fps >= fps * (1.0 - SAME_RATE) => fps,
         _ => m.fps,
@@ -76,7 +76,7 @@ pub fn choose(modes: &[Mode], wish: Wish) -> Option<(Mode, String)> {
     }
     let best = *best?;
     let mut why = Vec::new();
-    if wish != Wish::default() {
+    if request != ModeRequest::default() {
         why.push("fits the configuration".to_owned());
     }
     why.push(if large(&best) {
@@ -115,19 +115,23 @@ mod tests {
     #[test]
     fn a_mosaic_counts_by_the_luma_it_gives() {
         let raw = [mode(PixelFormat::Bayer10, 640, 480, 120.0), mode(PixelFormat::Bayer10, 1280, 960, 60.0)];
-        assert_eq!(choose(&raw, Wish::default()).expect("a mode").0, raw[1]);
+        assert_eq!(choose(&raw, ModeRequest::default()).expect("a mode").0, raw[1]);
     }
 
     #[test]
     fn rate_first_then_cost_then_size() {
-        let (best, why) = choose(&webcam(), Wish::default()).expect("a mode");
+        let (best, why) = choose(&webcam(), ModeRequest::default()).expect("a mode");
         assert_eq!(best, mode(PixelFormat::Mjpg, 640, 480, 60.0), "{why}");
-        let (best, _) = choose(&webcam(), Wish { fps: Some(30.0), ..Wish::default() }).expect("a mode");
-        assert_eq!(best, mode(PixelFormat::Yuyv, 640, 480, 30.0));
         let (best, _) =
-            choose(&webcam(), Wish { size: Some((1280, 720)), ..Wish::default() }).expect("a mode");
+            choose(&webcam(), ModeRequest { fps: Some(30.0), ..ModeRequest::default() }).expect("a mode");
+        assert_eq!(best, mode(PixelFormat::Yuyv, 640, 480, 30.0));
+        let (best, _) = choose(&webcam(), ModeRequest { size: Some((1280, 720)), ..ModeRequest::default() })
+            .expect("a mode");
         assert_eq!(best.format, PixelFormat::Mjpg);
-        assert!(choose(&webcam(), Wish { format: Some(PixelFormat::Grey), ..Wish::default() }).is_none());
+        assert!(
+            choose(&webcam(), ModeRequest { format: Some(PixelFormat::Grey), ..ModeRequest::default() })
+                .is_none()
+        );
     }
 
     proptest! {
@@ -138,7 +142,7 @@ mod tests {
                 .collect();
             let mut other = modes.clone();
             other.rotate_left(turn % modes.len());
-            let (a, b) = (choose(&modes, Wish::default()).expect("one"), choose(&other, Wish::default()).expect("one"));
+            let (a, b) = (choose(&modes, ModeRequest::default()).expect("one"), choose(&other, ModeRequest::default()).expect("one"));
             prop_assert_eq!(a.0.format, b.0.format);
             prop_assert_eq!(a.0.fps, b.0.fps);
         }

@@ -13,11 +13,14 @@ use glint::frame::{Frame, LumaDecoder, Mounting, PixelFormat};
 use v4l::video::{Capture, Output};
 use v4l::{Device, FourCC};
 
-use super::super::capture::{self, CameraSource, FrameSource, Item, Opener, Shared};
-use super::modes::Wish;
+use super::super::capture::{self, Item, Shared};
+use super::super::clock::monotonic_ns;
+use super::super::grab::{FrameSource, Grab, Opener};
+use super::super::source::CameraSource;
+use super::modes::ModeRequest;
 use super::queue::Queue;
 use super::stream::{Meta, Stream};
-use super::{Camera, CameraSettings, Next};
+use super::{Camera, CameraSettings};
 
 const SIZE: (u32, u32) = (640, 480);
 const LONG: Duration = Duration::from_secs(60);
@@ -88,7 +91,7 @@ fn compare(path: &Path, settings: &CameraSettings, expected: &[Vec<u8>], count: 
     let mut seen = vec![0; expected.len()];
     let (mut frame, mut last) = (Frame::default(), None);
     while seen.iter().sum::<usize>() < count {
-        assert_eq!(camera.next(&mut frame, LONG).expect("a frame"), Next::Frame);
+        assert_eq!(camera.next(&mut frame, LONG).expect("a frame"), Grab::Frame);
         assert_eq!((frame.width, frame.height), (SIZE.0 as usize, SIZE.1 as usize));
         let which = expected.iter().position(|e| *e == frame.luma).expect("luma of a frame that was fed");
         seen[which] += 1;
@@ -183,8 +186,8 @@ fn multi_planar_frames_give_their_luma() {
     std::thread::sleep(Duration::from_secs(3));
     let result = std::panic::catch_unwind(|| {
         assert_eq!(Queue::of(&Device::with_path(&path).expect("open")).expect("told"), Some(Queue::Multi));
-        let wish = Wish { format: Some(PixelFormat::Nv12), ..Wish::default() };
-        compare(&path, &CameraSettings { wish, ..CameraSettings::default() }, &lumas, 20);
+        let request = ModeRequest { format: Some(PixelFormat::Nv12), ..ModeRequest::default() };
+        compare(&path, &CameraSettings { request, ..CameraSettings::default() }, &lumas, 20);
     });
     let _ = (writer.kill(), writer.wait());
     result.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -192,8 +195,8 @@ fn multi_planar_frames_give_their_luma() {
 
 /// Small frames at a rate that an emulated machine can draw.
 fn vivid_settings() -> CameraSettings {
-    let wish = Wish { format: Some(PixelFormat::Yuyv), size: Some((320, 180)), fps: Some(15.0) };
-    CameraSettings { wish, ..CameraSettings::default() }
+    let request = ModeRequest { format: Some(PixelFormat::Yuyv), size: Some((320, 180)), fps: Some(15.0) };
+    CameraSettings { request, ..CameraSettings::default() }
 }
 
 fn control(path: &Path, setting: &str) {
@@ -229,7 +232,7 @@ fn take(received: &Receiver<Item>, frames: usize) -> (Vec<u64>, usize) {
         match received.recv_timeout(LONG).expect("a frame") {
             Item::Frame(frame) => numbers.push(frame.seq),
             Item::Opened => opened += 1,
-            Item::Gap { .. } => {}
+            Item::Damaged { .. } => {}
         }
     }
     (numbers, opened)
@@ -283,7 +286,7 @@ fn an_unplugged_camera_is_waited_for_and_opened_anew() {
         // The watchdog must be fed while there is no camera.
         for _ in 0..10 {
             std::thread::sleep(Duration::from_millis(300));
-            let age = capture::monotonic_ns() - shared.capture_tick.load(Relaxed);
+            let age = monotonic_ns() - shared.capture_tick.load(Relaxed);
             assert!(age < 2_000_000_000, "silent for {age} ns");
         }
         assert!(shared.no_source.load(Relaxed));
@@ -304,7 +307,7 @@ fn the_configured_rate_is_asked_for_and_the_kernel_stamps() {
     assert_eq!(params.interval.denominator, 15 * params.interval.numerator);
     // v4l2loopback names no clock, so this is looked at here.
     let at_ns = camera.stream.next(LONG, |_, meta| meta.at_ns).expect("a frame").flatten();
-    let age = capture::monotonic_ns() - at_ns.expect("a monotonic stamp");
+    let age = monotonic_ns() - at_ns.expect("a monotonic stamp");
     // A stamp may be that of the frame's end as planned: ahead by one frame at most.
     assert!((-1_000_000_000 / 15..5_000_000_000).contains(&age), "{age} ns old");
     assert!(super::nodes().iter().any(|n| n.path == path), "glintd cameras lists it");

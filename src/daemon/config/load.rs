@@ -236,5 +236,21 @@ mod tests {
         fn no_text_panics(text in "\\PC{0,80}") {
             let _ = Config::parse("g.toml", &text);
         }
+
+        /// What is refused is refused with its place: FILE:LINE:COLUMN.
+        #[test]
+        fn no_damage_panics(changes in prop::collection::vec((0.0f64..1.0, any::<u8>()), 1..8), cut in 0.0f64..1.0) {
+            // Every key is set.
+            let whole = Config::default().to_toml();
+            let at = |share: f64| (share * whole.len() as f64) as usize;
+            let mut bytes = whole.clone().into_bytes();
+            changes.iter().for_each(|(share, value)| bytes[at(*share)] = *value);
+            if cut < 0.3 {
+                bytes.truncate(at(cut / 0.3));
+            }
+            if let Err(error) = Config::parse("g.toml", &String::from_utf8_lossy(&bytes)) {
+                prop_assert!(error.to_string().starts_with("g.toml:"), "{error}");
+            }
+        }
     }
 }

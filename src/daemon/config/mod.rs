@@ -8,6 +8,7 @@ mod load;
 use std::path::PathBuf;
 
 use glint::event::Kind;
+use glint::frame::PixelFormat;
 use glint::pipeline::Purpose;
 use serde::{Deserialize, Serialize};
 
@@ -85,28 +86,13 @@ pub(crate) struct Source {
     pub(crate) path: Option<PathBuf>,
 }
 
-/// Pixel format of a camera.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-#[allow(missing_docs)]
-pub(crate) enum Format {
-    Grey,
-    Yuyv,
-    Uyvy,
-    Nv12,
-    Mjpg,
-    Bayer8,
-    Bayer10,
-    Bayer12,
-}
-
 /// Table `camera`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Camera {
     /// GREY, YUYV, UYVY, NV12, MJPG, BAYER8, BAYER10 or BAYER12. Default: the best the camera has.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) format: Option<Format>,
+    pub(crate) format: Option<PixelFormat>,
     /// `[width, height]` in pixels. Default: the best the camera has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) size: Option<[usize; 2]>,

@@ -19,7 +19,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::daemon::clock::Stamp;
-use crate::daemon::outbox::Lost;
+use crate::daemon::losses::Lost;
 
 /// First bytes of the file.
 const HEADER: &[u8] = b"glint outbox 1\n\xff";

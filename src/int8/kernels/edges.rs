@@ -5,7 +5,7 @@ use crate::kernels::multiversion;
 multiversion! {
     /// `f32` values to bytes: `round(v * inverse) + zero`, nearest even, saturated. NaN becomes the
     /// smallest value.
-    pub(crate) fn quantise(values: &[f32], inverse: f32, zero: u8, out: &mut [u8]) {
+    pub(crate) fn quantize(values: &[f32], inverse: f32, zero: u8, out: &mut [u8]) {
         let (low, high) = (-f32::from(zero), 255.0 - f32::from(zero));
         for (o, v) in out.iter_mut().zip(values) {
             let whole = (v * inverse).max(low).min(high).round_ties_even() + f32::from(zero);
@@ -36,7 +36,7 @@ multiversion! {
 multiversion! {
     /// Interleaved bytes of `channels` to planes of `f32`, each of `out.len() / planes` elements; only
     /// the first `planes` channels are wanted.
-    pub(crate) fn dequantise(
+    pub(crate) fn dequantize(
         bytes: &[u8], channels: usize, planes: usize, scale: f32, flip: u8, out: &mut [f32],
     ) {
         const GROUP: usize = 8;

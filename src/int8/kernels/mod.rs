@@ -1,4 +1,4 @@
-//! The inner loops of a quantised convolution by CPU, all with the same bytes as [`scalar`].
+//! The inner loops of a quantized convolution by CPU, all with the same bytes as [`scalar`].
 //!
 //! A layer is a strided matrix product without a copy of the input: the taps of one kernel row are
 //! contiguous bytes of the NHWC buffer, so an output pixel is `rows` runs of bytes against packed
@@ -272,6 +272,6 @@ impl Product {
 
 /// The rounding of every kernel: `f32` product, nearest even, saturated to `u8`.
 #[inline(always)]
-pub(super) fn requantise(sum: i32, scale: f32) -> u8 {
+pub(super) fn requantize(sum: i32, scale: f32) -> u8 {
     (sum as f32 * scale).round_ties_even().clamp(0.0, 255.0) as u8
 }

@@ -1,6 +1,6 @@
 //! The reference: plain Rust, one vector of 8 outputs at a time.
 
-use super::{Product, bytes_of, requantise};
+use super::{Product, bytes_of, requantize};
 
 /// Outputs of a vector in the packed weights.
 const LANES: usize = 8;
@@ -22,7 +22,7 @@ pub(super) fn run(p: &Product, input: &[u8], output: &mut [u8]) {
             }
             let out = &mut output[to as usize + first..][..LANES];
             for ((o, sum), scale) in out.iter_mut().zip(sums).zip(&p.scale[first..]) {
-                *o = requantise(sum, *scale);
+                *o = requantize(sum, *scale);
             }
         }
     }

@@ -1,22 +1,18 @@
 //! `glint-pretrain evaluate classes`: the words that the daemon gives to the movements it finds.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use glint::event::Class;
 use glint::pipeline::Models;
-use rayon::prelude::*;
 use serde_json::json;
 
-use crate::augment::generator;
-use crate::corpus::mix::{Part, Priors};
 use crate::corpus::person::Split;
-use crate::corpus::plan::{self, Cast, Content};
-use crate::recognition::score::{Confusion, argmax, bins, calibration_error};
+use crate::corpus::plan::Cast;
+use crate::run::Run;
 use crate::run::plot;
-use crate::run::{Run, bar};
-use crate::spotting::score::matches;
-use crate::spotting::watch;
+use crate::statistics::score::{Confusion, bins, calibration_error};
+use crate::student::words::{answers, ceiling, with_word};
 
 /// Films people who train nothing, runs the daemon's own chain and compares the class of every movement it finds with what
 /// the person did.
@@ -46,57 +42,6 @@ pub struct Args {
     json: bool,
 }
 
-/// A movement that was found: what it is, and what was said of it with which confidence.
-pub type Answer = (usize, Option<(usize, f32)>);
-
-/// The daemon's own chain over sequences of a cast: how many movements there are, and what is said of those that are found.
-pub fn answers(
-    cast: &Cast,
-    models: &Models,
-    sequences: u64,
-    fps: u32,
-    seed: u64,
-) -> Result<(usize, Vec<Answer>)> {
-    let progress = bar("sequences", sequences);
-    let each: Vec<(usize, Vec<Answer>)> = (0..sequences)
-        .into_par_iter()
-        .map(|i| {
-            let s = plan::sequence(cast, Content::Curve, Content::Curve.seconds(), seed, i);
-            let micros = s.micros.clone();
-            let seen = watch::sequence(s, f64::from(fps), models)?;
-            let answer = |(micro, found): (&plan::Micro, Option<usize>)| {
-                let label = seen.found[found?].label.as_ref();
-                Some((micro.class as usize, label.map(|l| (l.class as usize, l.confidence))))
-            };
-            progress.inc(1);
-            Ok((micros.len(), micros.iter().zip(matches(&micros, &seen.found)).filter_map(answer).collect()))
-        })
-        .collect::<Result<_>>()?;
-    progress.finish_and_clear();
-    Ok((each.iter().map(|(n, _)| n).sum(), each.into_iter().flat_map(|(_, a)| a).collect()))
-}
-
-/// Movements whose combinations are counted for [`ceiling`].
-const DRAWS: u64 = 200_000;
-
-/// What the words could be right about at best: classes share AU combinations, so whoever knew exactly which AUs of which
-/// side moved, and how often each class moves them, would still err.
-fn ceiling(priors: &Priors) -> Confusion {
-    let mut rng = generator(1, 0x6365_696c);
-    let mut counts: BTreeMap<Vec<Part>, [u32; 3]> = BTreeMap::new();
-    for _ in 0..DRAWS {
-        let (class, mut parts) = priors.movement(&mut rng);
-        parts.sort_unstable();
-        counts.entry(parts).or_default()[class as usize] += 1;
-    }
-    let mut out = Confusion::default();
-    for of in counts.values() {
-        let said = argmax(&of.map(|n| n as f32));
-        out.0.iter_mut().zip(of).for_each(|(row, n)| row[said] += n);
-    }
-    out
-}
-
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
     let models = match &args.models {
@@ -107,10 +52,7 @@ pub fn run(args: &Args) -> Result<()> {
     let run = Run::start("classes", args.seed, &settings, false)?;
     let cast = Cast::load(&args.assets, Split::HeldOut, args.people as usize, args.seed)?;
     let (movements, answers) = answers(&cast, &models, args.sequences, args.fps, args.seed)?;
-    let said: Vec<(usize, usize, f32)> = answers
-        .iter()
-        .filter_map(|(truth, said)| said.map(|(c, confidence)| (*truth, c, confidence)))
-        .collect();
+    let said = with_word(&answers);
     let confusion = Confusion::of(said.iter().map(|(truth, c, _)| (*truth, *c)));
     let best = ceiling(&cast.priors);
     let bins = bins(said.iter().map(|(truth, c, confidence)| (*confidence, truth == c)));
@@ -121,8 +63,11 @@ pub fn run(args: &Args) -> Result<()> {
         "ceiling_uf1": best.uf1(), "confusion": confusion.0,
     });
     run.log(&result)?;
-    let names = ["negative", "positive", "surprise"];
-    run.figure("confusion.png", "Classes of the movements found", &plot::confusion(&confusion.0, names))?;
+    run.figure(
+        "confusion.png",
+        "Classes of the movements found",
+        &plot::confusion(&confusion.0, Class::NAMES),
+    )?;
     run.figure("calibration.png", "Confidence and accuracy", &plot::calibration(&bins))?;
     run.finish()?;
     if args.json {
@@ -131,10 +76,10 @@ pub fn run(args: &Args) -> Result<()> {
         println!("{movements} movements of people who trained nothing, {} found", answers.len());
         println!("UF1 {:.3}, UAR {:.3} of those with a word", confusion.uf1(), confusion.uar());
         println!("who knew the very AUs: UF1 {:.3}, UAR {:.3}", best.uf1(), best.uar());
-        for (name, row) in names.iter().zip(confusion.0) {
+        for (name, row) in Class::NAMES.iter().zip(confusion.0) {
             println!(
                 "{name:<9} called {}",
-                names.iter().zip(row).map(|(n, k)| format!("{n} {k}")).collect::<Vec<_>>().join(", ")
+                Class::NAMES.iter().zip(row).map(|(n, k)| format!("{n} {k}")).collect::<Vec<_>>().join(", ")
             );
         }
         println!("abstained {abstained:.3}, expected calibration error {:.3}", calibration_error(&bins));

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 
-use super::megc2019::{SETTINGS_SCORED, student};
 use crate::recognition::megc;
-use crate::recognition::protocol::{Material, Method, few};
-use crate::recognition::score::{Confusion, mean_sd};
+use crate::recognition::protocol::{PreparedSamples, few_labels, student};
+use crate::recognition::report::SETTINGS_SCORED;
 use crate::run::{Run, bar, plot};
+use crate::statistics::score::mean_sd;
 use crate::train::parallel::side_by_side;
 
 /// Learning curve over 3, 6, 12 and 24 labelled subjects, tested on all others: from scratch, from the pretrained
@@ -40,7 +40,7 @@ pub fn run(args: &Args) -> Result<()> {
     let samples = megc::load(&args.data)?;
     let mut student = student(args.models.as_deref())?;
     let sha256 = student.sha256().to_owned();
-    let material = Material::new(&samples, &mut student)?;
+    let material = PreparedSamples::new(&samples, &mut student)?;
     let settings = std::collections::BTreeMap::from([("draws", args.draws.to_string()), ("student", sha256)]);
     let run = Run::start("few", 0, &settings, false)?;
     let people = megc::subjects(&samples).len();
@@ -50,13 +50,9 @@ pub fn run(args: &Args) -> Result<()> {
     for count in counts {
         let draws: Vec<u64> = (0..args.draws).collect();
         let scores: Vec<[f64; 4]> = side_by_side(&draws, |&draw| {
-            let (train, test) = few(&samples, count, draw)?;
-            let uf1 = |said: Vec<usize>| {
-                Confusion::of(test.iter().zip(said).map(|(&i, c)| (samples[i].class, c))).uf1()
-            };
-            let of = |method| uf1(material.predict(method, &train, count, &test, draw));
+            let uf1 = few_labels(&material, count, draw);
             progress.inc(1);
-            Ok([of(Method::Cnn), of(Method::Glint), uf1(material.zero_shot(&test)), of(Method::Logreg)])
+            uf1
         })?;
         points.push((count, [0, 1, 2, 3].map(|k| mean_sd(&scores.iter().map(|s| s[k]).collect::<Vec<_>>()))));
     }

@@ -1,20 +1,15 @@
 //! `glint-pretrain evaluate megc2019`: recognition on published real flow images, leave-one-subject-out.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
-use glint::event::Class;
-use glint::model::Checked;
-use glint::pipeline::Models;
-use glint::student::Student;
-use serde_json::{Map, Value, json};
+use anyhow::{Context, Result};
 
-use crate::recognition::megc::{self, Sample, word};
-use crate::recognition::protocol::{Material, Method, Predictions, by_subject, leave_one_out};
-use crate::recognition::score::{BySubject, argmax, calibration_error, mean_sd, reliability};
+use crate::recognition::megc;
+use crate::recognition::protocol::{Method, Predictions, PreparedSamples, leave_one_out, student};
+use crate::recognition::report::{Report, write_csv};
 use crate::run::{Run, bar, plot};
+use crate::statistics::score::{argmax, calibration_error, reliability};
 
 /// Leaves one subject out at a time: glint and its baselines in the same folds, with fixed schedules. With --zero-shot the
 /// student as it is shipped, which has seen none of these samples.
@@ -46,19 +41,6 @@ pub struct Args {
     json: bool,
 }
 
-/// How often a setting of glint's has been scored on these samples, in all: recipes of the synthetic material and ways to
-/// adapt to real subjects. Beside every table, because whoever tries often enough finds something.
-pub const SETTINGS_SCORED: u32 = 154;
-
-/// Reads the student of a folder, or the one that is compiled in.
-pub fn student(models: Option<&Path>) -> Result<Student> {
-    let file = match models {
-        Some(dir) => Checked::load(dir, "student")?,
-        None => Models::embedded()?.student,
-    };
-    Ok(Student::new(&file)?)
-}
-
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
     let samples = megc::load(&args.data)?;
@@ -83,7 +65,7 @@ pub fn run(args: &Args) -> Result<()> {
         ece = Some(calibration_error(&bins));
         vec![(Method::Glint, vec![said.iter().map(argmax).collect()])]
     } else {
-        let material = Material::new(&samples, &mut student)?;
+        let material = PreparedSamples::new(&samples, &mut student)?;
         let people = megc::subjects(&samples).len() as u64;
         args.methods
             .iter()
@@ -109,203 +91,4 @@ pub fn run(args: &Args) -> Result<()> {
         report.print();
     }
     Ok(())
-}
-
-fn write_csv(path: &Path, samples: &[Sample], found: &[(Method, Predictions)]) -> Result<()> {
-    let mut out = std::io::BufWriter::new(std::fs::File::create(path)?);
-    writeln!(out, "method,seed,database,subject,file,truth,prediction")?;
-    for (method, seeds) in found {
-        for (seed, said) in seeds.iter().enumerate() {
-            for (s, &c) in samples.iter().zip(said) {
-                let Sample { database, subject, file, .. } = s;
-                let (truth, said) = (word(Class::ALL[s.class]), word(Class::ALL[c]));
-                writeln!(out, "{},{seed},{database},{subject},{file},{truth},{said}", method.name())?;
-            }
-        }
-    }
-    out.flush()?;
-    Ok(())
-}
-
-/// One cell of the table.
-struct Cell {
-    uf1: f64,
-    uar: f64,
-    uf1_sd: f64,
-    ci95: [f64; 2],
-}
-
-struct Row {
-    method: Method,
-    /// Composite first, then the databases.
-    cells: Vec<(String, Cell)>,
-    all: BySubject,
-}
-
-impl Row {
-    /// Its line of the table.
-    fn line(&self) -> String {
-        let cells = self.cells.iter().map(|(_, c)| format!("{:<14}", format!("{:.3}/{:.3}", c.uf1, c.uar)));
-        let c = &self.cells[0].1;
-        let interval = format!("{:.3}  {:.3} to {:.3}", c.uf1_sd, c.ci95[0], c.ci95[1]);
-        format!("{:<10}{}{interval}", self.method.name(), cells.collect::<String>())
-    }
-}
-
-struct Report {
-    samples: usize,
-    rows: Vec<Row>,
-    /// First method against each other one: difference of UF1 and p.
-    paired: Vec<(Method, Method, f64, f64)>,
-    /// Calibration error of the untouched student.
-    ece: Option<f64>,
-}
-
-impl Report {
-    fn new(samples: &[Sample], found: &[(Method, Predictions)], ece: Option<f64>) -> Result<Self> {
-        let mut databases: Vec<&str> = samples.iter().map(|s| s.database.as_str()).collect();
-        databases.sort_unstable();
-        databases.dedup();
-        let cell = |scored: &BySubject| {
-            let totals = scored.totals();
-            let of = |f: fn(&crate::recognition::score::Confusion) -> f64| {
-                totals.iter().map(f).collect::<Vec<_>>()
-            };
-            let ((uf1, uf1_sd), (uar, _)) = (mean_sd(&of(|c| c.uf1())), mean_sd(&of(|c| c.uar())));
-            Cell { uf1, uar, uf1_sd, ci95: scored.interval(1) }
-        };
-        let rows: Vec<Row> = found
-            .iter()
-            .map(|(method, said)| {
-                let all = by_subject(samples, said, |_| true);
-                let mut cells = vec![("composite".to_owned(), cell(&all))];
-                for d in &databases {
-                    cells.push(((*d).to_owned(), cell(&by_subject(samples, said, |s| s.database == **d))));
-                }
-                Row { method: *method, cells, all }
-            })
-            .collect();
-        let first = rows.first().context("no methods")?;
-        ensure!(!first.all.0.is_empty(), "no predictions");
-        let paired = rows[1..]
-            .iter()
-            .map(|other| {
-                let (difference, p) = first.all.paired(&other.all, 1);
-                (first.method, other.method, difference, p)
-            })
-            .collect();
-        Ok(Self { samples: samples.len(), rows, paired, ece })
-    }
-
-    fn json(&self) -> Value {
-        let methods: Map<String, Value> = self
-            .rows
-            .iter()
-            .map(|row| {
-                let cell = |c: &Cell| json!({"uf1": c.uf1, "uar": c.uar, "uf1_sd": c.uf1_sd, "ci95": c.ci95});
-                let cells: Map<String, Value> =
-                    row.cells.iter().map(|(name, c)| (name.clone(), cell(c))).collect();
-                (row.method.name().to_owned(), Value::Object(cells))
-            })
-            .collect();
-        let paired: Vec<Value> = self
-            .paired
-            .iter()
-            .map(|(a, b, d, p)| json!({"method": a.name(), "against": b.name(), "uf1_difference": d, "p": p}))
-            .collect();
-        json!({"samples": self.samples, "settings_scored": SETTINGS_SCORED, "methods": methods, "paired": paired, "ece": self.ece})
-    }
-
-    fn print(&self) {
-        let Some(first) = self.rows.first() else { return };
-        print!("{:<10}", "UF1/UAR");
-        first.cells.iter().for_each(|(name, _)| print!("{name:<14}"));
-        println!("sd     95 % interval (subjects)");
-        for row in &self.rows {
-            println!("{}", row.line());
-        }
-        for (a, b, d, p) in &self.paired {
-            println!(
-                "{} against {}: {d:+.3} UF1, p = {p:.3} (paired, subjects exchanged)",
-                a.name(),
-                b.name()
-            );
-        }
-        if let Some(ece) = self.ece {
-            println!("expected calibration error {ece:.3}");
-        }
-        println!(
-            "{} samples; settings of glint scored on such images in all: {SETTINGS_SCORED}, and about 200 for method.md, \
-             whose findings are used",
-            self.samples
-        );
-    }
-
-    fn keep(&self, run: Run) -> Result<()> {
-        run.log(&self.json())?;
-        let names = ["negative", "positive", "surprise"];
-        for row in &self.rows {
-            if let Some(total) = row.all.totals().first() {
-                let name = row.method.name();
-                run.figure(
-                    &format!("confusion-{name}.png"),
-                    &format!("Confusion of {name}, first seed"),
-                    &plot::confusion(&total.0, names),
-                )?;
-            }
-        }
-        let mut header = vec!["method"];
-        header.extend(self.rows[0].cells.iter().map(|(name, _)| name.as_str()));
-        header.push("95 % interval");
-        let rows: Vec<Vec<String>> = self
-            .rows
-            .iter()
-            .map(|row| {
-                let mut cells = vec![row.method.name().to_owned()];
-                cells.extend(row.cells.iter().map(|(_, c)| format!("{:.3}/{:.3}", c.uf1, c.uar)));
-                cells.push(format!("{:.3} to {:.3}", row.cells[0].1.ci95[0], row.cells[0].1.ci95[1]));
-                cells
-            })
-            .collect();
-        run.table(
-            &format!("UF1/UAR, {} samples, {SETTINGS_SCORED} settings scored", self.samples),
-            &header,
-            &rows,
-        );
-        run.finish()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn report_and_predictions_have_the_keys_of_the_contract() {
-        let dir = megc::tests::folder(4);
-        let samples = megc::load(dir.path()).expect("samples");
-        let mut student = student(None).expect("student");
-        let material = Material::new(&samples, &mut student).expect("material");
-        let bar = indicatif::ProgressBar::hidden();
-        let found: Vec<(Method, Predictions)> = [Method::Glint, Method::Logreg]
-            .map(|m| (m, leave_one_out(&material, m, 1, &bar).expect("runs")))
-            .into();
-        let report = Report::new(&samples, &found, None).expect("report").json();
-        assert_eq!(report["samples"], 24);
-        for method in ["glint", "logreg"] {
-            for database in ["composite", "smic", "casme2"] {
-                let cell = &report["methods"][method][database];
-                assert!(cell["uf1"].as_f64().is_some_and(|v| (0.0..=1.0).contains(&v)), "{report}");
-                assert!(cell["uar"].is_number() && cell["uf1_sd"].is_number() && cell["ci95"][1].is_number());
-            }
-        }
-        assert_eq!(report["paired"][0]["against"], "logreg");
-        let csv = dir.path().join("predictions.csv");
-        write_csv(&csv, &samples, &found).expect("writes");
-        let text = std::fs::read_to_string(csv).expect("text");
-        assert!(text.starts_with(
-            "method,seed,database,subject,file,truth,prediction\nglint,0,smic,s00,0_0.png,negative,"
-        ));
-        assert_eq!(text.lines().count(), 1 + 2 * 24);
-    }
 }

@@ -1,7 +1,6 @@
 //! `glint-pretrain evaluate`: how well it all works. One module a question.
 
 pub mod classes;
-mod difference;
 pub mod faces;
 pub mod few;
 pub mod filter;

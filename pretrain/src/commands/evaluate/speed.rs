@@ -7,10 +7,9 @@ use burn::tensor::backend::AutodiffBackend;
 use glint::au::AU_COUNT;
 
 use crate::augment::{generator, normal};
-use crate::commands::pretrain;
+use crate::backend::device::{self, Device, Job};
 use crate::contrast::recipe::Recipe;
 use crate::contrast::train::{Views, train};
-use crate::device::{self, Device, Job};
 use crate::run::Run;
 
 /// Trains the networks of a recipe on random views and prints pairs a second; `pretrain/compare/contrastive_torch.py` does the
@@ -33,7 +32,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     ensure!((2..=100_000).contains(&args.steps), "--steps: 2 to 100000");
     for name in &args.recipes {
-        let recipe = pretrain::recipe(name)?;
+        let recipe = Recipe::named(name)?;
         let (rate, share) = device::run(args.device, Measure { recipe, steps: args.steps })?;
         println!(
             "{name}: {rate:.0} pairs/s; {:.1} % of the time spent waiting for the loader",

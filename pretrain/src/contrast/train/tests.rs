@@ -1,9 +1,9 @@
 //! The training of pairs: resumed runs, what is learned, defects on request, agreement of the GPU's kernels.
 
 use super::*;
-use crate::contrast::encoder::Shape;
+use crate::backend::CpuTrain;
+use crate::contrast::shape::Shape;
 use crate::run::checkpoint::to_bytes;
-use crate::train::CpuTrain;
 use burn::module::Module;
 
 fn recipe() -> Recipe {
@@ -128,7 +128,7 @@ fn defects_do_what_they_say() {
 #[cfg(feature = "vulkan")]
 #[test]
 fn vulkan_agrees_with_the_processor() {
-    let name = match crate::device::probe::vulkan() {
+    let name = match crate::backend::device::probe::vulkan() {
         Ok(name) => name,
         Err(e) => return eprintln!("skipped: {e}"),
     };
@@ -157,7 +157,7 @@ fn both_devices(recipe: &Recipe) -> (Vec<[f64; 2]>, f32) {
     let start = to_bytes::<CpuTrain, _>(start.into_record()).expect("bytes");
     let (cpu_losses, cpu) =
         steps(recipe, &train, &held, loaded::<CpuTrain>(recipe, &start, &device), &device);
-    let device = crate::device::vulkan_device();
+    let device = crate::backend::device::vulkan_device();
     let (gpu_losses, gpu) = steps(recipe, &train, &held, loaded::<Gpu>(recipe, &start, &device), &device);
     assert_eq!(cpu_losses.len(), gpu_losses.len());
     let worst = cpu.iter().zip(&gpu).map(|(a, b)| (a - b).abs()).fold(0.0f32, f32::max);

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use crate::au::UNIT_COUNT;
 use crate::face::track::Track;
-use crate::face::{CROP_HEIGHT, CROP_WIDTH};
-use crate::flow::{FlowEngine, Settings};
+use crate::face::{CROP_HEIGHT, CROP_WIDTH, MIDDLE_X};
+use crate::flow::{FlowEngine, FlowSettings};
 use crate::gate::{AuNet, FEATURES, Gate, features, motion};
 use crate::geometry::Point;
 use crate::spot::{self, CELLS, Sample, Spotter};
@@ -28,7 +28,7 @@ pub(super) struct Crop {
 }
 
 /// What is kept of one face.
-pub(super) struct Subject {
+pub(super) struct TrackedFace {
     pub(super) track: u32,
     version: u64,
     flow: FlowEngine,
@@ -57,12 +57,12 @@ struct Carry {
     motion: [f32; 2 * CELLS],
 }
 
-impl Subject {
+impl TrackedFace {
     pub(super) fn new(track: &Track, thresholds: [f32; UNIT_COUNT]) -> Self {
         Self {
             track: track.id,
             version: 0,
-            flow: FlowEngine::new(CROP_WIDTH, CROP_HEIGHT, Settings::QUICK),
+            flow: FlowEngine::new(CROP_WIDTH, CROP_HEIGHT, FlowSettings::QUICK),
             gate: Gate::new(thresholds),
             spotter: Spotter::new(spot::Settings::default()),
             crops: VecDeque::with_capacity(MAX_CROPS),
@@ -177,7 +177,7 @@ impl Subject {
 /// What the spotter is told beside the intensities.
 pub(super) fn context(track: &Track, outliers: f32) -> spot::Context {
     let place = track.crop_to_frame;
-    let center = place.apply(Point::new(63.5, 72.0));
+    let center = place.apply(Point::new(MIDDLE_X, 72.0));
     let unit = track.eye_distance_px().max(1.0);
     let brightness = track.crop.iter().sum::<f32>() / track.crop.len() as f32;
     spot::Context {

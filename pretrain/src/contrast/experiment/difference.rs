@@ -7,8 +7,8 @@ use rand::Rng;
 use rayon::prelude::*;
 
 use crate::augment::generator;
-use crate::contrast::labelled::uf1_uar;
-use crate::contrast::probe::{Softmax, correlation};
+use crate::statistics::linear::{Softmax, correlation};
+use crate::statistics::score::uf1_uar;
 
 /// Numbers of labelled people in the few-label columns.
 pub const FEW: [usize; 3] = [3, 6, 12];

@@ -18,7 +18,7 @@ use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, TensorData, TensorPrimitive};
 use rayon::prelude::*;
 
-use crate::train::{Cpu, CpuTrain};
+use super::{Cpu, CpuTrain};
 
 /// Numbers that are unfolded at a time: 1 MiB. How a batch is cut depends on shapes alone, so results do not depend on the
 /// number of threads.

@@ -1,4 +1,6 @@
-//! Model files: weights, specification with digest, in one folder.
+//! Model files: weights, specification with digest, in one folder; and the steps that make all of them.
+
+pub mod steps;
 
 use std::path::Path;
 

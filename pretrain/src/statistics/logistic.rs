@@ -16,25 +16,32 @@ pub struct Rows<'a> {
 #[derive(Debug, Clone)]
 pub struct Logistic {
     /// One row of weights a class.
-    weights: [Vec<f32>; 3],
-    intercepts: [f32; 3],
+    weights: Vec<Vec<f32>>,
+    intercepts: Vec<f32>,
 }
 
 /// Pairs of steps and gradient changes that L-BFGS remembers.
 const MEMORY: usize = 8;
 
 impl Logistic {
-    /// Fits a model. `strength` is the precision of the prior of each weight, `intercept_strength` that of the
-    /// intercepts; both priors are centred at zero.
-    pub fn fit(rows: &Rows<'_>, strength: f32, intercept_strength: f32, iterations: usize) -> Self {
+    /// Fits a model of so many classes. `strength` is the precision of the prior of each weight, `intercept_strength` that
+    /// of the intercepts; both priors are centred at zero.
+    pub fn fit(
+        rows: &Rows<'_>,
+        classes: usize,
+        strength: f32,
+        intercept_strength: f32,
+        iterations: usize,
+    ) -> Self {
         let n = rows.class.len();
         let d = rows.x.len() / n.max(1);
-        let problem = Problem { rows, n, d, strength, intercept_strength };
-        let theta =
-            minimise(vec![0.0; 3 * d + 3], iterations, |theta, gradient| problem.value(theta, gradient));
+        let problem = Problem { rows, n, d, classes, strength, intercept_strength };
+        let start = vec![0.0; classes * (d + 1)];
+        let theta = minimise(start, iterations, |theta, gradient| problem.value(theta, gradient));
+        let row = |c: usize| theta[c * d..(c + 1) * d].iter().map(|v| *v as f32).collect();
         Self {
-            weights: [0, 1, 2].map(|c| theta[c * d..(c + 1) * d].iter().map(|v| *v as f32).collect()),
-            intercepts: [0, 1, 2].map(|c| theta[3 * d + c] as f32),
+            weights: (0..classes).map(row).collect(),
+            intercepts: theta[classes * d..].iter().map(|v| *v as f32).collect(),
         }
     }
 
@@ -44,9 +51,28 @@ impl Logistic {
     }
 
     /// Logits of one row.
-    pub fn logits(&self, x: &[f32]) -> [f32; 3] {
+    pub fn logits(&self, x: &[f32]) -> Vec<f32> {
+        self.weights.iter().zip(&self.intercepts).map(|(w, b)| b + dot(w, x)).collect()
+    }
+
+    /// Logits of one row of a model of the three classes.
+    pub fn three(&self, x: &[f32]) -> [f32; 3] {
         [0, 1, 2].map(|c| self.intercepts[c] + dot(&self.weights[c], x))
     }
+
+    /// The most likely class of a row.
+    pub fn predict(&self, x: &[f32]) -> usize {
+        let logits = self.logits(x);
+        (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap_or(0)
+    }
+}
+
+/// Turns logits into probabilities.
+fn softmax(logits: &mut [f32]) {
+    let top = logits.iter().copied().fold(f32::MIN, f32::max);
+    logits.iter_mut().for_each(|l| *l = (*l - top).exp());
+    let sum: f32 = logits.iter().sum();
+    logits.iter_mut().for_each(|o| *o /= sum);
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {
@@ -66,36 +92,40 @@ struct Problem<'a> {
     rows: &'a Rows<'a>,
     n: usize,
     d: usize,
+    classes: usize,
     strength: f32,
     intercept_strength: f32,
 }
 
 impl Problem<'_> {
     fn value(&self, theta: &[f64], gradient: &mut [f64]) -> f64 {
-        let d = self.d;
-        let weights: Vec<f32> = theta[..3 * d].iter().map(|v| *v as f32).collect();
-        let mut slope = vec![0.0f32; 3 * d];
+        let (d, all) = (self.d, self.classes * self.d);
+        let weights: Vec<f32> = theta[..all].iter().map(|v| *v as f32).collect();
+        let mut slope = vec![0.0f32; all];
         let mut loss = 0.0f64;
-        let mut intercepts = [0.0f64; 3];
+        let mut intercepts = vec![0.0f64; self.classes];
+        let mut p = vec![0.0f32; self.classes];
         for i in 0..self.n {
             let x = &self.rows.x[i * d..(i + 1) * d];
-            let z = [0, 1, 2].map(|c| theta[3 * d + c] as f32 + dot(&weights[c * d..(c + 1) * d], x));
-            let p = super::score::probabilities(&z, 1.0);
+            for (c, z) in p.iter_mut().enumerate() {
+                *z = theta[all + c] as f32 + dot(&weights[c * d..(c + 1) * d], x);
+            }
+            softmax(&mut p);
             let (w, class) = (self.rows.weight[i], self.rows.class[i]);
             loss -= f64::from(w) * f64::from(p[class].max(1e-12)).ln();
-            for c in 0..3 {
-                let g = w * (p[c] - f32::from(c == class));
+            for (c, p) in p.iter().enumerate() {
+                let g = w * (p - f32::from(c == class));
                 intercepts[c] += f64::from(g);
                 slope[c * d..(c + 1) * d].iter_mut().zip(x).for_each(|(s, x)| *s += g * x);
             }
         }
-        for (k, g) in gradient[..3 * d].iter_mut().enumerate() {
+        for (k, g) in gradient[..all].iter_mut().enumerate() {
             *g = f64::from(slope[k]) + f64::from(self.strength) * theta[k];
             loss += 0.5 * f64::from(self.strength) * theta[k] * theta[k];
         }
-        for c in 0..3 {
-            let b = theta[3 * d + c];
-            gradient[3 * d + c] = intercepts[c] + f64::from(self.intercept_strength) * b;
+        for (c, intercept) in intercepts.into_iter().enumerate() {
+            let b = theta[all + c];
+            gradient[all + c] = intercept + f64::from(self.intercept_strength) * b;
             loss += 0.5 * f64::from(self.intercept_strength) * b * b;
         }
         loss
@@ -189,16 +219,14 @@ mod tests {
             .collect();
         let weight = balance(&class, 1.0);
         let rows = Rows { x: &x, class: &class, weight: &weight };
-        let model = Logistic::fit(&rows, 1.0, 0.0, 200);
-        let right = x
-            .chunks_exact(5)
-            .zip(&class)
-            .filter(|(x, c)| super::super::score::argmax(&model.logits(x)) == **c);
+        let model = Logistic::fit(&rows, 3, 1.0, 0.0, 200);
+        let right = x.chunks_exact(5).zip(&class).filter(|(x, c)| model.predict(x) == **c);
         assert!(right.count() > 240);
         let theta: Vec<f64> =
             model.weights.iter().flatten().chain(&model.intercepts).map(|v| f64::from(*v)).collect();
         let mut gradient = vec![0.0; theta.len()];
-        let problem = Problem { rows: &rows, n: 300, d: 5, strength: 1.0, intercept_strength: 0.0 };
+        let problem =
+            Problem { rows: &rows, n: 300, d: 5, classes: 3, strength: 1.0, intercept_strength: 0.0 };
         problem.value(&theta, &mut gradient);
         assert!(gradient.iter().all(|g| g.abs() < 0.1), "{gradient:?}");
     }
@@ -207,7 +235,7 @@ mod tests {
     fn a_strong_prior_leaves_nothing_to_say() {
         let (x, class) = ([1.0f32, -1.0, 0.5, 2.0], [0, 1, 2, 0]);
         let rows = Rows { x: &x, class: &class, weight: &[1.0; 4] };
-        let model = Logistic::fit(&rows, 1e6, 1e6, 50);
+        let model = Logistic::fit(&rows, 3, 1e6, 1e6, 50);
         assert!(model.logits(&[1.0]).iter().all(|z| z.abs() < 1e-3));
     }
 

@@ -1,7 +1,7 @@
 //! The student's shape: 2x2 means, then a perceptron with two hidden layers. Trained with batch normalisation, which is
 //! folded into the weights afterwards; written as a chain of convolutions, which is what int8 wants.
 //!
-//! A quantised activation has no sign, so the 2x2 means leave the first convolution twice, as their positive and their
+//! A quantized activation has no sign, so the 2x2 means leave the first convolution twice, as their positive and their
 //! negative part, and the first hidden layer takes the difference: 3x28x28 -> 6x14x14 -> h1 -> h2 -> 3.
 
 use burn::module::{Module, Param};
@@ -13,9 +13,9 @@ use glint::au::AU_COUNT;
 use glint::student::SIDE;
 use serde::{Deserialize, Serialize};
 
+use crate::net::onnx::Graph;
 use crate::net::{tensor, values};
-use crate::onnx::Graph;
-use crate::recognition::logistic::Logistic;
+use crate::statistics::logistic::Logistic;
 
 /// Inputs after the 2x2 mean.
 pub const INPUTS: usize = 3 * (SIDE / 2) * (SIDE / 2);

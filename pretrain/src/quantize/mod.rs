@@ -1,4 +1,4 @@
-//! Post-training quantisation of an ONNX file: the convolutions to int8, the rest stays `f32`.
+//! Post-training quantization of an ONNX file: the convolutions to int8, the rest stays `f32`.
 //!
 //! The chain of `Conv` and `Relu` from the graph's input on becomes `QLinearConv` under the rules of
 //! [`glint::int8`]. Scales are the powers of two with the least squared error on calibration inputs; weights are rounded
@@ -9,6 +9,7 @@
 
 mod float;
 mod rounding;
+pub mod shipped;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use glint::int8::stack::Stack;
@@ -19,8 +20,8 @@ use tract_onnx::pb;
 use self::float::{FloatChain, float_chain, stored};
 use self::rounding::{Moments, Reads};
 
-/// What quantisation has done.
-pub struct Quantised {
+/// What quantization has done.
+pub struct Quantized {
     /// The file in QOperator form.
     pub model: pb::ModelProto,
     /// Its chain.
@@ -85,14 +86,14 @@ fn best_exponent(values: &[f32], low: f32, high: f32) -> i32 {
 }
 
 /// The chain for given exponents of the activations. `seen` has the means of each tensor as it is in the
-/// `f32` network; `quantised_means` are those of the quantised one so far, as far as they are known. `behind` is added
+/// `f32` network; `quantized_means` are those of the quantized one so far, as far as they are known. `behind` is added
 /// to the biases, layer by layer, as far as it is known.
 fn build(
     float: &FloatChain,
     input: ([usize; 3], u8),
     exponents: &[i32],
     seen: &[Seen],
-    quantised_means: &[Vec<f64>],
+    quantized_means: &[Vec<f64>],
     behind: &[Vec<f64>],
 ) -> Result<Chain> {
     let ([channels, height, width], zero) = input;
@@ -107,7 +108,7 @@ fn build(
             let (e, rounded) = conv.steps_within(o, row, e_out - e_in - MAX_SHIFT..=e_out - e_in);
             // What rounding of weights and of the input adds to the mean of the sum.
             let mut shift = behind.get(l).map_or(0.0, |layer| layer[o]);
-            if let Some(now) = quantised_means.get(l) {
+            if let Some(now) = quantized_means.get(l) {
                 for (k, (&v, &q)) in row.iter().zip(&rounded).enumerate() {
                     let c = k / (h * w);
                     shift += f64::from(v) * seen[l].means[c] - f64::from(q * power_of_two(e)) * now[c];
@@ -130,7 +131,7 @@ fn build(
         });
     }
     let chain = Chain { channels, height, width, exponent: exponents[0], zero, convs };
-    chain.validate().map_err(|e| anyhow!("quantised: {e}"))?;
+    chain.validate().map_err(|e| anyhow!("quantized: {e}"))?;
     Ok(chain)
 }
 
@@ -204,7 +205,7 @@ fn rewrite(model: &pb::ModelProto, float: &FloatChain, chain: &Chain) -> Result<
         graph.value_info.push(onnx::value_info(&float.input, &shape));
     }
     let output = &float.convs[float.convs.len() - 1].output;
-    onnx::replace(graph, &float.nodes, chain.quantised_nodes(&float.input, output));
+    onnx::replace(graph, &float.nodes, chain.quantized_nodes(&float.input, output));
     Ok(model)
 }
 
@@ -248,13 +249,13 @@ const BEHIND: usize = 2;
 /// A channel that is active less than this is not corrected to the full: its share is badly known.
 const LEAST_ACTIVE: f64 = 0.1;
 
-/// Quantises `model`, whose input has `shape` (`[1, c, h, w]`), with calibration inputs of that shape.
-pub fn quantise(
+/// Quantizes `model`, whose input has `shape` (`[1, c, h, w]`), with calibration inputs of that shape.
+pub fn quantize(
     model: &pb::ModelProto,
     shape: [usize; 4],
     inputs: &[Vec<f32>],
     weigh: Weigh,
-) -> Result<Quantised> {
+) -> Result<Quantized> {
     ensure!(inputs.len() >= 16, "{} calibration inputs; at least 16 are needed", inputs.len());
     let graph = model.graph.as_ref().context("no graph")?;
     let mut float = float_chain(graph)?;
@@ -359,7 +360,7 @@ pub fn quantise(
     }
     let chain = corrected(&exponents)?;
     let relative_error = errors(&chain)?;
-    Ok(Quantised { model: rewritten(&chain)?, chain, relative_error })
+    Ok(Quantized { model: rewritten(&chain)?, chain, relative_error })
 }
 
 #[cfg(test)]
@@ -369,7 +370,7 @@ mod tests {
     use glint::model::Form;
 
     #[test]
-    fn the_fixture_survives_quantisation() -> Result<()> {
+    fn the_fixture_survives_quantization() -> Result<()> {
         let shape = fixture::STUDENT_LIKE_SHAPE;
         let float = onnx::in_float(&fixture::student_like(5), &shape).map_err(|e| anyhow!(e))?;
         let input = |seed: usize| -> Vec<f32> {
@@ -378,7 +379,7 @@ mod tests {
             (0..shape.iter().product()).map(|i| 2.0 * wave(i) - 1.0).collect()
         };
         let inputs: Vec<_> = (0..24).map(input).collect();
-        let done = quantise(&float, shape, &inputs, evenly)?;
+        let done = quantize(&float, shape, &inputs, evenly)?;
         assert_eq!(done.chain.convs.len(), 3);
         assert!(done.relative_error[0] < 0.05, "{:?}", done.relative_error);
         let network = Network::from_model(&done.model, &shape, Engine::Stack(Kernel::best()));

@@ -7,7 +7,7 @@
 use anyhow::Result;
 use burn::tensor::backend::AutodiffBackend;
 
-use crate::train::CpuTrain;
+use crate::backend::CpuTrain;
 
 /// Where tensors live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]

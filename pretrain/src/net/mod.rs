@@ -1,14 +1,26 @@
-//! The network shapes, in burn, and their export to ONNX.
+//! The network shapes, in burn, and their export to ONNX. This file has the layers and losses that they share.
+//!
+//! | module | meaning |
+//! |---|---|
+//! | [`detector`] | the face detector |
+//! | [`landmarks`] | the landmark network |
+//! | [`perceptron`] | the student's shape: trained, folded, exported |
+//! | [`onnx`] | ONNX graphs written one layer a call |
+
+pub mod detector;
+pub mod landmarks;
+pub mod onnx;
+pub mod perceptron;
 
 use burn::module::{Initializer, Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
+use burn::nn::{Linear, PaddingConfig2d};
 use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 
-use crate::convolution::conv2d;
-use crate::onnx::Graph;
+use crate::backend::convolution::conv2d;
+use onnx::Graph;
 
 /// One convolution of a [`ConvNet`]: outputs, kernel side, stride. Padding keeps the size.
 #[derive(Debug, Clone, Copy)]
@@ -80,105 +92,6 @@ fn export_linear<B: Backend>(graph: &mut Graph, l: &Linear<B>, x: &str) -> Strin
     graph.linear(x, (&dims, &weight), &bias)
 }
 
-/// The face detector: a grid of scores and boxes.
-#[derive(Module, Debug)]
-pub struct DetectorNet<B: Backend> {
-    body: ConvNet<B>,
-    score: Conv2d<B>,
-    bounds: Conv2d<B>,
-}
-
-impl<B: Backend> DetectorNet<B> {
-    /// 53 MMAC at 320 x 240, 117 k parameters.
-    pub fn new(device: &B::Device) -> Self {
-        const BODY: [ConvSpec; 8] = [
-            ConvSpec(16, 3, 2),
-            ConvSpec(16, 3, 2),
-            ConvSpec(32, 3, 2),
-            ConvSpec(32, 3, 1),
-            ConvSpec(48, 3, 2),
-            ConvSpec(48, 3, 1),
-            ConvSpec(48, 3, 1),
-            ConvSpec(48, 3, 1),
-        ];
-        Self {
-            body: ConvNet::new(1, &BODY, device),
-            score: conv(48, ConvSpec(1, 1, 1), device),
-            bounds: conv(48, ConvSpec(4, 1, 1), device),
-        }
-    }
-
-    /// Images `[n, 1, h, w]` to score logits `[n, 1, h / 16, w / 16]` and boxes `[n, 4, h / 16, w / 16]`.
-    pub fn forward(&self, x: Tensor<B, 4>) -> (Tensor<B, 4>, Tensor<B, 4>) {
-        let x = self.body.forward(x);
-        (conv2d(&self.score, x.clone()), conv2d(&self.bounds, x))
-    }
-
-    /// The ONNX file: outputs `score_16` (probability) and `box_16`.
-    pub fn export(&self) -> Vec<u8> {
-        use crate::train::detector::{INPUT_HEIGHT, INPUT_WIDTH, STRIDE};
-        let (rows, columns) = (INPUT_HEIGHT / STRIDE, INPUT_WIDTH / STRIDE);
-        let mut graph = Graph::new("detector", "image", &[1, 1, INPUT_HEIGHT, INPUT_WIDTH]);
-        let x = self.body.export(&mut graph, "image");
-        let score = export_conv(&mut graph, &self.score, &x);
-        let score = graph.sigmoid(&score);
-        let bounds = export_conv(&mut graph, &self.bounds, &x);
-        graph.output(&score, &format!("score_{STRIDE}"), &[1, 1, rows, columns]);
-        graph.output(&bounds, &format!("box_{STRIDE}"), &[1, 4, rows, columns]);
-        graph.finish()
-    }
-}
-
-/// The landmark network: 68 points and a face logit.
-#[derive(Module, Debug)]
-pub struct LandmarksNet<B: Backend> {
-    body: ConvNet<B>,
-    points: Linear<B>,
-    face: Linear<B>,
-}
-
-impl<B: Backend> LandmarksNet<B> {
-    /// 13 MMAC at 64 x 64, 436 k parameters.
-    pub fn new(device: &B::Device) -> Self {
-        const BODY: [ConvSpec; 7] = [
-            ConvSpec(16, 3, 2),
-            ConvSpec(32, 3, 2),
-            ConvSpec(32, 3, 1),
-            ConvSpec(80, 3, 2),
-            ConvSpec(80, 3, 1),
-            ConvSpec(80, 3, 1),
-            ConvSpec(32, 1, 1),
-        ];
-        let points = 2 * glint::face::landmarks::LANDMARK_COUNT;
-        Self {
-            body: ConvNet::new(1, &BODY, device),
-            points: LinearConfig::new(32 * 64, points).init(device),
-            face: LinearConfig::new(32 * 64, 1).init(device),
-        }
-    }
-
-    /// Images `[n, 1, 64, 64]` to points `[n, 136]` (x, y in half sides about the centre) and face
-    /// logits `[n, 1]`.
-    pub fn forward(&self, x: Tensor<B, 4>) -> (Tensor<B, 2>, Tensor<B, 2>) {
-        let x: Tensor<B, 2> = self.body.forward(x).flatten(1, 3);
-        (self.points.forward(x.clone()), self.face.forward(x))
-    }
-
-    /// The ONNX file: one output `landmarks`, the points and then the face's probability.
-    pub fn export(&self) -> Vec<u8> {
-        use glint::face::landmarks::{INPUT_SIDE, LANDMARK_COUNT};
-        let mut graph = Graph::new("landmarks", "image", &[1, 1, INPUT_SIDE, INPUT_SIDE]);
-        let x = self.body.export(&mut graph, "image");
-        let x = graph.flatten(&x);
-        let points = export_linear(&mut graph, &self.points, &x);
-        let face = export_linear(&mut graph, &self.face, &x);
-        let face = graph.sigmoid(&face);
-        let all = graph.concat(&[&points, &face], 1);
-        graph.output(&all, "landmarks", &[1, 2 * LANDMARK_COUNT + 1]);
-        graph.finish()
-    }
-}
-
 /// A batch of `f32` rows as a tensor.
 pub fn tensor<B: Backend, const D: usize>(
     values: Vec<f32>,
@@ -213,6 +126,8 @@ pub fn focal<B: Backend, const D: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::detector::DetectorNet;
+    use crate::net::landmarks::LandmarksNet;
     use crate::train::initialised;
     use burn::backend::Flex;
     use glint::model::Network;

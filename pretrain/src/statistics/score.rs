@@ -3,7 +3,17 @@
 use rand::Rng;
 
 use crate::augment::generator;
-use crate::run::plot::Bin;
+
+/// One bin of a reliability diagram.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Bin {
+    /// Samples.
+    pub count: usize,
+    /// Mean confidence.
+    pub confidence: f32,
+    /// Share that was right.
+    pub accuracy: f32,
+}
 
 /// Counts: truth in rows, prediction in columns.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -22,22 +32,39 @@ impl Confusion {
         self.0.iter_mut().flatten().zip(other.0.iter().flatten()).for_each(|(a, b)| *a += b);
     }
 
-    /// Unweighted mean over the classes of F1 = 2 TP / (2 TP + FP + FN); a class that nobody has and nobody
-    /// predicted counts 0.
+    /// UF1: see [`uf1_uar`].
     pub fn uf1(&self) -> f64 {
-        let f1 = |c: usize| {
-            let truth: u32 = self.0[c].iter().sum();
-            let said: u32 = self.0.iter().map(|r| r[c]).sum();
-            2.0 * f64::from(self.0[c][c]) / f64::from((truth + said).max(1))
-        };
-        (0..3).map(f1).sum::<f64>() / 3.0
+        self.averages().0
     }
 
-    /// Unweighted mean of the recalls.
+    /// UAR: see [`uf1_uar`].
     pub fn uar(&self) -> f64 {
-        let recall = |c: usize| f64::from(self.0[c][c]) / f64::from(self.0[c].iter().sum::<u32>().max(1));
-        (0..3).map(recall).sum::<f64>() / 3.0
+        self.averages().1
     }
+
+    fn averages(&self) -> (f64, f64) {
+        macro_averages(3, |truth, said| f64::from(self.0[truth][said]))
+    }
+}
+
+/// Macro-averaged F1 and recall of (truth, prediction), as MEGC2019 defines them (See et al. 2019): means over all classes
+/// of the protocol of F1 = 2 TP / (2 TP + FP + FN) and of TP / (TP + FN). A class that nobody has counts 0 in both, so
+/// that scores over folds, draws and databases are means of the same classes.
+pub fn uf1_uar(rows: &[(usize, usize)], classes: usize) -> (f64, f64) {
+    let mut counts = vec![0.0; classes * classes];
+    rows.iter().for_each(|(truth, said)| counts[truth * classes + said] += 1.0);
+    macro_averages(classes, |truth, said| counts[truth * classes + said])
+}
+
+fn macro_averages(classes: usize, count: impl Fn(usize, usize) -> f64) -> (f64, f64) {
+    let (mut f1, mut recall) = (0.0, 0.0);
+    for c in 0..classes {
+        let truth: f64 = (0..classes).map(|k| count(c, k)).sum();
+        let said: f64 = (0..classes).map(|k| count(k, c)).sum();
+        f1 += 2.0 * count(c, c) / (truth + said).max(1.0);
+        recall += count(c, c) / truth.max(1.0);
+    }
+    (f1 / classes as f64, recall / classes as f64)
 }
 
 /// Confusions of a method: one for each subject, once for each seed.
@@ -193,6 +220,21 @@ mod tests {
         // The majority class alone: method.md's first row.
         let majority = Confusion([[250, 0, 0], [109, 0, 0], [83, 0, 0]]);
         assert!((majority.uf1() - 0.241).abs() < 1e-3 && (majority.uar() - 1.0 / 3.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn every_class_of_the_protocol_counts_whether_it_occurs_or_not() {
+        // Class 0: 2 hits, 1 miss; class 1: 1 hit, 1 false positive; class 2 does not occur.
+        let rows = [(0, 0), (0, 0), (0, 1), (1, 1)];
+        let (uf1, uar) = uf1_uar(&rows, 3);
+        assert!(
+            (uf1 - (0.8 + 2.0 / 3.0) / 3.0).abs() < 1e-12 && (uar - (2.0 / 3.0 + 1.0) / 3.0).abs() < 1e-12
+        );
+        let confusion = Confusion::of(rows);
+        assert_eq!((confusion.uf1(), confusion.uar()), (uf1, uar));
+        // With two classes the third is no part of the protocol.
+        assert!((uf1_uar(&rows, 2).0 - (0.8 + 2.0 / 3.0) / 2.0).abs() < 1e-12);
+        assert_eq!(uf1_uar(&[], 3), (0.0, 0.0));
     }
 
     #[test]

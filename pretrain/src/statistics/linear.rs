@@ -1,11 +1,12 @@
 //! Linear models on frozen features: what an encoder knows without being changed.
 
+use super::logistic::{Logistic, Rows};
+
 /// Multinomial logistic regression with an L2 prior on standardised features, classes weighed equally.
 #[derive(Debug, Clone)]
 pub struct Softmax {
     scale: Scaler,
-    /// One row of weights and an intercept a class.
-    weights: Vec<Vec<f32>>,
+    model: Logistic,
 }
 
 /// Means and deviations of training features.
@@ -29,81 +30,34 @@ impl Scaler {
         Self { mean, inverse }
     }
 
-    /// Standardised, with a one at the end.
-    fn apply(&self, row: &[f32]) -> Vec<f32> {
-        let scaled = row.iter().zip(&self.mean).zip(&self.inverse).map(|((v, m), s)| (v - m) * s);
-        scaled.chain([1.0]).collect()
+    /// Standardised.
+    fn apply(&self, row: &[f32]) -> impl Iterator<Item = f32> {
+        row.iter().zip(&self.mean).zip(&self.inverse).map(|((v, m), s)| (v - m) * s)
     }
 }
 
-/// Steps of the descent: Nesterov's, with a step from the curvature's bound.
-const STEPS: usize = 300;
+/// Iterations at most; the fit ends where it changes nothing any more.
+const ITERATIONS: usize = 300;
 
 impl Softmax {
     /// Fits `rows` to `classes` (of `count`); `strength` is the prior's, a share of one sample's weight.
     pub fn fit(rows: &[&[f32]], classes: &[usize], count: usize, strength: f32) -> Self {
         let scale = Scaler::new(rows);
-        let x: Vec<Vec<f32>> = rows.iter().map(|r| scale.apply(r)).collect();
-        let width = x.first().map_or(1, Vec::len);
+        let x: Vec<f32> = rows.iter().flat_map(|r| scale.apply(r)).collect();
         let mut occurs = vec![0.0f32; count];
         classes.iter().for_each(|&c| occurs[c] += 1.0);
         let present = occurs.iter().filter(|n| **n > 0.0).count().max(1) as f32;
         let weight: Vec<f32> = classes.iter().map(|&c| 1.0 / (present * occurs[c])).collect();
-        // Curvature: at most half of the greatest eigenvalue of the weighted second moments; by power iteration.
-        let mut v = vec![1.0f32; width];
-        let mut top = 1.0;
-        for _ in 0..30 {
-            let mut next = vec![0.0f32; width];
-            for (row, w) in x.iter().zip(&weight) {
-                let dot: f32 = row.iter().zip(&v).map(|(a, b)| a * b).sum();
-                next.iter_mut().zip(row).for_each(|(n, a)| *n += w * dot * a);
-            }
-            top = next.iter().map(|n| n * n).sum::<f32>().sqrt().max(1e-9);
-            v = next.iter().map(|n| n / top).collect();
-        }
-        let prior = strength / x.len().max(1) as f32;
-        let step = 1.0 / (0.5 * top * 1.05 + prior);
-        let mut weights = vec![vec![0.0f32; width]; count];
-        let mut ahead = weights.clone();
-        let mut t = 1.0f32;
-        for _ in 0..STEPS {
-            let mut gradient = vec![vec![0.0f32; width]; count];
-            for ((row, &class), w) in x.iter().zip(classes).zip(&weight) {
-                let p = shares(&ahead, row);
-                for (c, g) in gradient.iter_mut().enumerate() {
-                    let error = w * (p[c] - f32::from(u8::from(c == class)));
-                    g.iter_mut().zip(row).for_each(|(g, a)| *g += error * a);
-                }
-            }
-            let next_t = 0.5 * (1.0 + (1.0 + 4.0 * t * t).sqrt());
-            let push = (t - 1.0) / next_t;
-            for ((w, a), g) in weights.iter_mut().zip(&mut ahead).zip(&gradient) {
-                for (k, ((w, a), g)) in w.iter_mut().zip(a.iter_mut()).zip(g).enumerate() {
-                    // The intercept has no prior.
-                    let pull = if k + 1 < width { prior * *a } else { 0.0 };
-                    let moved = *a - step * (g + pull);
-                    *a = moved + push * (moved - *w);
-                    *w = moved;
-                }
-            }
-            t = next_t;
-        }
-        Self { scale, weights }
+        let prior = strength / rows.len().max(1) as f32;
+        let rows = Rows { x: &x, class: classes, weight: &weight };
+        // The intercepts have no prior.
+        Self { scale, model: Logistic::fit(&rows, count, prior, 0.0, ITERATIONS) }
     }
 
     /// The most likely class of a row.
     pub fn predict(&self, row: &[f32]) -> usize {
-        let shares = shares(&self.weights, &self.scale.apply(row));
-        (0..shares.len()).max_by(|&a, &b| shares[a].total_cmp(&shares[b])).unwrap_or(0)
+        self.model.predict(&self.scale.apply(row).collect::<Vec<_>>())
     }
-}
-
-fn shares(weights: &[Vec<f32>], row: &[f32]) -> Vec<f32> {
-    let logits: Vec<f32> = weights.iter().map(|w| w.iter().zip(row).map(|(a, b)| a * b).sum()).collect();
-    let top = logits.iter().copied().fold(f32::MIN, f32::max);
-    let odds: Vec<f32> = logits.iter().map(|l| (l - top).exp()).collect();
-    let sum: f32 = odds.iter().sum();
-    odds.into_iter().map(|o| o / sum).collect()
 }
 
 /// Ridge regression of many targets at once on standardised features.
@@ -118,7 +72,7 @@ impl Ridge {
     /// Fits `targets[i]` to `rows[i]`.
     pub fn fit(rows: &[&[f32]], targets: &[&[f32]], strength: f64) -> Self {
         let scale = Scaler::new(rows);
-        let x: Vec<Vec<f32>> = rows.iter().map(|r| scale.apply(r)).collect();
+        let x: Vec<Vec<f32>> = rows.iter().map(|r| with_one(&scale, r)).collect();
         let (width, outputs) = (x.first().map_or(1, Vec::len), targets.first().map_or(0, |t| t.len()));
         let mut gram = vec![vec![0.0f64; width]; width];
         let mut right = vec![vec![0.0f64; width]; outputs];
@@ -139,9 +93,14 @@ impl Ridge {
 
     /// Targets of a row.
     pub fn predict(&self, row: &[f32]) -> Vec<f32> {
-        let x = self.scale.apply(row);
+        let x = with_one(&self.scale, row);
         self.weights.iter().map(|w| w.iter().zip(&x).map(|(a, b)| a * b).sum()).collect()
     }
+}
+
+/// Standardised, with a one at the end for the intercept.
+fn with_one(scale: &Scaler, row: &[f32]) -> Vec<f32> {
+    scale.apply(row).chain([1.0]).collect()
 }
 
 /// The lower factor, in place of the lower triangle.

@@ -1,0 +1,17 @@
+//! The way from people to `student.onnx`: one recipe, teachers, their student, its int8 form, its calibration.
+//!
+//! | module | meaning |
+//! |---|---|
+//! | [`recipe`] | what is fixed beforehand |
+//! | [`distil`] | training samples, teachers, the student that learns from them |
+//! | [`export`] | int8, tuning on labelled samples, the files |
+//! | [`calibration`] | temperature and abstention from rendered pairs of people who train nothing |
+//! | [`words`] | the classes that the daemon's own chain gives to what it finds, and calibration on those |
+//! | [`inputs`] | what the student could see beyond motion at 28 x 28 |
+
+pub mod calibration;
+pub mod distil;
+pub mod export;
+pub mod inputs;
+pub mod recipe;
+pub mod words;

@@ -1,0 +1,90 @@
+//! Everything that comes from outside as bytes, one function each: whatever they are, nothing panics, and no size that they
+//! only claim is allocated. A fuzzer calls these functions as they are; `main.rs` calls them with damaged real files.
+
+use std::path::Path;
+
+use glint::clip::Clip;
+use glint::face::detector::DetectorSpec;
+use glint::frame::{Frame, LumaDecoder, MAX_SIDE, PixelFormat};
+use glint::gate::Thresholds;
+use glint::model::{Checked, Interface, parse_onnx};
+use glint::student::StudentSpec;
+
+/// Frames that are read of a clip: a damaged one may repeat itself.
+const FRAMES: usize = 64;
+
+/// Reads a clip to its end, or until it fails.
+fn clip(path: &Path, fps: Option<f64>) {
+    let Ok(mut clip) = Clip::open(path, fps) else { return };
+    let mut frame = Frame::default();
+    for _ in 0..FRAMES {
+        match clip.next(&mut frame) {
+            Ok(Some(_)) => assert!(frame.luma.len() <= MAX_SIDE * MAX_SIDE),
+            _ => break,
+        }
+    }
+}
+
+fn file(name: &str, bytes: &[u8], read: impl FnOnce(&Path)) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join(name);
+    std::fs::write(&path, bytes).expect("written");
+    read(&path);
+}
+
+/// An AVI. Where the bytes are none any more, they are no clip for ffmpeg: the name says AVI.
+pub fn avi(bytes: &[u8]) {
+    file("clip.avi", bytes, |path| clip(path, None));
+}
+
+/// A Y4M.
+pub fn y4m(bytes: &[u8]) {
+    file("clip.y4m", bytes, |path| clip(path, None));
+}
+
+/// A picture of a folder of numbered images, between two that are whole.
+pub fn image_folder(bytes: &[u8], whole: &[u8], extension: &str) {
+    let dir = tempfile::tempdir().expect("a folder");
+    for (k, picture) in [whole, bytes, whole].into_iter().enumerate() {
+        std::fs::write(dir.path().join(format!("{k:03}.{extension}")), picture).expect("written");
+    }
+    clip(dir.path(), Some(25.0));
+}
+
+/// A JPEG of a camera.
+pub fn jpeg(bytes: &[u8]) {
+    pixels(bytes, PixelFormat::Mjpg, (0, 0), 0);
+}
+
+/// A frame of a camera, of a size and with bytes a row that the driver claims.
+pub fn pixels(bytes: &[u8], format: PixelFormat, (width, height): (usize, usize), stride: usize) {
+    let mut luma = Vec::new();
+    if let Ok((w, h)) = LumaDecoder::default().decode(format, width, height, stride, bytes, &mut luma) {
+        assert_eq!(luma.len(), w * h, "{format:?}");
+    }
+    assert!(luma.capacity() <= MAX_SIDE * MAX_SIDE, "{format:?}: {}", luma.capacity());
+}
+
+/// An ONNX file: its graph, its interface, and whether it is a detector.
+pub fn onnx(bytes: &[u8]) {
+    let _ = Interface::of(bytes);
+    if let Ok(model) = parse_onnx(bytes)
+        && let Some(shape) = glint::int8::onnx::input_shape(&model)
+        && let Some(graph) = &model.graph
+    {
+        let _ = glint::int8::onnx::find(graph, &shape);
+    }
+    file("site.onnx", bytes, |path| _ = Checked::<DetectorSpec>::load_external(path, None));
+}
+
+/// The TOML file of a model, and a file of thresholds.
+pub fn model_toml(text: &str) {
+    let _ = toml::from_str::<StudentSpec>(text);
+    if let Ok(thresholds) = toml::from_str::<Thresholds>(text) {
+        let _ = thresholds.by_unit();
+    }
+    let dir = tempfile::tempdir().expect("a folder");
+    std::fs::write(dir.path().join("detector.toml"), text).expect("written");
+    std::fs::write(dir.path().join("detector.onnx"), b"weights").expect("written");
+    let _ = Checked::<DetectorSpec>::load(dir.path(), "detector");
+}
