@@ -52,7 +52,7 @@ const SOON_NS: i64 = 1_500_000_000;
 /// That place: so many eye distances around.
 const SAME_PLACE: f32 = 0.5;
 /// A face that disagrees with its reference for this long is taken anew.
-const TURNED_NS: i64 = 800_000_000;
+const TURNED_NS: i64 = 400_000_000;
 /// Landmarks that lie further from the registration than this share of the eye distance contradict it.
 const CONTRADICTION: f32 = 0.16;
 /// Contradictions or doubts in a row before a track is taken anew or given up.

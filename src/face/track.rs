@@ -11,6 +11,8 @@ use crate::kernels;
 const LOST_AGREEMENT: f32 = 0.35;
 /// Agreement under which the face is turned or covered too far for its skin to be measured.
 const STEADY_AGREEMENT: f32 = 0.72;
+/// Agreement under which the reference no longer shows the face as it stands now.
+const WORN_AGREEMENT: f32 = 0.82;
 /// A face that moves by more than this share of its eye distance from one frame to the next is blurred
 /// and badly predicted: `Moving`.
 const FAST_SHARE: f32 = 0.14;
@@ -52,14 +54,20 @@ pub struct Track {
     pub neutral: Vec<f32>,
     /// Counts the references that were prepared: flow prepares its own when it changes.
     pub neutral_version: u64,
+    /// Counts how often the crop was placed anew: what was measured against another placing does not fit it.
+    pub placed: u64,
     /// Consecutive frames without the face.
     pub missed: u32,
     /// Time of the last registered frame.
     pub seen_ns: i64,
     /// Time since which the face disagrees with its reference, though it is there.
     pub turned_since_ns: Option<i64>,
+    /// Time since which the reference is worn.
+    worn_since_ns: Option<i64>,
     velocity: Point,
     quiet_s: f32,
+    /// When the reference was taken that has moved since.
+    taken_ns: i64,
     refreshed_ns: i64,
     stabiliser: Stabiliser,
 }
@@ -77,18 +85,22 @@ impl Track {
             crop: vec![0.0; n],
             neutral: vec![0.0; n],
             neutral_version: 0,
+            placed: 0,
             missed: 0,
             seen_ns: frame.at_ns,
             turned_since_ns: None,
+            worn_since_ns: None,
             velocity: Point::default(),
             quiet_s: 0.0,
+            taken_ns: frame.at_ns,
             refreshed_ns: frame.at_ns,
             stabiliser: Stabiliser::new(),
         };
         track.anchor(frame, crop_to_frame, patch).then_some(track)
     }
 
-    /// Takes the face at `crop_to_frame` as the new reference. False when it lies outside the frame.
+    /// Takes the face at `crop_to_frame` as the new reference. False when it lies outside the frame. A face that was known is
+    /// measured from the next frame on.
     pub fn anchor(&mut self, frame: &Frame, crop_to_frame: Similarity, patch: &mut Patch) -> bool {
         if !patch.load(frame, &crop_to_frame) {
             return false;
@@ -96,12 +108,14 @@ impl Track {
         patch.sample(&crop_to_frame, 1.0, &mut self.crop, CROP_WIDTH);
         self.neutral.copy_from_slice(&self.crop);
         self.crop_to_frame = crop_to_frame;
+        self.placed += 1;
         self.velocity = Point::default();
-        self.quiet_s = 0.0;
+        self.quiet_s = if self.has_neutral() { NEUTRAL_START_SECONDS } else { 0.0 };
         self.quality = 1.0;
         self.missed = 0;
         self.seen_ns = frame.at_ns;
-        self.turned_since_ns = None;
+        self.taken_ns = frame.at_ns;
+        (self.turned_since_ns, self.worn_since_ns) = (None, None);
         self.refresh(frame.at_ns);
         true
     }
@@ -148,6 +162,8 @@ impl Track {
         let fast = self.motion_px > FAST_SHARE * self.eye_distance_px() || turn / steps > FAST_TURN;
         let turned = found.agreement < STEADY_AGREEMENT;
         self.turned_since_ns = turned.then(|| self.turned_since_ns.unwrap_or(frame.at_ns));
+        let worn = found.agreement < WORN_AGREEMENT;
+        self.worn_since_ns = worn.then(|| self.worn_since_ns.unwrap_or(frame.at_ns));
         if fast || turned { Visibility::Moving } else { Visibility::Steady }
     }
 
@@ -172,10 +188,17 @@ impl Track {
         self.refresh(at_ns);
     }
 
+    /// Whether the face has stood otherwise than its reference for so long: a head that turns slowly.
+    pub fn is_worn(&self, at_ns: i64, least_ns: i64) -> bool {
+        self.worn_since_ns.is_some_and(|since| at_ns - since >= least_ns)
+            && at_ns - self.taken_ns >= REFRESH_NS
+    }
+
     /// Takes the present face as neutral and goes on measuring: it stands otherwise than before, and is known.
     pub fn rebase(&mut self, at_ns: i64) {
         self.neutral.copy_from_slice(&self.crop);
         self.quiet_s = NEUTRAL_START_SECONDS;
+        (self.taken_ns, self.worn_since_ns) = (at_ns, None);
         self.refresh(at_ns);
     }
 

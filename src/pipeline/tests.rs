@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::event::Class;
-use crate::synth::{Action, Camera, Pack, Scene, Script, Subject};
+use crate::synth::{Action, Camera, HeadMove, Pack, Scene, Script, Subject};
 
 fn run(
     person: u64,
@@ -113,6 +113,36 @@ fn a_new_neutral_face_is_no_movement() {
     // From then on it stays where it is, however often the reference changes.
     for t in (2600..5800).step_by(100) {
         assert!(rise(2500, t).abs() < 0.5, "{t}: {}", rise(2500, t));
+    }
+}
+
+#[test]
+fn a_head_that_turns_slowly_is_measured_all_the_way() {
+    // 16 degrees to one side within a second and a half, and there it stays.
+    let turn = HeadMove {
+        from_ns: 1_500_000_000,
+        to_ns: 3_000_000_000,
+        shift: [0.0; 2],
+        roll_degrees: 0.0,
+        yaw_degrees: 16.0,
+        pitch_degrees: 0.0,
+        zoom: 0.0,
+        returns: false,
+    };
+    for person in 0..2 {
+        let mut script = Script::new(Vec::new()).expect("valid");
+        script.life.moves.push(turn);
+        let subject = Subject::random(Pack::embedded().expect("pack"), person);
+        let mut scene = Scene::new(subject, script, Camera { seed: person, ..Camera::default() });
+        let mut pipeline =
+            Pipeline::new(Options::default(), &Models::embedded().expect("models")).expect("pipeline");
+        let (mut frame, mut blind) = (Frame::default(), 0);
+        for seq in 0..135 {
+            scene.render(seq, (seq as f64 * 1e9 / 30.0) as i64, &mut frame);
+            let step = pipeline.push(&frame);
+            blind += u32::from(seq > 40 && step == Step::Moving);
+        }
+        assert!(blind <= 3, "person {person}: {blind} of 95 frames were not measured");
     }
 }
 

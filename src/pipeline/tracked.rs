@@ -21,6 +21,8 @@ const AWAY_PX: f32 = 0.45;
 const AWAY_NS: i64 = 500_000_000;
 /// or after so long in any case.
 const AWAY_AT_MOST_NS: i64 = 1_500_000_000;
+/// A reference that is worn for so long is taken anew before registration is lost.
+const WORN_NS: i64 = 100_000_000;
 
 pub(super) struct Crop {
     at_ns: i64,
@@ -45,6 +47,8 @@ pub(super) struct TrackedFace {
     carry: Carry,
     /// Whether the crop has been placed anew: the old reference does not fit it.
     pub(super) is_misplaced: bool,
+    /// Which placing of the crop was measured last.
+    placed: u64,
     /// Since when the face stands otherwise than its neutral.
     away_since_ns: Option<i64>,
     /// The last measured frame.
@@ -73,6 +77,7 @@ impl TrackedFace {
             reference: vec![0.0; CROP_WIDTH * CROP_HEIGHT],
             carry: Carry { levels: [0.0; UNIT_COUNT], motion: [0.0; 2 * CELLS] },
             is_misplaced: true,
+            placed: 0,
             away_since_ns: None,
             sample: None,
         }
@@ -87,6 +92,9 @@ impl TrackedFace {
         at_ns: i64,
         flowed: &mut dyn FnMut(),
     ) -> Sample {
+        if self.placed != track.placed {
+            (self.placed, self.is_misplaced) = (track.placed, true);
+        }
         if self.version != track.neutral_version {
             let before = match &self.sample {
                 Some(last) if self.is_misplaced => Some((last.levels, last.motion)),
@@ -132,10 +140,14 @@ impl TrackedFace {
     }
 
     /// Lets the neutral face follow the present one: slowly while they are alike, and at once where the face has stood
-    /// otherwise for long, a turned head or a held expression.
+    /// otherwise for long, a turned head or a held expression, or where registration will soon not know it any more.
     pub(super) fn follow_rest(&mut self, track: &mut Track, at_ns: i64, dt_s: f32) {
         let open = self.gate.is_open();
         match self.away_since_ns {
+            _ if track.is_worn(at_ns, WORN_NS) => {
+                track.rebase(at_ns);
+                self.away_since_ns = None;
+            }
             None if !open => track.absorb(at_ns, dt_s),
             Some(since) if (at_ns - since > AWAY_NS && !open) || at_ns - since > AWAY_AT_MOST_NS => {
                 track.rebase(at_ns);
