@@ -10,6 +10,7 @@
 mod history;
 mod judge;
 mod measure;
+mod pattern;
 mod rigid;
 
 use std::collections::VecDeque;
@@ -61,7 +62,7 @@ pub enum Rejection {
     Occlusion,
     /// Fine tension, gaze, noise: nothing that can be recognised.
     Noise,
-    /// Frames were lost meanwhile, or the rate is too low.
+    /// Frames were lost meanwhile, the face was found only just before, or the rate is too low.
     Timing,
 }
 
@@ -182,6 +183,7 @@ pub struct Spotter {
     long: Vec<LongSwing>,
     /// When frames were lost or could not be measured, and which of both.
     breaks: VecDeque<(i64, i64, Rejection)>,
+    first_ns: Option<i64>,
     last_ns: Option<i64>,
 }
 
@@ -196,6 +198,7 @@ impl Spotter {
             told: VecDeque::new(),
             long: Vec::new(),
             breaks: VecDeque::new(),
+            first_ns: None,
             last_ns: None,
         }
     }
@@ -221,6 +224,7 @@ impl Spotter {
     pub fn push(&mut self, sample: &Sample, gate: &Gate, judge: &mut Judge) -> Option<Candidate> {
         let at_ns = sample.at_ns;
         self.last_ns = Some(at_ns);
+        self.first_ns.get_or_insert(at_ns);
         self.history.push(sample, at_ns - 5 * REACH_NS);
         while self.leads.front().is_some_and(|l| at_ns - l.fell_ns > 2 * REACH_NS) {
             self.leads.pop_front();
@@ -267,6 +271,11 @@ impl Spotter {
         !pending || since >= LATEST_NS
     }
 
+    /// Whether the face was watched for long enough before an onset to know it at rest.
+    fn knows_rest(&self, onset_ns: i64) -> bool {
+        self.first_ns.is_some_and(|first| onset_ns - first >= measure::KNOWN_NS)
+    }
+
     fn together(&self, lead: &Swing) -> impl Iterator<Item = &Swing> {
         self.waiting.iter().filter(move |s| belongs(lead, s))
     }
@@ -281,6 +290,7 @@ impl Spotter {
         let broken = self.breaks.iter().find(|(from, to, _)| *from < c.offset_ns && *to > c.onset_ns);
         (c.cause, c.score) = match broken {
             Some((_, _, why)) => (Some(*why), 0.0),
+            None if !self.knows_rest(c.onset_ns) => (Some(Rejection::Timing), 0.0),
             None if ms < self.settings.min_ms => (Some(Rejection::TooShort), 0.0),
             // What no person could recognise is no expression.
             None if !(0..UNIT_COUNT).any(|k| c.peak[k] >= gate.least(k)) => (Some(Rejection::Noise), 0.0),

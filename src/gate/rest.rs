@@ -30,7 +30,7 @@ const VARIATION_RANGE: (f32, f32) = (0.004, 0.5);
 /// 1.4826 / sqrt(1.5).
 const DEVIATION: f32 = 1.21;
 /// A rise counts from so many standard deviations of this face.
-const DEVIATIONS: f32 = 6.0;
+const DEVIATIONS: f32 = 5.0;
 /// What the face's own variation can ask for at most: a face that talks still smiles.
 const GREATEST_FLOOR: f32 = 0.6;
 /// Time constant with which the long baseline follows a unit that is at rest, in seconds,

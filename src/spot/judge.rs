@@ -44,6 +44,11 @@ impl Cause {
         Self::Noise,
     ];
 
+    /// The word in tables.
+    pub fn word(self) -> &'static str {
+        self.rejection().map_or("micro", Rejection::word)
+    }
+
     /// Why such a candidate is rejected; `None` of a micro-expression.
     pub fn rejection(self) -> Option<Rejection> {
         Some(match self {

@@ -1,6 +1,7 @@
 //! When a movement began, was greatest and ended, and what it is judged by.
 
 use super::history::{CELLS, History, Rest, Sample};
+use super::pattern::{self, Pattern};
 use super::rigid;
 use super::{Candidate, Context, ns};
 use crate::au::{AU_COUNT, AUS, Side, UNIT_COUNT, UNITS};
@@ -59,6 +60,12 @@ pub const NAMES: [&str; FIXED + AU_COUNT] = {
         "ln_rate",
         "ln_eye_distance",
         "ln_deviation",
+        "pattern_share",
+        "pattern_residual",
+        "ln_pattern_over_noise",
+        "pattern_step",
+        "pattern_before",
+        "pattern_after",
     ];
     let mut out = [""; FIXED + AU_COUNT];
     let mut k = 0;
@@ -78,7 +85,7 @@ pub const NAMES: [&str; FIXED + AU_COUNT] = {
 };
 
 /// Measures before those of each AU at the apex.
-const FIXED: usize = 48;
+const FIXED: usize = 54;
 /// Number of measures.
 pub const MEASURES: usize = NAMES.len();
 
@@ -98,6 +105,8 @@ const REST_MS: f32 = 130.0;
 const GUARD_MS: f32 = 6.0;
 /// What happened before a movement is looked at so far back.
 const BEFORE_MS: f32 = 600.0;
+/// So much of a face has to be known before an onset: the rest before it, and as much again.
+pub(super) const KNOWN_NS: i64 = 2_000_000 * REST_MS as i64;
 /// Intensities at the apex are averaged over so much to both sides.
 const APEX_MS: f32 = 15.0;
 
@@ -224,6 +233,7 @@ impl View<'_> {
         let guard = ns(2.0 * GUARD_MS);
         let part_energy: f32 = sum(&|k| all[k].max(0.0).powi(2));
         let (explained, left) = rigid::explain(motion);
+        let pattern = self.pattern(motion);
         let head = self.head();
         let context = |f: &dyn Fn(&Context) -> f32| f(&rests.after.context) - f(&rests.before.context);
         let quality = during.clone().map(|s| s.context.quality).fold(1.0, f32::min);
@@ -283,6 +293,12 @@ impl View<'_> {
             rate.max(1.0).ln(),
             rests.before.context.eye_distance_px.max(1.0).ln(),
             (deviation / (parts().count() as f32).sqrt()).ln(),
+            pattern.share,
+            pattern.residual,
+            pattern.signal_to_noise.max(0.1).ln(),
+            pattern.step,
+            pattern.around[0],
+            pattern.around[1],
         ];
         let mut out = [0.0; MEASURES];
         out[..FIXED].copy_from_slice(&fixed);
@@ -313,6 +329,28 @@ impl View<'_> {
         let units = || (0..UNIT_COUNT).filter(|&k| UNITS[k].au == au);
         let above = self.history.within(from_ns, to_ns).flat_map(|s| units().map(|k| self.rests.above(s, k)));
         above.fold(0.0, f32::max)
+    }
+
+    /// The course of the motion, of which `apex` is that at the apex above rest.
+    fn pattern(&self, apex: &[f32; 2 * CELLS]) -> Pattern {
+        let [onset_ns, apex_ns, offset_ns] = self.times;
+        let rests = self.rests;
+        let frames = |from_ns: i64, to_ns: i64| -> Vec<pattern::Frame> {
+            let above = |s: &Sample| pattern::Frame {
+                at_ns: s.at_ns,
+                motion: std::array::from_fn(|k| s.motion[k] - rests.between(s.at_ns, |r| r.motion[k])),
+            };
+            self.history.within(from_ns, to_ns).map(above).collect()
+        };
+        let (calm, guard) = (ns(REST_MS), ns(GUARD_MS));
+        let [before, during, after] = [
+            frames(onset_ns - calm, onset_ns - guard),
+            frames(onset_ns, offset_ns),
+            frames(offset_ns + guard, offset_ns + calm),
+        ];
+        let step = std::array::from_fn(|k| rests.after.motion[k] - rests.before.motion[k]);
+        let course = |at_ns| raised_cosine(at_ns, [onset_ns, apex_ns, offset_ns]);
+        pattern::measure(apex, &step, [&before, &during, &after], course)
     }
 
     fn head(&self) -> Head {
@@ -495,19 +533,24 @@ fn times(signal: &[(i64, f32)], lead: &Swing, [from, to]: [(i64, f32); 2]) -> Op
 /// The gate sees a movement later than it is by so much at most.
 const SMOOTHED_MS: f32 = 30.0;
 
+/// A movement of height 1 that rises and falls by half a period of a cosine each.
+fn raised_cosine(t: i64, [onset, apex, offset]: [i64; 3]) -> f32 {
+    let phase = if t <= onset || t >= offset {
+        0.0
+    } else if t < apex {
+        (t - onset) as f32 / (apex - onset).max(1) as f32
+    } else {
+        (offset - t) as f32 / (offset - apex).max(1) as f32
+    };
+    0.5 - 0.5 * (std::f32::consts::PI * phase).cos()
+}
+
 /// What a raised cosine of these times and this height leaves of the signal, as a share of its energy, at most 1.
 fn misfit(above: &[(i64, f32)], [onset, apex, offset]: [i64; 3], height: f32) -> f32 {
     let (mut left, mut energy) = (0.0, 1e-9);
     let margin = (offset - onset) / 8;
     for &(t, v) in above.iter().filter(|(t, _)| (onset - margin..=offset + margin).contains(t)) {
-        let phase = if t <= onset || t >= offset {
-            0.0
-        } else if t < apex {
-            (t - onset) as f32 / (apex - onset).max(1) as f32
-        } else {
-            (offset - t) as f32 / (offset - apex).max(1) as f32
-        };
-        let model = height * (0.5 - 0.5 * (std::f32::consts::PI * phase).cos());
+        let model = height * raised_cosine(t, [onset, apex, offset]);
         left += (v - model) * (v - model);
         energy += model * model;
     }

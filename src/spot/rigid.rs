@@ -94,13 +94,19 @@ pub(super) fn explain(motion: &Vector) -> (Explained, Vector) {
         .each_ref()
         .map(|basis| basis.iter().map(|b| dot(motion, b).powi(2)).sum::<f32>() / energy)
         .map(|share| share.min(1.0));
+    let rest = without_plane(motion);
+    let left = (dot(&rest, &rest) / CELLS as f32).sqrt();
+    (Explained { similarity, affine, plane, head, left }, rest)
+}
+
+/// The motion that a plane seen in perspective leaves.
+pub(super) fn without_plane(motion: &Vector) -> Vector {
     let mut rest = *motion;
     for b in &BASES[2] {
         let share = dot(motion, b);
         rest.iter_mut().zip(b).for_each(|(r, b)| *r -= share * b);
     }
-    let left = (dot(&rest, &rest) / CELLS as f32).sqrt();
-    (Explained { similarity, affine, plane, head, left }, rest)
+    rest
 }
 
 #[cfg(test)]

@@ -200,6 +200,16 @@ fn each_syllable_is_a_candidate_that_knows_its_neighbours() {
 }
 
 #[test]
+fn a_face_has_to_be_known_before_it_moves() {
+    // The face is found 200 ms before a movement, and long before another one.
+    let found = course(100.0, 3.0, 0, |t| {
+        Some(one(unit(12), 1.5 * bump(t, 200.0, 320.0, 500.0) + 1.5 * bump(t, 1000.0, 1120.0, 1300.0)))
+    });
+    let causes: Vec<_> = found.iter().map(|(c, _)| c.cause).collect();
+    assert_eq!(causes, [Some(Rejection::Timing), None]);
+}
+
+#[test]
 fn noise_of_one_frame_is_no_movement() {
     let found = course(100.0, 4.0, 0, |t| Some(one(unit(12), if t as i64 % 500 == 100 { 0.7 } else { 0.0 })));
     assert!(found.is_empty(), "{found:?}");

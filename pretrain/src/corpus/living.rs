@@ -28,6 +28,8 @@ const SLOW: f32 = 8.0;
 /// Micro-expressions keep clear of head movements over this speed: a head that sways by a third of an eye distance a second
 /// is still watched.
 const FAST: f32 = 30.0;
+/// Least and greatest extent of a micro-expression, of the full movement. It is told by its duration: it may be strong.
+const FRACTION: (f32, f32) = (0.045, 0.9);
 
 /// A camera of any kind and quality.
 pub fn camera(rng: &mut SmallRng) -> Camera {
@@ -318,7 +320,7 @@ impl Sequence<'_> {
         busy.retain(|b| !unhurried.contains(b));
         for at_ms in moments(rng, self.seconds, mean_ms, 650.0) {
             let beside_blinks = rng.random_bool(BESIDE_BLINKS);
-            let fraction: f32 = rng.random_range(0.045f32.ln()..0.45f32.ln()).exp();
+            let fraction = rng.random_range(FRACTION.0.ln()..FRACTION.1.ln()).exp();
             let (from_ns, to_ns) = (ns(at_ms - CLEAR_MS), ns(at_ms + 500.0 + CLEAR_MS));
             let clear = busy.iter().all(|&(from, to, what)| match what {
                 Distractor::Macro | Distractor::Light => true,

@@ -6,7 +6,8 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::Tensor;
 use burn::tensor::activation::{log_softmax, relu};
 use burn::tensor::backend::Backend;
-use glint::spot::{CLIP, Candidate, Cause, MEASURES, Measures};
+use glint::model::{Checked, FileSpec, Spec, sha256_hex};
+use glint::spot::{CLIP, Candidate, Cause, Judge, JudgeSpec, MEASURES, Measures, NAMES};
 use rand::Rng;
 
 use super::{Schedule, fit, initialised};
@@ -70,6 +71,22 @@ pub struct Case {
     pub measures: Measures,
     /// What it was.
     pub cause: Cause,
+}
+
+/// A judge that knows nothing and lets nothing pass.
+pub fn untrained() -> Checked<JudgeSpec> {
+    let scales = MEASURES..2 * MEASURES;
+    let numbers = (0..Judge::numbers(HIDDEN)).map(|k| f32::from(u8::from(scales.contains(&k))));
+    let bytes: Vec<u8> = numbers.flat_map(f32::to_le_bytes).collect();
+    let sha256 = sha256_hex(&bytes);
+    let file = FileSpec {
+        kind: JudgeSpec::KIND.into(),
+        file: "judge.bin".into(),
+        sha256: sha256.clone(),
+        made_by: String::new(),
+    };
+    let spec = JudgeSpec { file, hidden: HIDDEN, threshold: 1.0, measures: NAMES.map(str::to_owned).into() };
+    Checked { path: "judge.toml".into(), spec, sha256, bytes: bytes.into() }
 }
 
 /// The network in burn.
