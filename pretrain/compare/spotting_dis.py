@@ -12,8 +12,8 @@ FOLDER holds NAME.avi with NAME.json each (`glint-pretrain corpus --video`, `wor
 DIR/NAME.csv, or made with --glintd. A frame without a face keeps the last box. Writes PRED/NAME.jsonl, one movement a line,
 as `data/real/score.py` reads them, and prints precision, recall and F1 at IoU 0.5.
 
-The limits below are those of a first guess. They are to be chosen on world A alone (`glint-pretrain corpus --video --split
-train`, with `--tune`), never on world B and never on real footage; no figure of this peer is to be quoted before.
+The limits below were chosen on world A alone: `glint-pretrain corpus --video --split train --fps 30 --samples 40 --seed 3`, then
+`--tune`. Never on world B and never on real footage.
 """
 
 import argparse
@@ -47,12 +47,12 @@ EYES = {"lid right", "lid left"}
 # Seconds between the reference and the frame that it is compared with, at most.
 REFERENCE_S = 0.5
 
-# Limits: a first guess, to be chosen on world A.
+# Limits, the best of 108 on world A (F1 .788 on 40 sequences at 30 frames/s, seed 3; of people who train).
 LIMITS = {
-    "low_hz": 1.0, "high_hz": 6.0,  # of the band-pass
-    "prominence": 6.0,  # of a peak, in median absolute deviations of its signal
-    "least_px": 0.35,  # of a peak, for eyes 64 px apart
-    "share": 0.35,  # of its height: onset and offset
+    "low_hz": 1.0, "high_hz": 4.0,  # of the band-pass
+    "prominence": 5.0,  # of a peak, in median absolute deviations of its signal
+    "least_px": 0.2,  # of a peak, for eyes 64 px apart
+    "share": 0.2,  # of its height: onset and offset
     "blink": 3.0,  # a lid that moves more than this many times the strongest other region is a blink
     "global_px": 2.5,  # of the whole face within a movement: a turn
     "busy": 4,  # more peaks than this within 1.5 s: talk

@@ -7,11 +7,21 @@
 //! | [`score`] | matches by overlap, errors of the times, false alarms with their interval |
 //! | [`intensity`] | AU intensities against the truth: mean absolute error, ICC(3,1) |
 //! | [`trace`] | what the spotter was given of a sequence, kept on disk and judged again |
+//! | [`bench`] | what is made and watched |
+//! | [`film`] | sequences of living people as the spotter sees them |
+//! | [`candidates`] | what gate, spotter and judge make of them |
+//! | [`rate`] | what was found at one frame rate |
+//! | [`report`] | everything that was measured, as tables and as JSON |
 //! | [`curve`] | recall by intensity as table and picture |
 
+pub mod bench;
+pub mod candidates;
 pub mod curve;
+pub mod film;
 pub mod intensity;
+pub mod rate;
 pub mod real;
+pub mod report;
 pub mod score;
 pub mod trace;
 pub mod watch;
