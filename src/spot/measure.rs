@@ -183,6 +183,7 @@ pub(super) fn measure(history: &History, gate: &Gate, group: &Group) -> Option<C
         offset_ns,
         peak,
         measures: Box::new(measures),
+        inner_plane: rigid::inner_plane(&motion),
         cause: None,
         score: 0.0,
     })

@@ -99,6 +99,74 @@ pub(super) fn explain(motion: &Vector) -> (Explained, Vector) {
     (Explained { similarity, affine, plane, head, left }, rest)
 }
 
+/// Rounds in which [`inner_plane`] finds out which cells lie in the plane.
+const ROUNDS: usize = 8;
+/// Share of the cells that are asked: those that lie in the plane best.
+const INNER: f32 = 0.7;
+
+/// Cells that move by less than this in the mean stand still, in crop pixels.
+const STILL_PX: f32 = 0.05;
+
+/// Share of the motion that a plane in perspective explains in the cells where it fits best, 0 to 1: a picture that tilts
+/// before another background, a head whose hair stays behind. Cells count the less the further they are from the plane
+/// (iteratively reweighted least squares, Cauchy weights about the median).
+pub(super) fn inner_plane(motion: &Vector) -> f32 {
+    let basis = &BASES[2];
+    let energies =
+        |v: &Vector| -> Vec<f32> { (0..CELLS).map(|c| v[c].powi(2) + v[CELLS + c].powi(2)).collect() };
+    let mut weights = [1.0f32; CELLS];
+    let mut left = energies(motion);
+    for _ in 0..ROUNDS {
+        let Some(fit) = weighted_fit(basis, motion, &weights) else { return 0.0 };
+        let mut rest = *motion;
+        for (b, share) in basis.iter().zip(fit) {
+            rest.iter_mut().zip(b).for_each(|(r, b)| *r -= share * b);
+        }
+        left = energies(&rest);
+        let mut sorted = left.clone();
+        sorted.sort_unstable_by(f32::total_cmp);
+        let scale = sorted[CELLS / 2] + 1e-6;
+        weights.iter_mut().zip(&left).for_each(|(w, e)| *w = 1.0 / (1.0 + e / scale));
+    }
+    let least = |mut energies: Vec<f32>| {
+        energies.sort_unstable_by(f32::total_cmp);
+        energies[..(INNER * CELLS as f32) as usize].iter().sum::<f32>()
+    };
+    let all = least(energies(motion));
+    // Noise of cells that stand still is no motion of a plane.
+    if all < INNER * CELLS as f32 * STILL_PX * STILL_PX { 0.0 } else { (1.0 - least(left) / all).max(0.0) }
+}
+
+/// Number of parameters of a plane in perspective.
+const PLANE: usize = 8;
+
+/// Shares of the basis that fit a motion best where each cell counts by its weight: normal equations, solved by Cholesky's
+/// factors. `None` where they are singular.
+fn weighted_fit(basis: &[Vector], motion: &Vector, weights: &[f32; CELLS]) -> Option<[f32; PLANE]> {
+    let weighted = |a: &Vector, b: &Vector| {
+        (0..CELLS).map(|c| weights[c] * (a[c] * b[c] + a[CELLS + c] * b[CELLS + c])).sum::<f32>()
+    };
+    let mut lower = [[0.0f32; PLANE]; PLANE];
+    let mut out = [0.0f32; PLANE];
+    for i in 0..PLANE {
+        for j in 0..=i {
+            let known: f32 = (0..j).map(|k| lower[i][k] * lower[j][k]).sum();
+            let left = weighted(&basis[i], &basis[j]) - known;
+            lower[i][j] = if i == j { left.max(0.0).sqrt() } else { left / lower[j][j] };
+        }
+        if lower[i][i] < 1e-4 {
+            return None;
+        }
+        let known: f32 = (0..i).map(|k| lower[i][k] * out[k]).sum();
+        out[i] = (weighted(&basis[i], motion) - known) / lower[i][i];
+    }
+    for i in (0..PLANE).rev() {
+        let known: f32 = (i + 1..PLANE).map(|k| lower[k][i] * out[k]).sum();
+        out[i] = (out[i] - known) / lower[i][i];
+    }
+    Some(out)
+}
+
 /// The motion that a plane seen in perspective leaves.
 pub(super) fn without_plane(motion: &Vector) -> Vector {
     let mut rest = *motion;
@@ -144,5 +212,25 @@ mod tests {
         assert!(left.iter().map(|v| v.abs()).fold(0.0, f32::max) > 0.3);
         let (e, _) = explain(&[0.0; 2 * CELLS]);
         assert_eq!((e.similarity, e.left), (0.0, 0.0));
+    }
+
+    #[test]
+    fn a_picture_that_tilts_before_a_wall_is_a_plane_where_it_is_seen() {
+        // Its lowest row shows the wall instead, and a corner something else.
+        let mut tilted = motion(|x, y| (0.8 * x * y, 0.8 * y * y + 0.1 * y));
+        for column in 0..COLUMNS {
+            let cell = CELLS - COLUMNS + column;
+            (tilted[cell], tilted[CELLS + cell]) = (if column < 3 { -2.5 } else { 0.0 }, 0.0);
+        }
+        let (e, _) = explain(&tilted);
+        assert!(e.plane < 0.87, "{e:?}");
+        assert!(inner_plane(&tilted) > 0.99, "{}", inner_plane(&tilted));
+        // A smile on a head that stands still.
+        let smile = motion(|x, y| {
+            let near = |x0: f32| (-((x - x0) / 0.25).powi(2) - ((y - 0.5) / 0.3).powi(2)).exp();
+            (0.6 * (near(0.4) - near(-0.4)), -0.8 * (near(0.4) + near(-0.4)))
+        });
+        assert!(inner_plane(&smile) < 0.9, "{}", inner_plane(&smile));
+        assert_eq!(inner_plane(&[0.0; 2 * CELLS]), 0.0);
     }
 }
