@@ -130,6 +130,17 @@ pub struct Movement {
     pub evidence: String,
 }
 
+/// What stamped the frames of a live event, where that was not the camera's driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Stamps {
+    /// glint, when the frame's first byte arrived from another program: the way from the sensor is part of the time.
+    Arrival,
+    /// The other program's container; only the distance to the monotonic clock was taken from arrival.
+    Container,
+}
+
 /// What was known of the device's clocks when a live event was accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -140,6 +151,9 @@ pub struct Clock {
     pub estimated_error_us: Option<u64>,
     /// Boot of the device: `onset_ns` and the like of one boot can be compared.
     pub boot_id: String,
+    /// What stamped the frames; absent where the camera's driver did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stamps: Option<Stamps>,
 }
 
 /// `data` of an event: a movement, and when live the clock that timed it.

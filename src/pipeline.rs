@@ -336,8 +336,11 @@ impl Pipeline {
         }
     }
 
-    /// Forgets every face: the camera was paused or changed.
+    /// Forgets every face: the camera was paused, changed or opened anew. A movement that was under way counts as rejected
+    /// by timing.
     pub fn reset(&mut self) {
+        let under_way = self.tracked.iter().filter(|s| s.spotter.is_active() || s.gate.is_open());
+        self.counters.rejected_timing += under_way.count() as u64;
         self.faces.reset();
         self.tracked.clear();
         self.last = None;

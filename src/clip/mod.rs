@@ -7,10 +7,12 @@
 mod avi;
 mod ffmpeg;
 mod folder;
+mod live;
 mod nut;
 mod y4m;
 
 pub use avi::{AviWriter, Codec};
+pub use live::{Layout, Live, LiveReader};
 pub use y4m::Y4mWriter;
 
 use std::io::Read;

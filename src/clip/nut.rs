@@ -87,6 +87,11 @@ impl<R: Read> NutReader<R> {
         Ok(this)
     }
 
+    /// What the frames are read from.
+    pub(super) fn pipe(&mut self) -> &mut BufReader<R> {
+        &mut self.reader
+    }
+
     /// Width and height of the frames.
     pub(super) fn size(&self) -> (usize, usize) {
         let s = self.stream.unwrap_or_default();

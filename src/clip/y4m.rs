@@ -72,6 +72,11 @@ impl<R: Read> Y4mReader<R> {
         let color = color.to_owned();
         Ok((Self { reader, width, height, chroma, color, frames: 0 }, rate))
     }
+
+    /// What the frames are read from.
+    pub(super) fn pipe(&mut self) -> &mut BufReader<R> {
+        &mut self.reader
+    }
 }
 
 impl<R: Read + Send> Source for Y4mReader<R> {

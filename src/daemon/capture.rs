@@ -16,8 +16,6 @@ use glint::frame::Frame;
 use super::clock::monotonic_ns;
 use super::grab::{FrameSource, Grab, Opener, WAIT};
 
-/// A camera that is silent for so long is opened anew.
-const SILENCE: Duration = Duration::from_secs(3);
 /// Waits between attempts to open: doubled after each failure.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 
@@ -98,9 +96,12 @@ pub(crate) fn run(mut open: Opener, items: &SyncSender<Item>, spare: &Receiver<F
                 if items.send(Item::Opened).is_err() {
                     return;
                 }
-                complaint.clear();
                 let ended = drain(source.as_mut(), items, spare, shared, &mut backoff);
                 drop(source);
+                // Frames have come: what is wrong now is told again.
+                if backoff == BACKOFF.0 {
+                    complaint.clear();
+                }
                 ended
             }
             Err(reason) => Err(reason),
@@ -152,7 +153,7 @@ fn drain(
                 Item::Damaged { seq, at_ns }
             }
             Grab::Timeout => {
-                if source.live() && now - last_frame_ns > SILENCE.as_nanos() as i64 {
+                if source.live() && now - last_frame_ns > source.patience().as_nanos() as i64 {
                     return Err("the camera is silent".into());
                 }
                 continue;
@@ -160,6 +161,7 @@ fn drain(
             Grab::End => return Ok(Ended::Finished),
         };
         last_frame_ns = now;
+        shared.dropped.fetch_add(source.dropped(), Relaxed);
         *backoff = BACKOFF.0;
         shared.no_source.store(false, Relaxed);
         if source.live() {

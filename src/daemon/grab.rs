@@ -6,6 +6,9 @@ use glint::frame::Frame;
 
 /// Longest time without a look at the flags.
 pub(crate) const WAIT: Duration = Duration::from_millis(100);
+/// A camera that is silent for so long is opened anew.
+pub(crate) const SILENCE: Duration = Duration::from_secs(3);
+
 /// What a source has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Grab {
@@ -27,6 +30,14 @@ pub(crate) trait FrameSource: Send {
     /// Whether frames may be lost: a camera does not wait.
     fn live(&self) -> bool {
         false
+    }
+    /// How long a live source may be silent.
+    fn patience(&self) -> Duration {
+        SILENCE
+    }
+    /// Frames that the source itself has dropped since it was asked last.
+    fn dropped(&mut self) -> u64 {
+        0
     }
 }
 

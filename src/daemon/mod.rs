@@ -7,6 +7,7 @@ pub mod bench_models;
 pub mod camera;
 pub mod cameras;
 pub mod capture;
+pub mod child;
 pub mod clock;
 pub mod config;
 #[cfg(feature = "demo")]
@@ -19,6 +20,7 @@ pub mod media;
 pub mod memory;
 pub mod mqtt;
 pub mod outbox;
+pub mod piped;
 pub mod publish;
 pub mod replay;
 pub mod report;
@@ -26,6 +28,7 @@ pub mod run;
 pub mod selftest;
 pub mod serve;
 pub mod source;
+pub mod stamps;
 pub mod storage;
 pub mod summary;
 pub mod systemd;
@@ -39,5 +42,7 @@ mod broker;
 mod capture_test;
 #[cfg(test)]
 mod chaos_test;
+#[cfg(test)]
+mod piped_test;
 #[cfg(test)]
 mod serve_test;

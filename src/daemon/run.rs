@@ -20,6 +20,7 @@ use super::link::Credentials;
 use super::media::Selection;
 use super::memory::{self, Memory};
 use super::mqtt::Command;
+use super::piped::PipedSource;
 use super::report::Capabilities;
 use super::serve::{Host, Load, Setup};
 use super::source::{CameraSource, ClipSource, SyntheticSource};
@@ -121,8 +122,12 @@ fn overrides(config: &Config) -> BTreeMap<String, serde_json::Value> {
     let mut changed = BTreeMap::new();
     for table in ["source", "camera", "face", "gate", "model", "deployment", "health"] {
         for (key, v) in mine[table].as_object().into_iter().flatten() {
-            if default[table].get(key) != Some(v) {
-                changed.insert(format!("{table}.{key}"), v.clone());
+            let key_of = format!("{table}.{key}");
+            // An address may hold a login too.
+            let hidden = key_of == "source.command"
+                || key_of == "source.path" && v.as_str().is_some_and(|p| p.contains("://"));
+            if !hidden && default[table].get(key) != Some(v) {
+                changed.insert(key_of, v.clone());
             }
         }
     }
@@ -146,13 +151,23 @@ fn opener(config: &Config) -> anyhow::Result<Opener> {
             let frames = (SYNTHETIC_MOVEMENTS as f64 * SYNTHETIC_PERIOD_NS as f64 / 1e9 * fps) as u64;
             Box::new(move || Ok(Box::new(SyntheticSource::new(script.clone(), fps, frames, monotonic_ns())?)))
         }
+        SourceKind::Command => {
+            let command = config.source.command.clone().unwrap_or_default();
+            let layout = config.source.layout(&config.camera);
+            let mounting = mounting(&config.camera);
+            Box::new(move || Ok(Box::new(PipedSource::open(&command, layout, mounting)?)))
+        }
         SourceKind::V4l2 => {
             let path = config.source.path.clone();
             let settings = camera_settings(&config.camera);
-            let mounting = Mounting { rotate: config.camera.rotate, mirror: config.camera.mirror };
+            let mounting = mounting(&config.camera);
             Box::new(move || Ok(Box::new(CameraSource::open(path.as_ref(), &settings, mounting)?)))
         }
     })
+}
+
+fn mounting(camera: &Camera) -> Mounting {
+    Mounting { rotate: camera.rotate, mirror: camera.mirror }
 }
 
 fn camera_settings(camera: &Camera) -> CameraSettings {
@@ -175,6 +190,11 @@ mod tests {
         let text = "[camera]\nrotate = 90\n[mqtt]\nusername = \"u\"\n[gate]\nkinds = [\"micro\", \"macro\"]";
         let config = Config::parse("g", text).expect("valid");
         let expected = [("camera.rotate", json!(90)), ("gate.kinds", json!(["micro", "macro"]))];
+        assert_eq!(overrides(&config), expected.map(|(k, v)| (k.to_owned(), v)).into());
+        let text = "[source]\nkind = \"command\"\ncommand = [\"ffmpeg\", \"-i\", \"rtsp://me:secret@x\"]\n\
+                    path = \"rtsp://me:secret@x\"\nformat = \"nut\"";
+        let config = Config::parse("g", text).expect("valid");
+        let expected = [("source.format", json!("nut")), ("source.kind", json!("command"))];
         assert_eq!(overrides(&config), expected.map(|(k, v)| (k.to_owned(), v)).into());
     }
 

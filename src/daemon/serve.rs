@@ -314,7 +314,8 @@ impl Main {
         let time = wall_time(movement.onset_ns);
         let mut event = Event::new(self.config.device.id(), &self.stream, Some(time), movement);
         let (synchronized, estimated_error_us) = synchronization();
-        event.data.clock = Some(Clock { synchronized, estimated_error_us, boot_id: boot_id() });
+        let stamps = self.config.source.stamps();
+        event.data.clock = Some(Clock { synchronized, estimated_error_us, boot_id: boot_id(), stamps });
         let topic = format!("{}/event", base(&self.config));
         self.outbox.put(&event.id, &topic, &event.to_json(), now_s());
         self.events += 1;

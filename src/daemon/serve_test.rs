@@ -103,7 +103,7 @@ pub(super) fn setup(config: Config, frames: u64) -> (Setup, Arc<AtomicU64>) {
     (setup, events)
 }
 
-fn config(dir: &std::path::Path, port: u16, more: &str) -> Config {
+pub(super) fn config(dir: &std::path::Path, port: u16, more: &str) -> Config {
     let path = dir.join("outbox.redb");
     let text = format!("mqtt.url = \"mqtt://127.0.0.1:{port}\"\noutbox.path = {path:?}\n{more}");
     Config::parse("test", &text).expect("valid")

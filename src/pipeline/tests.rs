@@ -225,3 +225,41 @@ fn without_a_face_there_is_nothing() {
     assert_eq!(pipeline.push(&tiny), Step::NoFace);
     assert_eq!(pipeline.gap(41, 410_000_000), Step::Gap);
 }
+
+/// A pipeline whose judge has no opinion.
+fn lenient() -> Pipeline {
+    use crate::spot::{MEASURES, NAMES};
+    let mut models = Models::embedded().expect("models");
+    let mut numbers = vec![0.0f32; Judge::numbers([1, 1])];
+    numbers[MEASURES..2 * MEASURES].fill(1.0);
+    models.judge.bytes = numbers.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>().into();
+    models.judge.spec.hidden = [1, 1];
+    models.judge.spec.threshold = 0.0;
+    models.judge.spec.measures = NAMES.map(str::to_owned).to_vec();
+    Pipeline::new(Options::default(), &models).expect("pipeline")
+}
+
+#[test]
+fn a_movement_under_way_when_the_camera_is_opened_anew_counts_as_timing() {
+    let mut pipeline = lenient();
+    let subject = Subject::random(Pack::embedded().expect("pack"), 1);
+    let script = Script::new(vec![Action::micro(12, 0.4, 2_000_000_000)]).expect("valid");
+    let mut scene = Scene::new(subject, script, Camera::default());
+    let mut frame = Frame::default();
+    let mut seq = 0;
+    // Until it rises.
+    while !pipeline.tracked.iter().any(|s| s.gate.is_open()) {
+        scene.render(seq, (seq as f64 * 1e9 / 60.0) as i64, &mut frame);
+        assert!(!matches!(pipeline.push(&frame), Step::Event(_)));
+        seq += 1;
+        assert!(seq < 150, "the movement is seen");
+    }
+    assert!(seq > 110, "not before it begins: {seq}");
+    assert_eq!(pipeline.counters().rejected_timing, 0);
+    pipeline.reset();
+    assert_eq!(pipeline.counters().rejected_timing, 1);
+    assert!(pipeline.finish().is_none());
+    // With nobody there it counts nothing.
+    pipeline.reset();
+    assert_eq!(pipeline.counters().rejected_timing, 1);
+}

@@ -135,6 +135,12 @@ mod tests {
             ("\n[mqtt]\nurl = \"http://x\"", "g.toml:3:7: mqtt.url: unknown scheme", "mqtt://HOST"),
             ("mqtt.url = \"mqtt://a:b@c\"", "g.toml:1:12: mqtt.url: a user or password", "mqtt://HOST"),
             ("[source]\nkind = \"clip\"", "g.toml:1:2: source.path: missing; ", "the path of a clip"),
+            ("source.kind = \"command\"", "g.toml:1:1: source.command: missing; ", "a program and its"),
+            (
+                "source.format = \"h264\"",
+                "g.toml:1:17: source.format: unknown variant",
+                "y4m, mjpeg, nut, raw",
+            ),
             ("[device\n", "g.toml:1:8: ", "TOML"),
             ("plug = 1\n", "g.toml:1:1: plug: unknown key \"plug\"; ", "device, source"),
         ] {
@@ -142,6 +148,17 @@ mod tests {
             assert!(line.starts_with(start), "{text:?} gave {line:?}");
             assert!(line.split_once("; allowed: ").is_some_and(|(_, a)| a.contains(allowed)), "{line:?}");
         }
+    }
+
+    #[test]
+    fn raw_frames_need_size_and_format() {
+        let text = "[source]\nkind = \"command\"\ncommand = [\"x\"]\nformat = \"raw\"\n";
+        assert_eq!(error(text).lines().count(), 2);
+        let jpeg = error(&format!("{text}[camera]\nsize = [64, 48]\nformat = \"MJPG\""));
+        assert!(jpeg.starts_with("g.toml:7:10: camera.format: MJPG is not raw"), "{jpeg}");
+        assert!(
+            Config::parse("g.toml", &format!("{text}[camera]\nsize = [64, 48]\nformat = \"NV12\"")).is_ok()
+        );
     }
 
     #[test]
@@ -199,7 +216,7 @@ mod tests {
         let fields = source.matches("    /// ").count();
         assert!(fields > 30, "the documented fields are still found");
         let documented: usize = effective.values().filter_map(|t| t.as_table()).map(toml::Table::len).sum();
-        assert_eq!(documented, 33, "a key is missing from systemd/glint.toml, or this count is old");
+        assert_eq!(documented, 35, "a key is missing from systemd/glint.toml, or this count is old");
     }
 
     /// The reference page says of each key what the type says of it.
@@ -227,7 +244,7 @@ mod tests {
             }
             doc.clear();
         }
-        assert_eq!(keys, 33);
+        assert_eq!(keys, 35);
         assert_eq!(page.lines().filter(|l| l.starts_with("| `")).count(), keys, "a row without a key");
     }
 

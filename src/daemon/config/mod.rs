@@ -4,6 +4,7 @@
 //! `systemd/glint.toml` lists every key with its default; a test compares the two.
 
 mod load;
+mod source;
 
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ use glint::pipeline::Purpose;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use load::ConfigError;
+pub(crate) use source::StreamFormat;
 
 /// The commented default configuration that is installed with the unit.
 #[cfg(test)]
@@ -70,6 +72,8 @@ pub(crate) enum SourceKind {
     V4l2,
     /// A file or folder, played once at its own rate.
     Clip,
+    /// A program that writes frames on its standard output.
+    Command,
     /// The built-in synthetic subject.
     Synthetic,
 }
@@ -78,12 +82,17 @@ pub(crate) enum SourceKind {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Source {
-    /// v4l2, clip or synthetic. Default "v4l2".
+    /// v4l2, clip, command or synthetic. Default "v4l2".
     pub(crate) kind: SourceKind,
     /// Device node (better a stable name under /dev/v4l/by-id), or a clip: any video, an address, a folder of
     /// images. Default: the first camera.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) path: Option<PathBuf>,
+    /// Program and arguments that write frames on standard output, with the kind command; no shell. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) command: Option<Vec<String>>,
+    /// What the command writes: y4m, mjpeg, nut, or raw frames of `camera.format` and `camera.size`. Default "y4m".
+    pub(crate) format: StreamFormat,
 }
 
 /// Table `camera`.
@@ -368,7 +377,7 @@ impl Mqtt {
 impl Config {
     /// The rules that types cannot express.
     pub(crate) fn problems(&self) -> Vec<Problem> {
-        let mut found = Vec::new();
+        let mut found = self.source_problems();
         let mut check = |ok: bool, key, reason: String, allowed| {
             if !ok {
                 found.push(Problem { key, reason, allowed });
@@ -381,12 +390,6 @@ impl Config {
             "device.id",
             format!("{id:?}"),
             "1 to 64 letters, digits, - and _",
-        );
-        check(
-            self.source.kind != SourceKind::Clip || self.source.path.is_some(),
-            "source.path",
-            "missing".into(),
-            "the path of a clip, with source.kind = \"clip\"",
         );
         if let Some([w, h]) = self.camera.size {
             let side = 16..=glint::frame::MAX_SIDE;
