@@ -2,7 +2,7 @@
 //!
 //! The file belongs to a thread of its own (see [`super::storage`]): this side knows what waits, in order, and never waits
 //! for a disk. An event is accepted, and may be sent, once the thread has told that it is on disk. Where the disk cannot
-//! take it, it waits in memory under the same bounds, [`Outbox::problem`] says so, and the file is tried again. Events go
+//! take it, it waits in memory under the same bounds, [`Outbox::problems`] says so, and the file is tried again. Events go
 //! by age and by size, oldest first; what is lost is counted, over restarts too.
 
 use std::collections::{BTreeMap, HashMap};

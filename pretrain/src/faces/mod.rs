@@ -8,7 +8,7 @@
 //! | [`still`] | motion that is left in the stabilised crop |
 //! | [`clips`] | real clips: frames with a face, identities, a sheet of crops |
 //! | [`trained`] | which portraits the shipped models have seen |
-//! | [`bench`], [`report`] | all of it at once, and its tables |
+//! | [`mod@bench`], [`report`] | all of it at once, and its tables |
 
 pub mod bench;
 pub mod clips;

@@ -7,7 +7,7 @@
 //! | [`score`] | matches by overlap, errors of the times, false alarms with their interval |
 //! | [`intensity`] | AU intensities against the truth: mean absolute error, ICC(3,1) |
 //! | [`trace`] | what the spotter was given of a sequence, kept on disk and judged again |
-//! | [`bench`] | what is made and watched |
+//! | [`mod@bench`] | what is made and watched |
 //! | [`film`] | sequences of living people as the spotter sees them |
 //! | [`candidates`] | what gate, spotter and judge make of them |
 //! | [`rate`] | what was found at one frame rate |
