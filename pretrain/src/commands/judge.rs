@@ -8,12 +8,12 @@ use glint::spot::{Cause, Judge, JudgeSpec, NAMES};
 use serde_json::json;
 
 use crate::run::Run;
-use crate::spotting::candidates::{Found, Score, Table, candidates, is_best, score};
+use crate::spotting::candidates::{Found, Score, Table, candidates, is_best, score, truth};
 use crate::spotting::film::{Reel, SEQUENCES_A_PERSON, film, recorded};
 use crate::spotting::real;
 use crate::spotting::trace::Trace;
 use crate::train::Schedule;
-use crate::train::judge::{Case, HIDDEN, train, truth, untrained};
+use crate::train::judge::{Case, HIDDEN, judge, train, untrained};
 
 /// Films people who train in sequences of all that living faces do, through the daemon's own pipeline, trains the judge on the
 /// candidates that its spotter finds, and writes judge.bin and judge.toml. The threshold is chosen on others of them.
@@ -83,7 +83,7 @@ pub fn run(args: &Args) -> Result<()> {
     };
     ensure!(traces.len() >= 2 * CHOOSES as usize, "{} sequences; at least {}", traces.len(), 2 * CHOOSES);
     let thresholds = models.au.spec.thresholds.by_unit().map_err(anyhow::Error::msg)?;
-    let found = candidates(&traces, thresholds, 1.0, &vec![0.0; Judge::numbers(HIDDEN)]);
+    let found = candidates(&traces, thresholds, &judge(&vec![0.0; Judge::numbers(HIDDEN)], 1.0));
     let (mut cases, mut counts) = (Vec::new(), [0usize; Cause::ALL.len()]);
     for (_, (trace, found)) in learners(&traces, &found) {
         for c in &found.candidates {
@@ -97,7 +97,9 @@ pub fn run(args: &Args) -> Result<()> {
     }
     eprintln!("{} candidates: {}", cases.len(), words(&counts));
     let numbers = train(&cases, &schedule, args.seed, &run)?;
-    let judged = candidates(&traces, thresholds, 1.0, &numbers);
+    // Nothing reaches a likelihood of 1: the threshold is still to be chosen.
+    let trained = judge(&numbers, 1.0);
+    let judged = candidates(&traces, thresholds, &trained);
     let tuning: Vec<_> =
         traces.iter().zip(&judged).enumerate().filter(|(i, _)| chooses(*i)).map(|(_, p)| p).collect();
     let curve: Vec<(f32, Score)> =
@@ -112,7 +114,7 @@ pub fn run(args: &Args) -> Result<()> {
     table.add("trained", &traces, &judged)?;
     for dir in &args.report {
         let others = recorded(dir, args.traces.as_deref(), &models)?;
-        let judged = candidates(&others, thresholds, 1.0, &numbers);
+        let judged = candidates(&others, thresholds, &trained);
         table.add(&dir.display().to_string(), &others, &judged)?;
         let pairs: Vec<_> = others.iter().zip(&judged).collect();
         // What moves less in real footage cannot be seen by a person either.

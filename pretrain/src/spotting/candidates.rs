@@ -11,8 +11,46 @@ use rayon::prelude::*;
 
 use super::score::iou;
 use super::trace::Trace;
-use crate::corpus::plan;
-use crate::train::judge::{HIDDEN, truth};
+use crate::corpus::plan::{self, Distractor, Micro, Span};
+
+/// Overlap with a movement from which a candidate is that movement, and under which it is another thing.
+const IS: f64 = 0.5;
+/// See [`IS`].
+const IS_NOT: f64 = 0.2;
+/// What happens so long before or after a candidate may have caused it.
+const REACH_NS: i64 = 80_000_000;
+
+/// What a candidate was; `None` where that cannot be said: a movement half met, or a candidate that
+/// a rule rejects before the judge is asked.
+pub fn truth(c: &Candidate, micros: &[Micro], spans: &[Span]) -> Option<Cause> {
+    if c.score == 0.0 {
+        return None;
+    }
+    let met = micros.iter().map(|m| iou((c.onset_ns, c.offset_ns), (m.onset_ns, m.offset_ns)));
+    let met = met.fold(0.0, f64::max);
+    if met >= IS {
+        return Some(Cause::Micro);
+    }
+    if met > IS_NOT {
+        return None;
+    }
+    let overlap =
+        |s: &&Span| (c.offset_ns.min(s.to_ns + REACH_NS) - c.onset_ns.max(s.from_ns - REACH_NS)).max(0);
+    let likeliest = spans.iter().filter(|s| overlap(s) > 0).max_by_key(|s| {
+        // A blink or a nod lies within what lasts longer.
+        let short = u8::from(matches!(s.what, Distractor::Blink));
+        (short, overlap(s))
+    });
+    Some(match likeliest.map(|s| s.what) {
+        None => Cause::Noise,
+        Some(Distractor::Blink) => Cause::Blink,
+        Some(Distractor::Macro) => Cause::Macro,
+        Some(Distractor::Speech) => Cause::Speech,
+        Some(Distractor::Turn) => Cause::Turn,
+        Some(Distractor::Light) => Cause::Light,
+        Some(Distractor::Hand | Distractor::Glare) => Cause::Occlusion,
+    })
+}
 
 /// What gate, spotter and a network make of a trace.
 pub struct Found {
@@ -23,26 +61,12 @@ pub struct Found {
 }
 
 /// All candidates of each trace, judged by a network.
-pub fn candidates(
-    traces: &[Trace],
-    thresholds: [f32; UNIT_COUNT],
-    least: f32,
-    numbers: &[f32],
-) -> Vec<Found> {
-    let judge = Judge::new(HIDDEN, least, &standardised(numbers));
+pub fn candidates(traces: &[Trace], thresholds: [f32; UNIT_COUNT], judge: &Judge) -> Vec<Found> {
     let found = |t: &Trace| {
         let (candidates, open) = t.candidates(thresholds, &mut judge.clone());
         Found { candidates, open }
     };
     traces.par_iter().map(found).collect()
-}
-
-/// Scales of nothing are ones: the network that is not trained yet.
-fn standardised(numbers: &[f32]) -> Vec<f32> {
-    let mut out = numbers.to_vec();
-    let measures = NAMES.len();
-    out[measures..2 * measures].iter_mut().filter(|s| **s <= 0.0).for_each(|s| *s = 1.0);
-    out
 }
 
 /// Whether no other candidate meets the same movement better: what moves beside it is not told and teaches nothing.

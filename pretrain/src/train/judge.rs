@@ -1,4 +1,4 @@
-//! The judge of candidates: what each candidate of a sequence was, and the network that learns it.
+//! The network that learns what a candidate is.
 
 use anyhow::{Result, ensure};
 use burn::module::{AutodiffModule, Module};
@@ -7,62 +7,22 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::{log_softmax, relu};
 use burn::tensor::backend::Backend;
 use glint::model::{Checked, FileSpec, Spec, sha256_hex};
-use glint::spot::{CLIP, Candidate, Cause, Judge, JudgeSpec, MEASURES, Measures, NAMES};
+use glint::spot::{CLIP, Cause, Judge, JudgeSpec, MEASURES, Measures, NAMES};
 use rand::Rng;
 
 use super::{Schedule, fit, initialised};
 use crate::augment::{generator, normal};
 use crate::backend::{Cpu, CpuTrain};
-use crate::corpus::plan::{Distractor, Micro, Span};
 use crate::net::tensor;
 use crate::run::Run;
-use crate::spotting::score::iou;
 
 /// Units of the hidden layers.
 pub const HIDDEN: [usize; 2] = [48, 24];
-/// Overlap with a movement from which a candidate is that movement, and under which it is another thing.
-const IS: f64 = 0.5;
-/// See [`IS`].
-const IS_NOT: f64 = 0.2;
-/// What happens so long before or after a candidate may have caused it.
-const REACH_NS: i64 = 80_000_000;
 /// Standard deviation of what is added to each standardised measure: another world measures otherwise. The most that costs
 /// nothing in this one.
 const JITTER: f32 = 0.5;
 /// Share of the measures that are blanked out in a draw, each by itself.
 const BLANK: f64 = 0.25;
-
-/// What a candidate was; `None` where that cannot be said: a movement half met, or a candidate that
-/// a rule rejects before the judge is asked.
-pub fn truth(c: &Candidate, micros: &[Micro], spans: &[Span]) -> Option<Cause> {
-    if c.score == 0.0 {
-        return None;
-    }
-    let met = micros.iter().map(|m| iou((c.onset_ns, c.offset_ns), (m.onset_ns, m.offset_ns)));
-    let met = met.fold(0.0, f64::max);
-    if met >= IS {
-        return Some(Cause::Micro);
-    }
-    if met > IS_NOT {
-        return None;
-    }
-    let overlap =
-        |s: &&Span| (c.offset_ns.min(s.to_ns + REACH_NS) - c.onset_ns.max(s.from_ns - REACH_NS)).max(0);
-    let likeliest = spans.iter().filter(|s| overlap(s) > 0).max_by_key(|s| {
-        // A blink or a nod lies within what lasts longer.
-        let short = u8::from(matches!(s.what, Distractor::Blink));
-        (short, overlap(s))
-    });
-    Some(match likeliest.map(|s| s.what) {
-        None => Cause::Noise,
-        Some(Distractor::Blink) => Cause::Blink,
-        Some(Distractor::Macro) => Cause::Macro,
-        Some(Distractor::Speech) => Cause::Speech,
-        Some(Distractor::Turn) => Cause::Turn,
-        Some(Distractor::Light) => Cause::Light,
-        Some(Distractor::Hand | Distractor::Glare) => Cause::Occlusion,
-    })
-}
 
 /// A candidate that the judge learns from.
 #[derive(Debug, Clone)]
@@ -87,6 +47,13 @@ pub fn untrained() -> Checked<JudgeSpec> {
     };
     let spec = JudgeSpec { file, hidden: HIDDEN, threshold: 1.0, measures: NAMES.map(str::to_owned).into() };
     Checked { path: "judge.toml".into(), spec, sha256, bytes: bytes.into() }
+}
+
+/// The judge of such numbers. Before it is trained all are zero: scales of nothing are ones.
+pub fn judge(numbers: &[f32], threshold: f32) -> Judge {
+    let mut numbers = numbers.to_vec();
+    numbers[MEASURES..2 * MEASURES].iter_mut().filter(|s| **s <= 0.0).for_each(|s| *s = 1.0);
+    Judge::new(HIDDEN, threshold, &numbers)
 }
 
 /// The network in burn.
