@@ -149,7 +149,8 @@ fn judge(event: &Event, onsets: &[i64], start_ns: i64, aus: &[u8]) -> Result<Str
     let found: Vec<u8> = data.aus.iter().map(|a| a.au).collect();
     let class = data.label.as_ref().map(|l| l.class);
     let extra: Vec<u8> = found.iter().copied().filter(|au| !aus.contains(au)).collect();
-    let mut text = format!("AU {found:?}, class {class:?}, onset {:+.1} ms off", error_ns as f64 / 1e6);
+    let name = class.map_or("none", Class::as_str);
+    let mut text = format!("AU {found:?}, class {name}, onset {:+.1} ms off", error_ns as f64 / 1e6);
     if !extra.is_empty() {
         text.push_str(&format!(", AU {extra:?} reported too and weaker"));
     }
