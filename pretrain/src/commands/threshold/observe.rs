@@ -12,6 +12,7 @@ use crate::run;
 use crate::ship;
 use crate::threshold::export::{Entry, LEVEL, write};
 use crate::threshold::observer::{self, Setup};
+use crate::train::judge::untrained;
 
 /// Arguments of `threshold observe`.
 #[derive(clap::Args)]
@@ -53,7 +54,8 @@ pub fn run(args: &Args) -> Result<()> {
     ensure!((20.0..=500.0).contains(&args.fps), "--fps: 20 to 500");
     ensure!((0.0..=20.0).contains(&args.noise), "--noise: 0 to 20");
     let models = match &args.models {
-        Some(dir) => Models::load(dir)?,
+        // The judge is trained after the minima are known, and what is observed does not depend on it.
+        Some(dir) => Models::with_judge(dir, untrained())?,
         None => Models::embedded()?,
     };
     let setup = Setup { repeats: args.repeats, fps: args.fps, noise: args.noise, seed: args.seed };
