@@ -19,9 +19,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod counters;
 mod models;
 mod tracked;
 
+pub use counters::Counters;
+use counters::count;
 pub use models::Models;
 use tracked::TrackedFace;
 
@@ -150,61 +153,6 @@ pub struct Observation {
     pub fps: f32,
     /// Mean deviation from the mean frame interval, as its share.
     pub jitter: f32,
-}
-
-/// Running counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct Counters {
-    /// Frames pushed.
-    pub frames: u64,
-    /// Frames with a face.
-    pub frames_with_face: u64,
-    /// Frames in which the head moved too fast, or was turned too far, to measure the skin.
-    pub frames_moving: u64,
-    /// Frames with a face that is too dark.
-    pub frames_dark: u64,
-    /// Frames at a rate under [`MIN_FPS`].
-    pub frames_slow: u64,
-    /// Frames lost before the pipeline, or not decoded.
-    pub gaps: u64,
-    /// Frames with an open gate.
-    pub gate_open: u64,
-    /// Runs of the student.
-    pub student_runs: u64,
-    /// Events published.
-    pub events: u64,
-    /// Micro-expressions among them.
-    pub events_micro: u64,
-    /// Longer movements among them.
-    pub events_macro: u64,
-    /// Blinks among them.
-    pub events_blink: u64,
-    /// Candidates rejected: shorter than a micro-expression.
-    pub rejected_too_short: u64,
-    /// Candidates rejected: macro-expressions.
-    pub rejected_macro: u64,
-    /// Candidates rejected: blinks.
-    pub rejected_blink: u64,
-    /// Candidates rejected: head motion or a lost face.
-    pub rejected_head_motion: u64,
-    /// Candidates rejected: one movement after the other, as in speech.
-    pub rejected_speech: u64,
-    /// Candidates rejected: the light changed.
-    pub rejected_light: u64,
-    /// Candidates rejected: something before the face, or in its glasses.
-    pub rejected_occlusion: u64,
-    /// Candidates rejected: fine tension, gaze, noise.
-    pub rejected_noise: u64,
-    /// Candidates rejected: lost frames, or too low a rate.
-    pub rejected_timing: u64,
-}
-
-impl Counters {
-    /// Rejected candidates by cause, in words.
-    pub fn rejected(&self) -> [(&'static str, u64); 9] {
-        let mut copy = *self;
-        Rejection::ALL.map(|cause| (cause.word(), *counter(&mut copy, cause)))
-    }
 }
 
 /// Mean luma of a face under which it is too dark.
@@ -488,7 +436,7 @@ impl Pipeline {
         }
         face.keep_crop(at_ns, &track.crop);
         if !track.has_neutral() {
-            // The face has been placed anew: what was known of it lies elsewhere.
+            // A new face, or one that is calibrated anew: its reference has not seen enough of it.
             track.absorb(at_ns, dt_s);
             face.spotter.interrupt(at_ns, Rejection::HeadMotion);
             face.is_misplaced = true;
@@ -618,24 +566,6 @@ pub fn readings(peak: &[f32; UNIT_COUNT]) -> Vec<AuReading> {
         .collect();
     out.sort_by(|a, b| b.intensity.total_cmp(&a.intensity).then(a.au.cmp(&b.au)));
     out
-}
-
-fn count(counters: &mut Counters, cause: Rejection) {
-    *counter(counters, cause) += 1;
-}
-
-fn counter(counters: &mut Counters, cause: Rejection) -> &mut u64 {
-    match cause {
-        Rejection::TooShort => &mut counters.rejected_too_short,
-        Rejection::Macro => &mut counters.rejected_macro,
-        Rejection::Blink => &mut counters.rejected_blink,
-        Rejection::HeadMotion => &mut counters.rejected_head_motion,
-        Rejection::Speech => &mut counters.rejected_speech,
-        Rejection::Light => &mut counters.rejected_light,
-        Rejection::Occlusion => &mut counters.rejected_occlusion,
-        Rejection::Noise => &mut counters.rejected_noise,
-        Rejection::Timing => &mut counters.rejected_timing,
-    }
 }
 
 #[cfg(test)]
