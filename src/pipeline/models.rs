@@ -57,17 +57,22 @@ impl Models {
 
     /// The models of a folder.
     pub fn load(dir: &Path) -> Result<Self, ModelError> {
-        Self::with_judge(dir, Checked::load(dir, "judge")?)
+        Self::with(dir, Checked::load(dir, "judge")?, Checked::load(dir, "student")?)
     }
 
-    /// The models of a folder, and a judge from elsewhere: a folder in which the judge is still to be trained has none.
-    pub fn with_judge(dir: &Path, judge: Checked<JudgeSpec>) -> Result<Self, ModelError> {
+    /// The models of a folder; judge and student come from elsewhere: a folder in which they are still to be trained has
+    /// none.
+    pub fn with(
+        dir: &Path,
+        judge: Checked<JudgeSpec>,
+        student: Checked<StudentSpec>,
+    ) -> Result<Self, ModelError> {
         Ok(Self {
             detector: Checked::load(dir, "detector")?,
             landmarks: Checked::load(dir, "landmarks")?,
             au: Checked::load(dir, "au")?,
             judge,
-            student: Checked::load(dir, "student")?,
+            student,
         })
     }
 

@@ -66,9 +66,9 @@ const AS_GOOD: f64 = 0.005;
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
     ensure!(args.sequences >= 20, "--sequences: at least 20");
-    // What is filmed does not depend on the judge, and one of other measures could not be read.
+    // What is filmed depends on neither judge nor student; a judge of other measures could not be read.
     let models = match &args.models {
-        Some(dir) => Models::with_judge(dir, untrained())?,
+        Some(dir) => Models::with(dir, untrained(), Models::embedded()?.student)?,
         None => Models { judge: untrained(), ..Models::embedded()? },
     };
     let schedule = Schedule { steps: args.steps, batch: 256, learning_rate: 2e-3, weight_decay: DECAY };

@@ -54,8 +54,8 @@ pub fn run(args: &Args) -> Result<()> {
     ensure!((20.0..=500.0).contains(&args.fps), "--fps: 20 to 500");
     ensure!((0.0..=20.0).contains(&args.noise), "--noise: 0 to 20");
     let models = match &args.models {
-        // The judge is trained after the minima are known, and what is observed does not depend on it.
-        Some(dir) => Models::with_judge(dir, untrained())?,
+        // Judge and student are trained after the minima are known, and what is observed depends on neither.
+        Some(dir) => Models::with(dir, untrained(), Models::embedded()?.student)?,
         None => Models::embedded()?,
     };
     let setup = Setup { repeats: args.repeats, fps: args.fps, noise: args.noise, seed: args.seed };
