@@ -48,6 +48,19 @@ const SAMM: Layout = Layout {
     roots: &["SAMM"],
     ..CASME2
 };
+/// The headings stand in row 10, below a key of symbols.
+const SAMM_LONG: Layout = Layout {
+    files: &[
+        "SAMM_LongVideos_V3_Release.xlsx",
+        "SAMM_LongVideos_V2_Release.xlsx",
+        "SAMM_LongVideos_V1_Release.xlsx",
+    ],
+    sheet: "",
+    // Emotions stand in the sheet of the short clips alone.
+    emotion: &[],
+    roots: &["SAMM_longvideos"],
+    ..CASME2
+};
 const CASME3_A: Layout = Layout {
     files: &[
         "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx",
@@ -145,6 +158,25 @@ pub(super) fn load(database: Database, dir: &Path, options: &Options) -> Result<
             })
         }
     }
+}
+
+/// SAMM Long Videos: `006_1_2` is the second movement of the video `006_1`. Emotions are those of the same movement in the
+/// sheet of SAMM, where that lies beside it.
+pub(super) fn samm_long(dir: &Path, options: &Options) -> Result<Loaded> {
+    let mut loaded = read(&SAMM_LONG, dir, options, &|root, row| {
+        let mut parts = row.clip.split('_');
+        child(root, &format!("{}_{}", parts.next()?, parts.next()?))
+    })?;
+    if let Some(path) = find(dir, SAMM.files) {
+        let sheet = Sheet::open(&path, SAMM.sheet)?.with_header(&[SAMM.clip, SAMM.emotion])?;
+        if let (Some(clip), Some(emotion)) = (sheet.column(SAMM.clip), sheet.column(SAMM.emotion)) {
+            let known: HashMap<&str, &str> = sheet.rows().map(|r| (r.text(clip), r.text(emotion))).collect();
+            for sample in &mut loaded.samples {
+                sample.emotions = known.get(sample.clip.as_str()).map_or_else(Vec::new, |e| words(e));
+            }
+        }
+    }
+    Ok(loaded)
 }
 
 /// What of a row chooses its folder.
@@ -257,7 +289,7 @@ fn sheet_path(files: &[&str], dir: &Path, options: &Options) -> Result<PathBuf> 
     }
 }
 
-fn frames_root(roots: &[&str], dir: &Path, options: &Options) -> PathBuf {
+pub(super) fn frames_root(roots: &[&str], dir: &Path, options: &Options) -> PathBuf {
     options.frames.clone().or_else(|| find(dir, roots)).unwrap_or_else(|| dir.to_owned())
 }
 
@@ -320,6 +352,7 @@ fn read(
             if dir.ends_with("color") { dir.parent().map_or(dir.clone(), Path::to_owned) } else { dir };
         loaded.samples.push(AnnotatedSample {
             id: format!("{}-{}-{}", keys.subject, keys.clip, t.onset),
+            clip: keys.clip.to_owned(),
             subject: subject_id(layout, keys.subject),
             onset: t.onset,
             apex: t.apex,
@@ -438,6 +471,7 @@ fn smic(dir: &Path, options: &Options) -> Result<Loaded> {
                 let numbers: Vec<u32> = frames.numbers().collect();
                 loaded.samples.push(AnnotatedSample {
                     id: name(&clip),
+                    clip: name(&clip),
                     subject: name(&subject),
                     onset: numbers[0],
                     apex: numbers[numbers.len() / 2],
@@ -525,6 +559,7 @@ fn cas_me2(dir: &Path, options: &Options) -> Result<Loaded> {
         let clip_dir = frames.dir.clone();
         loaded.samples.push(AnnotatedSample {
             id: format!("{code}-{clip}-{}", t.onset),
+            clip: clip.to_owned(),
             subject: code.clone(),
             onset: t.onset,
             apex: t.apex,

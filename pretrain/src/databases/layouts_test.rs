@@ -9,7 +9,7 @@ use super::labels::Protocol;
 use super::{Database, Length, Loaded, Options, load};
 
 /// A workbook of sheets; cells that parse as numbers are numbers.
-fn workbook(path: &Path, sheets: &[(&str, &[&[&str]])]) {
+pub(super) fn workbook(path: &Path, sheets: &[(&str, &[&[&str]])]) {
     let mut book = Workbook::new();
     for (name, rows) in sheets {
         let sheet = book.add_worksheet();
@@ -31,7 +31,7 @@ fn workbook(path: &Path, sheets: &[(&str, &[&[&str]])]) {
 }
 
 /// A folder of images with these numbers; the loaders look at names alone.
-fn frames(dir: &Path, numbers: std::ops::RangeInclusive<u32>, name: impl Fn(u32) -> String) {
+pub(super) fn frames(dir: &Path, numbers: std::ops::RangeInclusive<u32>, name: impl Fn(u32) -> String) {
     std::fs::create_dir_all(dir).expect("folder");
     for n in numbers {
         std::fs::write(dir.join(name(n)), b"").expect("writes");

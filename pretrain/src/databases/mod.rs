@@ -6,6 +6,7 @@
 //! | [`tokens`] | the words for action units |
 //! | [`labels`] | emotion words, classes of a protocol |
 //! | [`frames`] | folders of numbered images |
+//! | [`long`] | videos in which micro-expressions are to be found |
 //! | [`layouts`] | what each database calls its sheets, columns and folders |
 //! | [`crops`] | annotated frames through the daemon's face stage |
 //!
@@ -18,6 +19,9 @@ pub mod labels;
 pub mod layouts;
 #[cfg(test)]
 mod layouts_test;
+pub mod long;
+#[cfg(test)]
+mod long_test;
 pub mod sheet;
 pub mod tokens;
 
@@ -76,6 +80,8 @@ pub enum Length {
 pub struct AnnotatedSample {
     /// Unique in its database.
     pub id: String,
+    /// Its clip, as the sheet or the folder calls it.
+    pub clip: String,
     /// The person: a string, leading zeros kept.
     pub subject: String,
     /// Number of the frame before the movement, as the files are numbered.

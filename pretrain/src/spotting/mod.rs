@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`watch`] | a sequence, a still face or a clip through `glint::pipeline` |
 //! | [`real`] | real footage with movements of known times in it |
+//! | [`long`] | databases of long videos |
+//! | [`counts`] | their count: strictly one to one, and as published |
 //! | [`score`] | matches by overlap, errors of the times, false alarms with their interval |
 //! | [`intensity`] | AU intensities against the truth: mean absolute error, ICC(3,1) |
 //! | [`trace`] | what the spotter was given of a sequence, kept on disk and judged again |
@@ -16,9 +18,11 @@
 
 pub mod bench;
 pub mod candidates;
+pub mod counts;
 pub mod curve;
 pub mod film;
 pub mod intensity;
+pub mod long;
 pub mod rate;
 pub mod real;
 pub mod report;

@@ -1,22 +1,34 @@
 //! `glint-pretrain evaluate spotting`: how well movements are found, and what they are taken for.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use glint::pipeline::Models;
 
+use crate::databases::Options;
+use crate::databases::long::{self, LongDatabase};
 use crate::spotting::bench::{self, Part, Plan, Split};
+use crate::spotting::long::evaluate;
 use crate::spotting::report::Report;
 
-/// Films people who are held out in generated sequences, or takes sequences of a folder, runs them through the daemon's
-/// own pipeline and compares what was published with the truth.
+/// Films people who are held out in generated sequences, or takes sequences of a folder or the long videos of a database,
+/// runs them through the daemon's own pipeline and compares what was published with the truth.
 #[derive(clap::Args)]
 #[command(after_help = "Example: glint-pretrain evaluate spotting --assets ../data --quick --clips videos")]
 pub struct Args {
     /// Folder with portraits, ict and priors: sequences are made of them.
     #[arg(long, value_name = "DIR", required_unless_present_any = ["data", "real"])]
     assets: Option<PathBuf>,
-    /// Folder of sequences, ID.avi and ID.json, as `corpus --video` writes them.
+    /// Database of long videos, whose folder is --data: F1 counted one to one, and as a published scorer counts it; STRS.
+    #[arg(long, requires = "data", conflicts_with_all = ["real", "clips"])]
+    database: Option<LongDatabase>,
+    /// Sheet of the database, where it does not lie under its published name.
+    #[arg(long, value_name = "FILE", requires = "database")]
+    sheet: Option<PathBuf>,
+    /// Folder of frames of the database, likewise.
+    #[arg(long, value_name = "DIR", requires = "database")]
+    frames: Option<PathBuf>,
+    /// Folder of sequences, ID.avi and ID.json, as `corpus --video` writes them; with --database, of the database.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["assets", "split", "fps", "parts", "seed", "quick"])]
     data: Option<PathBuf>,
     /// Folder of real footage with movements of known times in it: `truth.json` and NAME.avi. May be given more than once.
@@ -57,6 +69,9 @@ pub fn run(args: &Args) -> Result<()> {
         Some(dir) => Models::load(dir)?,
         None => Models::embedded()?,
     };
+    if let (Some(database), Some(dir)) = (args.database, &args.data) {
+        return long_videos(args, database, dir, &models);
+    }
     let clips = match &args.clips {
         Some(dir) => bench::clips(dir, &models)?,
         None => Vec::new(),
@@ -83,6 +98,19 @@ pub fn run(args: &Args) -> Result<()> {
         println!("{}", report.json());
     } else {
         report.print();
+    }
+    Ok(())
+}
+
+fn long_videos(args: &Args, database: LongDatabase, dir: &Path, models: &Models) -> Result<()> {
+    let options = Options { sheet: args.sheet.clone(), frames: args.frames.clone(), part: None };
+    let videos = long::load(database, dir, &options)?;
+    videos.problems.iter().for_each(|p| eprintln!("{p}"));
+    let report = evaluate(&videos, models)?;
+    if args.json {
+        println!("{}", report.json(database.name()));
+    } else {
+        report.print(database.name());
     }
     Ok(())
 }
