@@ -10,9 +10,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 mod interface;
+mod lineage;
 mod network;
 
 pub use interface::Interface;
+pub use lineage::{Lineage, PairSet};
 pub use network::{ENGINE_VARIABLE, Engine, Form, Network, inside_network, normalise_luma, parse_onnx};
 
 /// What can be wrong with a model file.

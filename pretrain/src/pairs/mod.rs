@@ -4,6 +4,10 @@
 //! 128 x 160), `ID.depth.npy` where there is depth (2 x 160 x 128: before and at the movement, 0 where nothing was
 //! measured) and `ID.json`.
 
+mod ledger;
+
+pub use ledger::Ledger;
+
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read, Write};
 use std::path::{Path, PathBuf};
@@ -15,6 +19,11 @@ use serde_json::Value;
 
 use crate::databases::crops::{CROP, CropPair};
 use crate::npy;
+
+/// Origin of pairs that were found in a recording.
+pub const VIDEO: &str = "video";
+/// Origin of pairs that were drawn as two crops.
+pub const RENDERED: &str = "rendered";
 
 /// One pair.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +40,12 @@ impl Pair {
     /// The person, as the facts name them.
     pub fn subject(&self) -> &str {
         ["subject", "person"].iter().find_map(|key| self.facts[*key].as_str()).unwrap_or(&self.id)
+    }
+
+    /// Where it comes from: `video`, `rendered`, or `unknown`.
+    pub fn origin(&self) -> &str {
+        let of_video = self.facts["recording"].is_string();
+        self.facts["origin"].as_str().unwrap_or(if of_video { VIDEO } else { "unknown" })
     }
 }
 
@@ -73,12 +88,17 @@ pub fn shards(dir: &Path) -> Result<Vec<PathBuf>> {
 /// Reads every pair of a set and gives it to `take`. The errors name the file and the pair.
 pub fn read(dir: &Path, mut take: impl FnMut(Pair) -> Result<()>) -> Result<()> {
     for shard in shards(dir)? {
-        read_shard(&shard, &mut take).with_context(|| shard.display().to_string())?;
+        read_file(&shard, &mut take)?;
     }
     Ok(())
 }
 
-fn read_shard(path: &Path, take: &mut impl FnMut(Pair) -> Result<()>) -> Result<()> {
+/// Reads every pair of one file of a set and gives it to `take`. The errors name the file and the pair.
+pub fn read_file(path: &Path, take: &mut impl FnMut(Pair) -> Result<()>) -> Result<()> {
+    members(path, take).with_context(|| path.display().to_string())
+}
+
+fn members(path: &Path, take: &mut impl FnMut(Pair) -> Result<()>) -> Result<()> {
     let mut archive = tar::Archive::new(std::io::BufReader::new(std::fs::File::open(path)?));
     // The members of a pair stand together; a new id ends the one before.
     let mut current: Option<(String, BTreeMap<String, Vec<u8>>)> = None;
