@@ -4,26 +4,28 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use glint::model::Checked;
 use glint::pipeline::Models;
 use rayon::prelude::*;
 
 use crate::databases::crops::depth_name;
 use crate::filter::judge::{MACRO_FROM, Range, least};
-use crate::filter::recording::Job;
+use crate::filter::recording::{Done, Job};
 use crate::filter::report;
 use crate::filter::scan::Rules;
 use crate::filter::units::{self, Shard, Unit};
 use crate::run;
 
-/// Goes through folders of clips or of frames, measures action units with the daemon's own code and keeps pairs of frames
-/// whose movement is recognisable and not a macro-expression. What is done is not done again; shards of one folder may run
+/// Goes through folders of videos, of frames and of pairs, measures action units with the daemon's own code and keeps pairs of
+/// frames whose movement is recognisable and not a macro-expression. What is done is not done again; shards of one folder may run
 /// on any machines and are summed up with --merge.
 #[derive(clap::Args)]
 #[command(after_help = "Examples: glint-pretrain filter --data videos --out pairs\n          \
                         glint-pretrain filter --data videos --out part-2 --shard 2/8\n          \
                         glint-pretrain filter --merge part-1 part-2 --out pairs")]
 pub struct Args {
-    /// Folder with clips (AVI, Y4M) and folders of numbered images, at any depth.
+    /// Folder with videos, folders of numbered images and files of pairs (.tar, as `corpus` writes them), at any depth.
+    /// Other videos than AVI and Y4M are read through ffmpeg.
     #[arg(long, value_name = "DIR", required_unless_present = "merge")]
     data: Option<PathBuf>,
     /// Folder for pairs and reports.
@@ -50,7 +52,8 @@ pub struct Args {
     /// Depth images beside the folder of frames (CAS(ME)3: `depth/{frame}.png`).
     #[arg(long, value_name = "PATTERN")]
     depth_pattern: Option<String>,
-    /// Takes one pair a second whatever happens in it: what the filter is compared with.
+    /// Takes one pair a second of a video whatever happens in it, and every pair of a file of pairs: what the filter is
+    /// compared with.
     #[arg(long)]
     unfiltered: bool,
     /// Folder of model files; without it those that are compiled in.
@@ -70,7 +73,8 @@ pub fn run(args: &Args) -> Result<()> {
         depth_name(pattern, 1).with_context(|| format!("--depth-pattern {pattern}"))?;
     }
     let models = match &args.models {
-        Some(dir) => Models::load(dir)?,
+        // No student is asked: a folder in which it is still to be trained will do.
+        Some(dir) => Models::with(dir, Checked::load(dir, "judge")?, Models::embedded()?.student)?,
         None => Models::embedded()?,
     };
     let rules = Rules {
@@ -95,14 +99,13 @@ pub fn run(args: &Args) -> Result<()> {
         rules,
     };
     let begun = Instant::now();
-    let frames: Vec<u64> = own.par_iter().map(|unit| job.unit(unit, &bar)).collect::<Result<_>>()?;
+    let each: Vec<Done> = own.par_iter().map(|unit| job.unit(unit, &bar)).collect::<Result<_>>()?;
     bar.finish_and_clear();
-    let (frames, seconds) = (frames.iter().sum::<u64>(), begun.elapsed().as_secs_f64());
     // Here and not in the report, whose bytes repeat.
     eprintln!(
-        "{} of {total} recordings; {frames} frames in {seconds:.1} s: {:.0} frames/s; peak memory {} MiB",
+        "{} of {total} recordings; {}; peak memory {} MiB",
         own.len(),
-        frames as f64 / seconds.max(1e-9),
+        speed(each.into_iter().sum(), begun.elapsed().as_secs_f64()),
         peak_mib().map_or("?".into(), |m| m.to_string())
     );
     if shard.count == 1 {
@@ -111,11 +114,38 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// What was done in so many seconds.
+fn speed(done: Done, seconds: f64) -> String {
+    let rate = |count: u64| count as f64 / seconds.max(1e-9);
+    let mut out = format!("{seconds:.1} s");
+    if done.frames > 0 {
+        let each = match done.found {
+            0 => "no pair".into(),
+            found => format!("{:.0} frames a pair", done.frames as f64 / found as f64),
+        };
+        out += &format!(
+            "; {} frames, {:.0} frames/s, {} pairs found, {:.2} pairs/s, {each}",
+            done.frames,
+            rate(done.frames),
+            done.found,
+            rate(done.found)
+        );
+    }
+    if done.pairs > 0 {
+        out +=
+            &format!("; {} of {} drawn pairs kept, {:.0} pairs/s", done.kept, done.pairs, rate(done.pairs));
+    }
+    out
+}
+
 fn print(summary: &report::Summary) {
     println!(
         "{} recordings, {} frames, {} with a measured face",
         summary.units, summary.frames, summary.measured
     );
+    if summary.pairs > 0 {
+        println!("{} drawn pairs", summary.pairs);
+    }
     for (reason, count) in &summary.reasons {
         println!("{:>16} {count}", reason);
     }

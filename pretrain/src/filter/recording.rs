@@ -34,9 +34,33 @@ pub struct Job<'a> {
     pub rules: Rules,
 }
 
+/// What was done with a unit now; nothing where its report was there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Done {
+    /// Frames that were read.
+    pub frames: u64,
+    /// Pairs that were found in them and kept.
+    pub found: u64,
+    /// Drawn pairs that were judged.
+    pub pairs: u64,
+    /// Those that were kept.
+    pub kept: u64,
+}
+
+impl std::iter::Sum for Done {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |a, b| Self {
+            frames: a.frames + b.frames,
+            found: a.found + b.found,
+            pairs: a.pairs + b.pairs,
+            kept: a.kept + b.kept,
+        })
+    }
+}
+
 impl Job<'_> {
-    /// Scans one recording unless its report is there; returns the frames that were read.
-    pub fn unit(&self, unit: &Unit, bar: &ProgressBar) -> Result<u64> {
+    /// Scans one recording, or judges one file of pairs, unless its report is there.
+    pub fn unit(&self, unit: &Unit, bar: &ProgressBar) -> Result<Done> {
         let (json, tar) =
             (self.out.join(format!("{}.unit.json", unit.id())), self.out.join(format!("{}.tar", unit.id())));
         let known =
@@ -45,12 +69,12 @@ impl Job<'_> {
             |r: &UnitReport| r.name == unit.name && r.rules == self.rules && r.model == self.models.au.sha256;
         if known.is_some_and(|r| fits(&r)) {
             bar.inc(1);
-            return Ok(0);
+            return Ok(Done::default());
         }
         ensure!(!run::interrupted(), "interrupted; the same command continues");
         // Pairs go to disk as they are found: memory does not grow with the recording.
         let fresh = unfinished(&tar);
-        let report = self.scan(unit, &fresh)?;
+        let report = if unit.is_pairs() { self.judge_pairs(unit, &fresh) } else { self.scan(unit, &fresh) }?;
         if report.kept() > 0 {
             std::fs::rename(&fresh, &tar).with_context(|| tar.display().to_string())?;
         } else {
@@ -61,7 +85,23 @@ impl Job<'_> {
         // The report last: where it is, its pairs are.
         write_whole(&json, format!("{}\n", serde_json::to_string(&report)?).as_bytes())?;
         bar.inc(1);
-        Ok(report.frames)
+        let kept = report.kept() as u64;
+        let (found, kept) = if unit.is_pairs() { (0, kept) } else { (kept, 0) };
+        Ok(Done { frames: report.frames, found, pairs: report.pairs, kept })
+    }
+
+    /// The report of a unit of which nothing is known yet.
+    pub(super) fn report(&self, unit: &Unit) -> UnitReport {
+        UnitReport {
+            name: unit.name.clone(),
+            rules: self.rules,
+            model: self.models.au.sha256.clone(),
+            frames: 0,
+            measured: 0,
+            pairs: 0,
+            error: None,
+            lines: Vec::new(),
+        }
     }
 
     /// Scans one recording; its pairs go to `pairs`.
@@ -108,15 +148,7 @@ impl Job<'_> {
             return Err(cause.context(unit.path.display().to_string()));
         }
         let [frames, measured] = scanner.frames;
-        let report = UnitReport {
-            name: unit.name.clone(),
-            rules: self.rules,
-            model: self.models.au.sha256.clone(),
-            frames,
-            measured,
-            error,
-            lines,
-        };
+        let report = UnitReport { frames, measured, error, lines, ..self.report(unit) };
         tar.into_inner().and_then(|mut file| file.flush()).with_context(name)?;
         Ok(report)
     }
@@ -146,6 +178,7 @@ impl Job<'_> {
             _ => None,
         };
         let facts = json!({
+            "origin": pairs::VIDEO,
             "recording": unit.name,
             "subject": subject(&unit.name),
             "reference": reference.seq,

@@ -54,10 +54,17 @@ pub struct UnitReport {
     pub frames: u64,
     /// Frames in which a face could be measured.
     pub measured: u64,
+    /// Pairs that were judged, of a file of pairs.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub pairs: u64,
     /// Why it could not be read to its end.
     pub error: Option<String>,
     /// Every excursion.
     pub lines: Vec<Line>,
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 impl UnitReport {
@@ -70,7 +77,7 @@ impl UnitReport {
 /// The sum of many recordings.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Summary {
-    /// Recordings.
+    /// Recordings and files of pairs.
     pub units: usize,
     /// Recordings that could not be read to their end.
     pub broken: Vec<String>,
@@ -78,7 +85,10 @@ pub struct Summary {
     pub frames: u64,
     /// Frames in which a face could be measured.
     pub measured: u64,
-    /// Excursions by what became of them.
+    /// Pairs that were judged.
+    #[serde(skip_serializing_if = "is_none")]
+    pub pairs: u64,
+    /// Excursions and pairs by what became of them.
     pub reasons: BTreeMap<Reason, usize>,
     /// Kept pairs by their strongest AU.
     pub strongest: BTreeMap<String, usize>,
@@ -162,6 +172,7 @@ fn sum<'a>(reports: impl Iterator<Item = &'a UnitReport>) -> Summary {
         out.units += 1;
         out.frames += report.frames;
         out.measured += report.measured;
+        out.pairs += report.pairs;
         out.broken.extend(report.error.as_ref().map(|e| format!("{}: {e}", report.name)));
         for line in &report.lines {
             *out.reasons.entry(line.reason).or_default() += 1;
@@ -250,6 +261,7 @@ mod tests {
             model: "m".into(),
             frames: 100,
             measured: 90,
+            pairs: 0,
             error: (name == "b").then(|| "truncated <in> frame 3".into()),
             lines: vec![line(Reason::Kept), line(Reason::Blink)],
         }

@@ -1,11 +1,18 @@
-//! What is to be scanned: clips and folders of frames below one folder, in a fixed order, and the part of a shard.
+//! What is to be scanned: clips, folders of frames and files of pairs below one folder, in a fixed order, and the part of a
+//! shard.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, ensure};
 
-/// One recording.
+/// Extensions of video files; those after the first two are read through ffmpeg.
+const VIDEOS: [&str; 13] =
+    ["avi", "y4m", "mp4", "m4v", "mov", "mkv", "webm", "mpg", "mpeg", "mts", "m2ts", "wmv", "3gp"];
+/// Extension of files of pairs.
+const PAIRS: &str = "tar";
+
+/// One recording, or one file of pairs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Unit {
     /// Path below the folder that is scanned: the unit's name in reports.
@@ -15,6 +22,11 @@ pub struct Unit {
 }
 
 impl Unit {
+    /// Whether it holds pairs, not frames.
+    pub fn is_pairs(&self) -> bool {
+        self.path.is_file() && extension(&self.path).as_deref() == Some(PAIRS)
+    }
+
     /// The name as part of a file's name: no slash, no dot.
     pub fn id(&self) -> String {
         self.name
@@ -24,15 +36,16 @@ impl Unit {
     }
 }
 
-/// Every clip (AVI, Y4M) and every folder with numbered images below `dir`, in the order of their names. Folders named
-/// `depth` hold depth images and are no recordings.
+/// Every video, every folder with numbered images and every file of pairs below `dir`, in the order of their names. Folders
+/// named `depth` hold depth images and are no recordings.
 pub fn find(dir: &Path) -> Result<Vec<Unit>> {
     let mut out = Vec::new();
     visit(dir, dir, &mut out)?;
     ensure!(
         !out.is_empty(),
-        "{}: no clip (.avi, .y4m) and no folder of images (.jpg, .jpeg, .png)",
-        dir.display()
+        "{}: no clip ({}), no folder of images (jpg, jpeg, png) and no pairs ({PAIRS})",
+        dir.display(),
+        VIDEOS.join(", ")
     );
     out.sort();
     let mut ids: Vec<String> = out.iter().map(Unit::id).collect();
@@ -44,7 +57,7 @@ pub fn find(dir: &Path) -> Result<Vec<Unit>> {
 }
 
 fn visit(root: &Path, dir: &Path, out: &mut Vec<Unit>) -> Result<()> {
-    let mut images = false;
+    let (mut images, mut pairs) = (false, false);
     for entry in std::fs::read_dir(dir).with_context(|| dir.display().to_string())? {
         let entry = entry.with_context(|| dir.display().to_string())?;
         let path = entry.path();
@@ -55,17 +68,24 @@ fn visit(root: &Path, dir: &Path, out: &mut Vec<Unit>) -> Result<()> {
             }
             continue;
         }
-        let extension = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
-        match extension.as_deref() {
-            Some("avi" | "y4m") => out.push(unit(root, path)),
+        match extension(&path).as_deref() {
             Some("jpg" | "jpeg" | "png") => images = true,
+            Some(other) if other == PAIRS || VIDEOS.contains(&other) => {
+                pairs |= other == PAIRS;
+                out.push(unit(root, path));
+            }
             _ => {}
         }
     }
-    if images {
+    // Beside pairs there are sheets of samples, no frames.
+    if images && !pairs {
         out.push(unit(root, dir.to_owned()));
     }
     Ok(())
+}
+
+fn extension(path: &Path) -> Option<String> {
+    path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase)
 }
 
 fn unit(root: &Path, path: PathBuf) -> Unit {
@@ -132,15 +152,23 @@ mod tests {
             std::fs::create_dir_all(path.parent().expect("a parent")).expect("folder");
             std::fs::write(path, b"").expect("writes");
         };
-        for name in
-            ["b.avi", "part_A/spNO.1/a/color/1.jpg", "part_A/spNO.1/a/depth/1.png", "part_A/x.txt", "a.Y4M"]
-        {
+        for name in [
+            "b.avi",
+            "part_A/spNO.1/a/color/1.jpg",
+            "part_A/spNO.1/a/depth/1.png",
+            "part_A/x.txt",
+            "a.Y4M",
+            "c.MP4",
+            "drawn/shard-00000.tar",
+            "drawn/contact.png",
+        ] {
             touch(name);
         }
         let found = find(dir.path()).expect("finds");
         let names: Vec<&str> = found.iter().map(|u| u.name.as_str()).collect();
-        assert_eq!(names, ["a.Y4M", "b.avi", "part_A/spNO.1/a/color"]);
-        assert_eq!(found[2].id(), "part_A_spNO_1_a_color");
+        assert_eq!(names, ["a.Y4M", "b.avi", "c.MP4", "drawn/shard-00000.tar", "part_A/spNO.1/a/color"]);
+        assert_eq!(found[4].id(), "part_A_spNO_1_a_color");
+        assert!(found[3].is_pairs() && !found[2].is_pairs() && !found[4].is_pairs());
         touch("b_avi/1.jpg");
         assert!(find(dir.path()).expect_err("ambiguous").to_string().contains("b_avi"));
         let empty = tempfile::tempdir().expect("folder");
