@@ -2,26 +2,31 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use crate::backend::device::{self, Device};
+use crate::contrast::material::Material;
 use crate::contrast::pretraining::Pretraining;
 use crate::contrast::recipe::Recipe;
-use crate::contrast::train;
-use crate::pairs;
 use crate::run::Run;
 
 /// Trains two encoders on pairs without labels, so that the views of one movement find each other: appearance and motion
-/// (recipe `edge`), appearance and depth (`paper`, `paper-small`). Pairs come from `filter` or `corpus`.
+/// (recipes `edge` and `student`), appearance and depth (`paper`, `paper-small`). Pairs come from `filter` or `corpus`.
 #[derive(clap::Args)]
 #[command(after_help = "Example: glint-pretrain pretrain --data pairs --recipe edge --seed 1")]
 pub struct Args {
     /// Sets of pairs.
     #[arg(long, value_name = "DIR", required = true, num_args = 1..)]
     data: Vec<PathBuf>,
-    /// `edge`, `paper`, `paper-small`, or a file.
+    /// `edge`, `student`, `paper`, `paper-small`, or a file.
     #[arg(long, default_value = "edge", value_name = "NAME|FILE.toml")]
     recipe: String,
+    /// So many pairs at most, from the first on.
+    #[arg(long, value_name = "N", default_value_t = usize::MAX, hide_default_value = true)]
+    most: usize,
+    /// Two passes in small batches: shows that it works, not what it can.
+    #[arg(long)]
+    quick: bool,
     /// Device.
     #[arg(long, value_enum, default_value = "cpu")]
     device: Device,
@@ -39,30 +44,13 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
     let recipe = Recipe::named(&args.recipe)?;
-    let mut all = Vec::new();
-    for dir in &args.data {
-        pairs::read(dir, |p| {
-            all.push(p);
-            Ok(())
-        })?;
-    }
-    let count = all.len();
-    let (kept, held) = train::split(all);
-    let (train, held) = (
-        train::views(&kept, &recipe.first, &recipe.second),
-        train::views(&held, &recipe.first, &recipe.second),
-    );
-    ensure!(
-        train.len > 0,
-        "none of {count} pairs has both views {:?} and {:?}",
-        recipe.first.view,
-        recipe.second.view
-    );
+    let recipe = if args.quick { recipe.quick() } else { recipe };
+    let material = Material::read(&args.data, &recipe, args.most)?;
     let macs = [&recipe.first, &recipe.second].map(|s| s.encoder.macs(s.shape()) as f64 / 1e6);
     eprintln!(
         "{} pairs to train on, {} of held-out people; encoders of {:.2} and {:.2} million multiply-adds",
-        train.len, held.len, macs[0], macs[1]
+        material.train.len, material.held.len, macs[0], macs[1]
     );
     let run = Run::start_in(&args.out, args.seed, &recipe, args.resume)?;
-    device::run(args.device, Pretraining { recipe, train, held, run })
+    device::run(args.device, Pretraining { recipe, material, run })
 }

@@ -7,6 +7,7 @@
 //! | [`encoder`] | the networks: perceptron, residual convolutions |
 //! | [`loss`] | symmetric InfoNCE, in the batch or against a memory bank |
 //! | [`recipe`] | what a training fixes beforehand |
+//! | [`material`] | pairs on disk to views |
 //! | [`train`] | the loop, on any device |
 //! | [`pretraining`] | a training as a run: encoders on disk |
 //! | [`transfer`] | probe and fine-tuning on labelled pairs, subjects apart |
@@ -23,6 +24,7 @@ pub mod experiment;
 pub mod finetune;
 pub mod labelled;
 pub mod loss;
+pub mod material;
 pub mod pretraining;
 pub mod recipe;
 pub mod shape;

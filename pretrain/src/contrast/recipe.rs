@@ -122,6 +122,11 @@ impl Recipe {
         Ok(recipe)
     }
 
+    /// The recipe with little of everything: a run of seconds.
+    pub fn quick(self) -> Self {
+        Self { epochs: 2, batch: self.batch.min(32), ..self }
+    }
+
     /// Fails where it cannot be followed; the message names the key.
     pub fn check(&self) -> Result<()> {
         ensure!((1..=100_000).contains(&self.epochs), "epochs: 1 to 100000");
@@ -172,10 +177,11 @@ impl Recipe {
 }
 
 /// Recipes that are compiled in, by name.
-pub const BUILT_IN: [(&str, &str); 3] = [
+pub const BUILT_IN: [(&str, &str); 4] = [
     ("edge", include_str!("../../recipes/pretrain-edge.toml")),
     ("paper", include_str!("../../recipes/pretrain-paper.toml")),
     ("paper-small", include_str!("../../recipes/pretrain-paper-small.toml")),
+    ("student", include_str!("../../recipes/pretrain-student.toml")),
 ];
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ use burn::optim::{AdamWConfig, GradientsParams, Optimizer, SgdConfig};
 use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use glint::au::AU_COUNT;
-use glint::holdout::is_held_out;
 use glint::pipeline::pair_engine;
 use rand::Rng;
 use rayon::prelude::*;
@@ -46,24 +45,27 @@ pub struct Views {
     pub len: usize,
 }
 
-/// Makes the views of pairs, in parallel; those without depth are left out where depth is asked for.
-pub fn views(pairs: &[Pair], first: &Side, second: &Side) -> Views {
-    let made: Vec<Option<[Vec<f32>; 2]>> = pairs
-        .par_iter()
-        .map_init(pair_engine, |engine, pair| {
-            let mut one = |side: &Side| make(side.view, &pair.crops, side.reduce, engine);
-            Some([one(first)?, one(second)?])
-        })
-        .collect();
-    let mut out = Views::default();
-    for (pair, made) in pairs.iter().zip(made) {
-        let Some([first, second]) = made else { continue };
-        out.first.extend(first);
-        out.second.extend(second);
-        out.intensities.push(intensities(pair));
-        out.len += 1;
+impl Views {
+    /// Adds the views of pairs, made in parallel, and tells which pairs have both: where depth is asked for, those without
+    /// it are left out.
+    pub fn extend(&mut self, pairs: &[Pair], first: &Side, second: &Side) -> Vec<bool> {
+        let made: Vec<Option<[Vec<f32>; 2]>> = pairs
+            .par_iter()
+            .map_init(pair_engine, |engine, pair| {
+                let mut one = |side: &Side| make(side.view, &pair.crops, side.reduce, engine);
+                Some([one(first)?, one(second)?])
+            })
+            .collect();
+        let have = made.iter().map(Option::is_some).collect();
+        for (pair, made) in pairs.iter().zip(made) {
+            let Some([first, second]) = made else { continue };
+            self.first.extend(first);
+            self.second.extend(second);
+            self.intensities.push(intensities(pair));
+            self.len += 1;
+        }
+        have
     }
-    out
 }
 
 /// Intensities that the facts of a pair tell: `measured` of the filter, `aus` of a corpus.
@@ -84,11 +86,6 @@ pub fn intensities(pair: &Pair) -> [f32; AU_COUNT] {
         _ => {}
     }
     out
-}
-
-/// Splits pairs by the project's rule for held-out people.
-pub fn split(pairs: Vec<Pair>) -> (Vec<Pair>, Vec<Pair>) {
-    pairs.into_iter().partition(|p| !is_held_out(p.subject()))
 }
 
 /// What a training gave.
