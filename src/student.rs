@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::{Class, Label};
 use crate::face::{CROP_HEIGHT, CROP_WIDTH, EYE_DISTANCE, MIDDLE_X, RIGHT_EYE};
 use crate::flow::Flow;
-use crate::model::{Checked, FileSpec, ModelError, Network, Spec};
+use crate::model::{Checked, FileSpec, Lineage, ModelError, Network, Spec};
 
 /// Side of the student's input.
 pub const SIDE: usize = 28;
@@ -36,6 +36,9 @@ pub struct StudentSpec {
     pub temperature: f32,
     /// Confidence below which the student abstains.
     pub min_confidence: f32,
+    /// What the weights descend from, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lineage: Option<Lineage>,
 }
 
 impl Spec for StudentSpec {

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 
-use crate::net::perceptron::Perceptron;
+use crate::recognition::megc;
 use crate::run::Run;
 use crate::student::distil::{distil, material};
-use crate::student::export::finish;
+use crate::student::export::{finish, tune};
 use crate::student::recipe::Recipe;
-use crate::train::student::rows;
+use crate::student::teachers::Teachers;
 
 /// Distils the student from teachers that `train` has written, quantizes and calibrates it and writes student.onnx and
 /// student.toml; the f32 form goes into the run's folder.
@@ -33,6 +33,9 @@ pub struct Args {
     /// TOML recipe; without it the built-in `recipes/student.toml`.
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
+    /// Folder of labelled samples (`index.csv`, `flow/`): a regression on them is added to the student.
+    #[arg(long, value_name = "DIR")]
+    labelled: Option<PathBuf>,
     /// A run of seconds: shows that it works, not what it can.
     #[arg(long)]
     quick: bool,
@@ -44,16 +47,20 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
     let recipe = Recipe::read(args.recipe.as_deref(), args.quick)?;
-    let name = args.teachers.display().to_string();
-    let bytes = std::fs::read(&args.teachers).with_context(|| name.clone())?;
-    let teachers: Vec<Perceptron> = serde_json::from_slice(&bytes).with_context(|| name.clone())?;
-    ensure!(
-        !teachers.is_empty() && teachers.iter().all(Perceptron::is_sound),
-        "{name}: not what train writes"
-    );
+    let teachers = Teachers::read(&args.teachers)?;
     let run = Run::start("distill", args.seed, &recipe, args.resume)?;
     let training = material(&recipe, &args.assets, args.seed)?;
-    let student = distil(&recipe, &training, &rows(&training), &teachers, args.seed, &run)?;
-    let made_by = format!("glint-pretrain distill --assets DIR --teachers FILE --seed {}", args.seed);
+    let mut student = distil(&recipe, &training, &teachers, args.seed, &run)?;
+    let mut made_by = format!("glint-pretrain distill --assets DIR --teachers FILE --seed {}", args.seed);
+    if let Some(path) = &args.recipe {
+        made_by += &format!(" --recipe {}", path.display());
+    }
+    if let Some(dir) = &args.labelled {
+        tune(&mut student, &megc::load(dir)?, &training, &run)?;
+        made_by += " --labelled DIR";
+    }
+    if args.quick {
+        made_by += " --quick";
+    }
     finish(&recipe, &args.assets, args.seed, (&teachers, &student, &training), (&args.out, &made_by), run)
 }

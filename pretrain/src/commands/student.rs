@@ -6,10 +6,10 @@ use anyhow::Result;
 
 use crate::recognition::megc;
 use crate::run::Run;
-use crate::student::distil::{distil, material, teachers};
+use crate::student::distil::{distil, material};
 use crate::student::export::{finish, tune};
 use crate::student::recipe::Recipe;
-use crate::train::student::rows;
+use crate::student::teachers::{FILE, Start, Teachers};
 
 /// Trains teachers on synthetic motion, distils the student from them, calibrates it on other people and writes
 /// student.onnx and student.toml.
@@ -28,6 +28,9 @@ pub struct Args {
     /// TOML recipe; without it the built-in `recipes/student.toml`.
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
+    /// Folder of a finished `pretrain`: teachers begin as its encoder of motion. Without it they begin with drawn weights.
+    #[arg(long, value_name = "DIR")]
+    encoders: Option<PathBuf>,
     /// Folder of labelled samples (`index.csv`, `flow/`): a regression on them is added to the student.
     #[arg(long, value_name = "DIR")]
     labelled: Option<PathBuf>,
@@ -44,12 +47,16 @@ pub fn run(args: &Args) -> Result<()> {
     let recipe = Recipe::read(args.recipe.as_deref(), args.quick)?;
     let run = Run::start("student", args.seed, &recipe, args.resume)?;
     let training = material(&recipe, &args.assets, args.seed)?;
-    let inputs = rows(&training);
-    let teachers = teachers(&recipe, &training, &inputs, args.seed, &run)?;
-    let mut student = distil(&recipe, &training, &inputs, &teachers, args.seed, &run)?;
+    let start = Start::of(args.encoders.as_deref())?;
+    let teachers = Teachers::train(&recipe, &start, &training, args.seed, &run)?;
+    teachers.write(&run.dir().join(FILE))?;
+    let mut student = distil(&recipe, &training, &teachers, args.seed, &run)?;
     let mut made_by = format!("glint-pretrain student --assets DIR --seed {}", args.seed);
     if let Some(path) = &args.recipe {
         made_by += &format!(" --recipe {}", path.display());
+    }
+    if args.encoders.is_some() {
+        made_by += " --encoders DIR";
     }
     if let Some(dir) = &args.labelled {
         tune(&mut student, &megc::load(dir)?, &training, &run)?;

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::run::Run;
 use crate::student::calibration::Held;
-use crate::student::distil::{material, teachers};
+use crate::student::distil::material;
 use crate::student::recipe::Recipe;
-use crate::train::student::rows;
+use crate::student::teachers::{FILE, Start, Teachers};
 
 /// Trains the teachers on synthetic motion: classes and AUs, exact fields and rendered faces through the daemon's own road.
 /// Writes teachers.json into the run's folder.
@@ -24,6 +24,9 @@ pub struct Args {
     /// TOML recipe; without it the built-in `recipes/student.toml`.
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
+    /// Folder of a finished `pretrain`: teachers begin as its encoder of motion. Without it they begin with drawn weights.
+    #[arg(long, value_name = "DIR")]
+    encoders: Option<PathBuf>,
     /// A run of seconds: shows that it works, not what it can.
     #[arg(long)]
     quick: bool,
@@ -37,10 +40,9 @@ pub fn run(args: &Args) -> Result<()> {
     let recipe = Recipe::read(args.recipe.as_deref(), args.quick)?;
     let run = Run::start("train", args.seed, &recipe, args.resume)?;
     let training = material(&recipe, &args.assets, args.seed)?;
-    let teachers = teachers(&recipe, &training, &rows(&training), args.seed, &run)?;
+    let start = Start::of(args.encoders.as_deref())?;
+    let teachers = Teachers::train(&recipe, &start, &training, args.seed, &run)?;
     Held::render(&recipe, &args.assets, args.seed)?.report_teachers(&teachers, &run)?;
-    let path = run.dir().join("teachers.json");
-    std::fs::write(&path, serde_json::to_vec(&teachers)?).with_context(|| path.display().to_string())?;
-    eprintln!("{}", path.display());
+    teachers.write(&run.dir().join(FILE))?;
     run.finish()
 }

@@ -130,18 +130,31 @@ impl<B: Backend> Encoder<B> {
 
     /// `[n, channels, rows, columns]` to `[n, features]`.
     pub fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 2> {
+        self.forward_through(x, &mut |h| h)
+    }
+
+    /// As [`Self::forward`]; `drop` is given the outputs of each layer of a perceptron, the features alone of
+    /// convolutions, and gives back what is passed on.
+    pub fn forward_through(
+        &self,
+        x: Tensor<B, 4>,
+        drop: &mut dyn FnMut(Tensor<B, 2>) -> Tensor<B, 2>,
+    ) -> Tensor<B, 2> {
         if let (Some(stem), Some(stem_norm)) = (&self.stem, &self.stem_norm) {
             let x = relu(group_norm(stem_norm, conv2d(stem, x)));
             let x = self.blocks.iter().fold(x, |x, block| block.forward(x));
             // Mean over the places.
-            return x.flatten::<3>(2, 3).mean_dim(2).flatten(1, 2);
+            return drop(x.flatten::<3>(2, 3).mean_dim(2).flatten(1, 2));
         }
         let [n, c, h, w] = x.dims();
         // The 2 x 2 mean, by reshaping: its gradient is a plain copy.
         let (h2, w2) = (h / 2, w / 2);
         let x = x.slice([0..n, 0..c, 0..2 * h2, 0..2 * w2]).reshape([n * c * h2, 2, w2, 2]);
         let x = x.mean_dim(3).mean_dim(1).reshape([n, c * h2 * w2]);
-        self.layers.iter().zip(&self.norms).fold(x, |x, (layer, norm)| relu(norm.forward(layer.forward(x))))
+        self.layers
+            .iter()
+            .zip(&self.norms)
+            .fold(x, |x, (layer, norm)| drop(relu(norm.forward(layer.forward(x)))))
     }
 }
 

@@ -4,18 +4,18 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use glint::event::Class;
-use glint::model::{Checked, FileSpec, sha256_hex};
+use glint::model::{Checked, FileSpec, Lineage, sha256_hex};
 use glint::student::{Student, StudentSpec};
 use serde_json::json;
 
 use super::recipe::{Abstention, Recipe};
+use super::teachers::Teachers;
 use crate::corpus::person::{self, Person, Split};
-use crate::net::perceptron::Perceptron;
 use crate::run::{Run, plot};
 use crate::statistics::score::{
     Confusion, argmax, calibration_error, probabilities, reliability, temperature,
 };
-use crate::train::student::{Noise, SyntheticMaterial, TrainingSample, ensemble, rows};
+use crate::train::student::{Noise, SyntheticMaterial, TrainingSample};
 
 /// Rendered pairs of people who train nothing.
 pub struct Held {
@@ -33,13 +33,14 @@ pub struct Calibration {
 }
 
 impl Calibration {
-    fn spec(self, file: FileSpec) -> StudentSpec {
+    fn spec(self, file: FileSpec, lineage: Lineage) -> StudentSpec {
         let (temperature, min_confidence) = (self.temperature, self.threshold);
-        StudentSpec { file, classes: Class::ALL.to_vec(), temperature, min_confidence }
+        let lineage = Some(lineage).filter(|l| *l != Lineage::default());
+        StudentSpec { file, classes: Class::ALL.to_vec(), temperature, min_confidence, lineage }
     }
 
-    pub(super) fn write(self, dir: &Path, bytes: &[u8], made_by: &str) -> Result<()> {
-        crate::ship::write(dir, "student", "onnx", bytes, made_by, |file| self.spec(file))
+    pub(super) fn write(self, dir: &Path, bytes: &[u8], made_by: &str, lineage: &Lineage) -> Result<()> {
+        crate::ship::write(dir, "student", "onnx", bytes, made_by, |file| self.spec(file, lineage.clone()))
     }
 }
 
@@ -65,20 +66,25 @@ impl Held {
     }
 
     /// Logs how well the teachers' mean does.
-    pub fn report_teachers(&self, teachers: &[Perceptron], run: &Run) -> Result<()> {
-        let said = ensemble(teachers, &rows(&self.report))?;
-        let all = Confusion::of(said.iter().zip(&self.report).map(|(p, pair)| (pair.class, argmax(p))));
+    pub fn report_teachers(&self, teachers: &Teachers, run: &Run) -> Result<()> {
+        let all = confusion(&teachers.say(&self.report)?, &self.report);
         let summary =
             json!({"held_out_pairs": self.report.len(), "teacher_uf1": all.uf1(), "teacher_uar": all.uar()});
         println!("{summary}");
         run.log(&summary)
     }
 
+    /// UF1 of the teachers' mean and of a student's file on the people who are reported.
+    pub fn scores(&self, teachers: &Teachers, student: &mut Student) -> Result<[f64; 2]> {
+        let said = [teachers.say(&self.report)?, log_odds(student, &self.report)?];
+        Ok(said.map(|said| confusion(&said, &self.report).uf1()))
+    }
+
     /// Chooses temperature and threshold on one half of the people and reports on the other: stdout, run folder.
     pub fn calibrate(
         &self,
         recipe: &Recipe,
-        teachers: &[Perceptron],
+        teachers: &Teachers,
         [float, int8]: [&[u8]; 2],
         run: &Run,
     ) -> Result<Calibration> {
@@ -90,7 +96,7 @@ impl Held {
             |logits: &[[f32; 3]]| logits.iter().map(|z| probabilities(z, temperature)).collect::<Vec<_>>();
         let threshold = threshold(&calm(&logits), &known, &recipe.abstention);
 
-        let (truth, inputs) = (classes(&self.report), rows(&self.report));
+        let truth = classes(&self.report);
         let said = calm(&log_odds(&mut int8, &self.report)?);
         let bins = reliability(&said, &truth);
         let pairs = || said.iter().zip(&truth);
@@ -99,10 +105,8 @@ impl Held {
             Confusion::of(pairs().filter(|(p, _)| p[argmax(p)] >= threshold).map(|(p, &c)| (c, argmax(p))));
         let kept: u32 = sure.0.iter().flatten().sum();
         let abstained = 1.0 - f64::from(kept) / truth.len() as f64;
-        let teacher = ensemble(teachers, &inputs)?;
-        let of_teacher = Confusion::of(teacher.iter().zip(&truth).map(|(p, &c)| (c, argmax(p))));
-        let float = log_odds(&mut float, &self.report)?;
-        let of_float = Confusion::of(float.iter().zip(&truth).map(|(p, &c)| (c, argmax(p))));
+        let (teacher, float) = (teachers.say(&self.report)?, log_odds(&mut float, &self.report)?);
+        let [of_teacher, of_float] = [&teacher, &float].map(|said| confusion(said, &self.report));
         let agreement = |other: &[[f32; 3]]| {
             other.iter().zip(&said).filter(|(a, b)| argmax(a) == argmax(b)).count() as f64
                 / truth.len() as f64
@@ -125,15 +129,21 @@ impl Held {
     }
 }
 
+/// What was said of samples against their classes.
+fn confusion(said: &[[f32; 3]], samples: &[TrainingSample]) -> Confusion {
+    Confusion::of(said.iter().zip(samples).map(|(p, sample)| (sample.class, argmax(p))))
+}
+
 /// The student of a file in memory, as the daemon runs it, with temperature 1.
 pub(super) fn deployed(bytes: &[u8]) -> Result<Student> {
     let sha256 = sha256_hex(bytes);
-    let spec = Calibration { temperature: 1.0, threshold: 0.0 }.spec(FileSpec {
+    let file = FileSpec {
         kind: "student".into(),
         file: "student.onnx".into(),
         sha256: sha256.clone(),
         made_by: String::new(),
-    });
+    };
+    let spec = Calibration { temperature: 1.0, threshold: 0.0 }.spec(file, Lineage::default());
     Ok(Student::new(&Checked { path: "student.onnx".into(), spec, sha256, bytes: bytes.to_vec().into() })?)
 }
 

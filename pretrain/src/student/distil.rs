@@ -1,14 +1,15 @@
-//! Training samples, teachers, and the student that learns from them.
+//! Training samples, and the student that learns what its teachers say of them.
 
 use std::path::Path;
 
 use anyhow::{Result, ensure};
 
 use super::recipe::Recipe;
+use super::teachers::Teachers;
 use crate::corpus::person::{self, Split};
 use crate::net::perceptron::Perceptron;
 use crate::run::Run;
-use crate::train::student::{Target, TrainingSample, ensemble, train};
+use crate::train::student::{Target, TrainingSample, rows, train};
 
 /// Training samples of a recipe.
 pub fn material(recipe: &Recipe, assets: &Path, seed: u64) -> Result<Vec<TrainingSample>> {
@@ -16,35 +17,18 @@ pub fn material(recipe: &Recipe, assets: &Path, seed: u64) -> Result<Vec<Trainin
     recipe.material.pairs(&people.people, seed)
 }
 
-/// Trains the teachers.
-pub fn teachers(
-    recipe: &Recipe,
-    pairs: &[TrainingSample],
-    inputs: &[f32],
-    seed: u64,
-    run: &Run,
-) -> Result<Vec<Perceptron>> {
-    (0..recipe.teachers)
-        .map(|k| {
-            let seed = seed.wrapping_mul(1000).wrapping_add(k as u64);
-            train(pairs, inputs, &Target::Class, &recipe.teacher, &format!("teacher-{k}"), seed, run)
-        })
-        .collect()
-}
-
 /// Trains the student on what its teachers say.
 pub fn distil(
     recipe: &Recipe,
-    pairs: &[TrainingSample],
-    inputs: &[f32],
-    teachers: &[Perceptron],
+    samples: &[TrainingSample],
+    teachers: &Teachers,
     seed: u64,
     run: &Run,
 ) -> Result<Perceptron> {
-    let said = ensemble(teachers, inputs)?;
+    let said = teachers.say(samples)?;
     let student = train(
-        pairs,
-        inputs,
+        samples,
+        &rows(samples),
         &Target::Teacher(&said),
         &recipe.student,
         "student",

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::calibration::{Held, deployed};
 use super::recipe::Recipe;
+use super::teachers::Teachers;
 use crate::net::perceptron::Perceptron;
 use crate::quantize::{evenly, quantize};
 use crate::recognition::megc::{self, FlowSample};
@@ -57,7 +58,7 @@ pub fn finish(
     recipe: &Recipe,
     assets: &Path,
     seed: u64,
-    (teachers, student, training): (&[Perceptron], &Perceptron, &[TrainingSample]),
+    (teachers, student, training): (&Teachers, &Perceptron, &[TrainingSample]),
     (out, made_by): (&Path, &str),
     run: Run,
 ) -> Result<()> {
@@ -66,13 +67,14 @@ pub fn finish(
     let held = Held::render(recipe, assets, seed)?;
     let calibration = held.calibrate(recipe, teachers, [&float, &int8], &run)?;
     // Both forms can be measured on the same samples: `evaluate megc2019 --zero-shot --models`.
-    calibration.write(&run.dir().join("f32"), &float, made_by)?;
-    calibration.write(out, &int8, made_by)?;
+    let lineage = teachers.descent()?;
+    calibration.write(&run.dir().join("f32"), &float, made_by, &lineage)?;
+    calibration.write(out, &int8, made_by, &lineage)?;
     run.finish()
 }
 
 /// The int8 form of the student, calibrated on training samples.
-fn quantized(float: &[u8], training: &[TrainingSample]) -> Result<Vec<u8>> {
+pub(super) fn quantized(float: &[u8], training: &[TrainingSample]) -> Result<Vec<u8>> {
     let model = parse_onnx(float).map_err(|e| anyhow!(e))?;
     let step = (training.len() / QUANTIZATION_SAMPLES).max(1);
     let inputs: Vec<Vec<f32>> = training.iter().step_by(step).map(|p| p.motion.clone()).collect();

@@ -140,13 +140,13 @@ pub fn compare(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use glint::au::AU_COUNT;
+    use crate::train::student::TrueAus;
     use glint::student::SIDE;
 
     #[test]
     fn every_kind_has_its_size_and_no_movement_is_no_number_lost() {
         let still = vec![100.0; CROP_WIDTH * CROP_HEIGHT];
-        let crops = Crops { onset: still.clone(), apex: still, class: 0, aus: [0.0; AU_COUNT] };
+        let crops = Crops { onset: still.clone(), apex: still, class: 0, aus: TrueAus::default() };
         let kinds = inputs(&crops);
         let sizes = kinds.each_ref().map(Vec::len);
         assert_eq!(sizes, [588, 3 * SIDE * SIDE, 3 * 32 * 40, 590, 588 + 32 * 40]);

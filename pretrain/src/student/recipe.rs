@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
+use super::finetune::FineTuning;
 use crate::run::recipe;
 use crate::train::student::{SyntheticMaterial, Training};
 
@@ -20,8 +21,10 @@ pub struct Recipe {
     pub held_out_pairs: usize,
     /// Training samples.
     pub material: SyntheticMaterial,
-    /// How a teacher is trained.
+    /// How a teacher is trained from nothing.
     pub teacher: Training,
+    /// How a teacher is trained that begins as an encoder.
+    pub tuning: FineTuning,
     /// How the student is trained.
     pub student: Training,
     /// When the student says nothing.
@@ -47,8 +50,9 @@ impl Recipe {
             (recipe.teachers, recipe.held_out_people, recipe.held_out_pairs) = (2, 4, 120);
             let material = &mut recipe.material;
             (material.people, material.fields, material.rendered) = (6, 600, 60);
-            for training in [&mut recipe.teacher, &mut recipe.student] {
-                (training.schedule.steps, training.schedule.batch) = (40, 64);
+            let Self { teacher, tuning, student, .. } = &mut recipe;
+            for schedule in [&mut teacher.schedule, &mut tuning.schedule, &mut student.schedule] {
+                (schedule.steps, schedule.batch) = (40, 64);
             }
         }
         ensure!(

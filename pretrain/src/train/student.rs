@@ -1,7 +1,7 @@
 //! Training pairs of the student: displacement fields with exact truth, and rendered faces through the daemon's own road;
 //! and how teachers and student are trained on them.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use burn::module::AutodiffModule;
 use burn::tensor::activation::log_softmax;
 use glint::au::{AU_COUNT, AUS, Side, UNIT_COUNT, au_index, unit_indices};
@@ -24,7 +24,6 @@ use crate::corpus::rules::{combinations, random_class};
 use crate::net::perceptron::{Perceptron, PerceptronNet, mask};
 use crate::net::{binary_cross_entropy, tensor};
 use crate::run::{Run, bar};
-use crate::statistics::score::probabilities;
 
 /// How large movements are, and what moves along.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -102,6 +101,15 @@ pub struct SyntheticMaterial {
     pub noise: Noise,
 }
 
+/// What is true of the AUs of a movement, in the order of [`AUS`].
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct TrueAus {
+    /// 1 for each AU that moved.
+    pub moved: [f32; AU_COUNT],
+    /// Intensity of each AU as a share of the strongest one's: the student's input has no absolute scale.
+    pub intensity: [f32; AU_COUNT],
+}
+
 /// One training sample.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainingSample {
@@ -109,8 +117,8 @@ pub struct TrainingSample {
     pub motion: Vec<f32>,
     /// Index of the class in [`Class::ALL`].
     pub class: usize,
-    /// 1 for each AU that moved.
-    pub aus: [f32; AU_COUNT],
+    /// Its AUs.
+    pub aus: TrueAus,
 }
 
 /// A movement as two stabilised crops.
@@ -121,14 +129,14 @@ pub struct Crops {
     pub apex: Vec<f32>,
     /// Index of the class in [`Class::ALL`].
     pub class: usize,
-    /// 1 for each AU that moved.
-    pub aus: [f32; AU_COUNT],
+    /// Its AUs.
+    pub aus: TrueAus,
 }
 
 struct Movement {
     class: usize,
     fractions: [f32; UNIT_COUNT],
-    aus: [f32; AU_COUNT],
+    aus: TrueAus,
 }
 
 impl Movements {
@@ -136,7 +144,7 @@ impl Movements {
         let class = random_class(rng);
         let rules = combinations(Class::ALL[class]);
         let combination = rules[rng.random_range(0..rules.len())];
-        let mut out = Movement { class, fractions: [0.0; UNIT_COUNT], aus: [0.0; AU_COUNT] };
+        let mut out = Movement { class, fractions: [0.0; UNIT_COUNT], aus: TrueAus::default() };
         let strength = self.strength * (self.spread * normal(rng)).exp();
         let side = match rng.random::<f32>() / self.one_sided.max(1e-6) {
             ..0.5 => Side::Left,
@@ -147,7 +155,7 @@ impl Movements {
             unit_indices(au, side)
                 .for_each(|k| out.fractions[k] = (out.fractions[k] + value).clamp(0.02, 1.0));
             if let Some(i) = au_index(au) {
-                out.aus[i] = 1.0;
+                out.aus.moved[i] = 1.0;
             }
         };
         for &au in combination {
@@ -156,6 +164,11 @@ impl Movements {
         if rng.random::<f32>() < self.stray {
             let stray = AUS[rng.random_range(0..AU_COUNT)];
             add(stray, self.stray_share * strength * rng.random::<f32>(), Side::Both);
+        }
+        let greatest = out.fractions.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
+        for (intensity, au) in out.aus.intensity.iter_mut().zip(AUS) {
+            let units = unit_indices(au, Side::Both).map(|k| out.fractions[k]);
+            *intensity = units.fold(0.0, f32::max) / greatest;
         }
         out
     }
@@ -303,7 +316,7 @@ pub fn train(
                 Target::Class => classes.extend((0..3).map(|c| f32::from(c == pairs[k].class))),
                 Target::Teacher(p) => classes.extend(p[k]),
             }
-            aus.extend(pairs[k].aus);
+            aus.extend(pairs[k].aus.moved);
         }
         let masks = training.hidden.map(|h| mask(n, h, training.dropout, &mut rng, &device));
         let (class, au) = net.forward(tensor(motion, [n, size], &device), masks);
@@ -314,18 +327,6 @@ pub fn train(
         class_loss + au_loss * training.au_weight
     })?;
     Ok(net.valid().fold(inputs))
-}
-
-/// Mean probabilities of several networks.
-pub fn ensemble(teachers: &[Perceptron], inputs: &[f32]) -> Result<Vec<[f32; 3]>> {
-    let first = teachers.first().context("no teachers")?;
-    let mut sum = vec![[0.0; 3]; inputs.len() / first.layers[0].inputs];
-    for teacher in teachers {
-        for (s, z) in sum.iter_mut().zip(teacher.logits(inputs)) {
-            s.iter_mut().zip(probabilities(&z, 1.0)).for_each(|(s, p)| *s += p / teachers.len() as f32);
-        }
-    }
-    Ok(sum)
 }
 
 #[cfg(test)]
@@ -363,7 +364,12 @@ mod tests {
         assert_eq!(single.install(|| material.pairs(&people, 5)).expect("pairs"), pairs);
         assert_eq!(pairs.len(), 44);
         for p in &pairs {
-            assert!(p.motion.iter().all(|v| v.is_finite()) && p.aus.iter().sum::<f32>() >= 1.0);
+            assert!(p.motion.iter().all(|v| v.is_finite()) && p.aus.moved.iter().sum::<f32>() >= 1.0);
+            assert!(
+                p.aus.intensity.iter().all(|v| (0.0..=1.0).contains(v)) && p.aus.intensity.contains(&1.0)
+            );
+            let both = p.aus.moved.iter().zip(p.aus.intensity);
+            assert!(both.into_iter().all(|(moved, intensity)| (*moved == 1.0) == (intensity > 0.0)));
         }
     }
 
