@@ -1,17 +1,19 @@
 //! `glint-pretrain ship`: every shipped model file, one step after the other.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Instant;
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+use glint::model::{Checked, Lineage};
+use glint::student::StudentSpec;
 use serde_json::json;
 
-use crate::run::{Run, interrupted, is_begun};
-use crate::ship::steps::{BEGUN, Recipe, digests, replace, was_interrupted};
+use crate::run::Run;
+use crate::ship::steps::{Places, Recipe, digests};
 
-/// Runs the recipe of all shipped models from one seed: subject, detector, landmarks, student, AU network, judge. Each step is a
-/// command of this program; its line stands in the model's TOML.
+/// Runs the recipe of all shipped models from one seed: subject, detector, landmarks, AU network, thresholds, judge; then
+/// unlabelled pairs, encoders that learn from them, teachers that begin as these encoders, the student, its confidence. Each
+/// step is a command of this program; its line stands in the model's TOML, and what the student descends from in
+/// student.toml.
 #[derive(clap::Args)]
 #[command(after_help = "Example: glint-pretrain ship --assets ../data --out models --seed 1")]
 pub struct Args {
@@ -30,6 +32,9 @@ pub struct Args {
     /// Every step with little material: shows that the recipe runs, not what it can.
     #[arg(long)]
     quick: bool,
+    /// Teachers begin with drawn weights: no pairs and no encoders are made.
+    #[arg(long)]
+    no_pretraining: bool,
     /// TOML recipe; without it the built-in `recipes/ship.toml`.
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
@@ -43,63 +48,48 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
-    let recipe = Recipe::read(args.recipe.as_deref())?;
-    ensure!(
-        args.labelled.is_none() || recipe.step.iter().any(|s| s.labelled),
-        "--labelled: no step takes it"
-    );
+    let mut recipe = Recipe::read(args.recipe.as_deref())?;
+    recipe.pretraining &= !args.no_pretraining;
+    ensure!(args.labelled.is_none() || recipe.taken().any(|s| s.labelled), "--labelled: no step takes it");
     let run = Run::start("ship", args.seed, &recipe, args.resume)?;
     let program = std::env::current_exe().context("this program")?;
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
+    let places = Places {
+        assets: args.assets.clone(),
+        out: args.out.clone(),
+        run: run.dir().to_owned(),
+        seed: args.seed,
+        labelled: args.labelled.clone(),
+        quick: args.quick,
+        pretraining: recipe.pretraining,
+        resume: args.resume,
+        threads: args.threads,
+    };
     let mut rows = Vec::new();
-    for step in &recipe.step {
-        let done = run.dir().join(format!("{}.state", step.name));
-        if args.resume && done.exists() {
-            eprintln!("{}: done before", step.name);
-            continue;
-        }
-        let mut line: Vec<String> = step.args.iter().map(|a| fill(a, args)).collect::<Result<_>>()?;
-        if args.quick {
-            replace(&mut line, &step.quick);
-        }
-        if args.resume && step.resumes && was_interrupted(run.dir(), step) && is_begun(&line[0], args.seed) {
-            line.push("--resume".into());
-        }
-        let begun = run.dir().join(BEGUN);
-        std::fs::write(&begun, &step.name).with_context(|| begun.display().to_string())?;
-        if let Some(dir) = args.labelled.as_deref().filter(|_| step.labelled) {
-            line.extend(["--labelled".into(), text(dir)?]);
-        }
-        eprintln!("== {}: glint-pretrain {}", step.name, line.join(" "));
-        let started = Instant::now();
-        let mut command = Command::new(&program);
-        command.args(&line);
-        if let Some(threads) = args.threads {
-            command.env("RAYON_NUM_THREADS", threads.to_string());
-        }
-        let status = command.status().with_context(|| program.display().to_string())?;
-        if interrupted() || !status.success() {
-            bail!("{}: {status}; the same command with --resume continues", step.name);
-        }
-        let seconds = started.elapsed().as_secs();
+    for step in recipe.taken() {
+        let seconds = places.run(step, &program)?;
         run.log(&json!({"done": step.name, "seconds": seconds}))?;
-        rows.push(vec![step.name.clone(), seconds.to_string(), format!("glint-pretrain {}", line.join(" "))]);
-        std::fs::write(&done, line.join(" ")).with_context(|| done.display().to_string())?;
+        rows.push(vec![step.name.clone(), seconds.to_string(), places.line(step)?.join(" ")]);
     }
     run.table("Steps", &["what", "seconds", "command"], &rows);
+    rows.iter().for_each(|row| eprintln!("{:>7} s  {}", row[1], row[0]));
     for (name, digest) in digests(&args.out)? {
         println!("{digest}  {name}");
+    }
+    // A recipe of one's own need not make a student.
+    if args.out.join("student.toml").exists() {
+        let student = Checked::<StudentSpec>::load(&args.out, "student")?;
+        lineage(&student.spec.lineage.unwrap_or_default());
     }
     run.finish()
 }
 
-fn text(path: &Path) -> Result<String> {
-    path.to_str().map(str::to_owned).with_context(|| format!("{}: not UTF-8", path.display()))
-}
-
-fn fill(argument: &str, args: &Args) -> Result<String> {
-    Ok(argument
-        .replace("{assets}", &text(&args.assets)?)
-        .replace("{out}", &text(&args.out)?)
-        .replace("{seed}", &args.seed.to_string()))
+/// What the student descends from, one digest a line.
+fn lineage(of: &Lineage) {
+    for set in &of.pairs {
+        println!("{}  {} pairs, {}", set.sha256, set.count, set.origin);
+    }
+    for (what, digest) in [("encoders", &of.encoders), ("teachers", &of.teachers)] {
+        digest.iter().for_each(|digest| println!("{digest}  {what}"));
+    }
 }

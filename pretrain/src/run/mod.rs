@@ -43,9 +43,9 @@ fn folder(name: &str, seed: u64) -> PathBuf {
     PathBuf::from("out").join(format!("{name}-{seed}"))
 }
 
-/// Whether there is a run of this name and seed that could be resumed.
-pub fn is_begun(name: &str, seed: u64) -> bool {
-    folder(name, seed).join(RECIPE).exists()
+/// Whether there is a run that could be resumed: in a folder, or without one that of this name and seed.
+pub fn is_begun(dir: Option<&Path>, name: &str, seed: u64) -> bool {
+    dir.map_or_else(|| folder(name, seed), Path::to_owned).join(RECIPE).exists()
 }
 
 impl Run {
