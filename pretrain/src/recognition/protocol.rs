@@ -250,6 +250,13 @@ pub fn few_labels(material: &PreparedSamples<'_>, count: usize, draw: u64) -> Re
     Ok([of(Method::Cnn), of(Method::Glint), uf1(material.zero_shot(&test)), of(Method::Logreg)])
 }
 
+/// UF1 of the pretrained student alone, as in [`few_labels`].
+pub fn few_adapted(material: &PreparedSamples<'_>, count: usize, draw: u64) -> Result<f64> {
+    let (train, test) = few(material.samples, count, draw)?;
+    let said = material.predict(Method::Glint, &train, count, &test, draw);
+    Ok(Confusion::of(test.iter().zip(said).map(|(&i, c)| (material.samples[i].class, c))).uf1())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::megc;

@@ -9,6 +9,7 @@
 //! | [`export`] | int8, tuning on labelled samples, the files |
 //! | [`calibration`] | temperature and abstention from rendered pairs of people who train nothing |
 //! | [`words`] | the classes that the daemon's own chain gives to what it finds, and calibration on those |
+//! | [`worth`] | what pretraining is worth to the student |
 //! | [`inputs`] | what the student could see beyond motion at 28 x 28 |
 
 pub mod calibration;
@@ -19,3 +20,4 @@ pub mod inputs;
 pub mod recipe;
 pub mod teachers;
 pub mod words;
+pub mod worth;

@@ -9,6 +9,7 @@ pub mod megc2019;
 pub mod pretraining;
 pub mod speed;
 pub mod spotting;
+pub mod student;
 
 use anyhow::Result;
 
@@ -21,6 +22,8 @@ pub enum Command {
     Filter(filter::Args),
     /// What contrastive pretraining is worth.
     Pretraining(pretraining::Args),
+    /// What pretraining is worth to the student that ships.
+    Student(student::Args),
     /// Training steps on random views.
     Speed(speed::Args),
     /// How much real labels help, from few subjects on.
@@ -41,6 +44,7 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Classes(args) => classes::run(args),
         Command::Filter(args) => filter::run(args),
         Command::Pretraining(args) => pretraining::run(args),
+        Command::Student(args) => student::run(args),
         Command::Speed(args) => speed::run(args),
         Command::Few(args) => few::run(args),
         Command::Inputs(args) => inputs::run(args),
