@@ -51,8 +51,11 @@ impl Views {
     pub fn extend(&mut self, pairs: &[Pair], first: &Side, second: &Side) -> Vec<bool> {
         let made: Vec<Option<[Vec<f32>; 2]>> = pairs
             .par_iter()
-            .map_init(pair_engine, |engine, pair| {
-                let mut one = |side: &Side| make(side.view, &pair.crops, side.reduce, engine);
+            .map(|pair| {
+                // An engine of its own: what it measured before shows in the last bits, and which pairs a thread gets is
+                // chance.
+                let mut engine = pair_engine();
+                let mut one = |side: &Side| make(side.view, &pair.crops, side.reduce, &mut engine);
                 Some([one(first)?, one(second)?])
             })
             .collect();
@@ -406,7 +409,7 @@ pub fn features<B: Backend>(
 
 /// The view that a side sees of pairs that are not trained on.
 pub fn one_view(pairs: &[&Pair], view: View, reduce: usize) -> Vec<Option<Vec<f32>>> {
-    pairs.par_iter().map_init(pair_engine, |engine, pair| make(view, &pair.crops, reduce, engine)).collect()
+    pairs.par_iter().map(|pair| make(view, &pair.crops, reduce, &mut pair_engine())).collect()
 }
 
 #[cfg(test)]

@@ -80,10 +80,10 @@ impl Comparison {
         let cast = Cast::load(assets, Split::Train, people, seed)?;
         let generated: Vec<(usize, [Vec<f32>; 2])> = (0..samples)
             .into_par_iter()
-            .map_init(pair_engine, |engine, i| {
+            .map(|i| {
                 let pair = pair::sample(&cast, seed, i);
                 let [onset, apex] = pair.planes();
-                (pair.class as usize, [sample(engine, &onset, &apex), prepare(&pair.flow)])
+                (pair.class as usize, [sample(&mut pair_engine(), &onset, &apex), prepare(&pair.flow)])
             })
             .collect();
         let [ours, truth] =

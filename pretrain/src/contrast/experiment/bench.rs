@@ -87,8 +87,9 @@ pub(super) struct Variant {
 fn stock(made: &[Made], reduce: usize) -> Stock {
     let all: Vec<[Option<Vec<f32>>; 3]> = made
         .par_iter()
-        .map_init(pair_engine, |engine, m| {
-            [View::Motion, View::Appearance, View::Depth].map(|v| make(v, &m.pair.crops, reduce, engine))
+        .map(|m| {
+            let mut engine = pair_engine();
+            [View::Motion, View::Appearance, View::Depth].map(|v| make(v, &m.pair.crops, reduce, &mut engine))
         })
         .collect();
     let mut out = Stock::new();
