@@ -1,5 +1,7 @@
 //! `glintd selftest`: how well would glint see here? Known movements are put into a clip of the site, and counted again.
 
+mod calm;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -13,6 +15,7 @@ use glint::pipeline::{Counters, Models, Options, Pipeline, Step};
 use glint::synth::Profile;
 use serde_json::{Value, json};
 
+use self::calm::Calm;
 use super::media::{Footage, Selection, print_line};
 
 /// Movements begin so long after the first frame: the neutral face has to be known.
@@ -23,6 +26,8 @@ const APART_NS: (i64, i64) = (700_000_000, 600_000_000);
 const DURATION_MS: (f64, f64) = (120.0, 460.0);
 /// Fractions of the full movement.
 const FRACTIONS: (f64, f64) = (0.08, 0.35);
+/// Where the face is not calm, a movement is put off so often.
+const PUT_OFF: f64 = 0.8;
 /// A head that moves faster, in eye distances a second, is not asked for small movements.
 const FASTEST: f32 = 0.3;
 /// Overlap from which an event is the movement (MEGC's rule).
@@ -78,13 +83,15 @@ pub fn run(
     as_json: bool,
 ) -> anyhow::Result<()> {
     let carrier = carry(path, selection, models)?;
-    let untouched = watch(path, selection, models, &carrier, &[])?;
+    let mut calm = Calm::default();
+    let untouched = watch(path, selection, models, &carrier, &[], Some(&mut calm))?;
     let mut report =
         Report { alone: untouched.found.len(), minutes: untouched.seconds / 60.0, ..Report::default() };
     for round in 0..rounds {
-        let movements = plan(&carrier, &mut Draw(seed.wrapping_mul(0x9e37).wrapping_add(u64::from(round))))?;
-        let watched = watch(path, selection, models, &carrier, &movements)?;
-        report.add(&movements, &watched, &untouched.found);
+        let mut draw = Draw(seed.wrapping_mul(0x9e37).wrapping_add(u64::from(round)));
+        let movements = plan(&carrier, &calm, &mut draw)?;
+        let watched = watch(path, selection, models, &carrier, &movements, None)?;
+        report.add(&movements, &watched, &untouched.found, &calm);
     }
     anyhow::ensure!(
         report.injected > 0,
@@ -109,8 +116,8 @@ fn carry(path: &Path, selection: Selection, models: &Models) -> anyhow::Result<C
     Ok(builder.finish())
 }
 
-/// Movements at random times where the head is still.
-fn plan(carrier: &Carrier, draw: &mut Draw) -> anyhow::Result<Vec<Injection>> {
+/// Movements at random times where the head is still; most of them where the face is calm, if it is anywhere.
+fn plan(carrier: &Carrier, calm: &Calm, draw: &mut Draw) -> anyhow::Result<Vec<Injection>> {
     let Some((first, last)) = carrier.span() else { return Ok(Vec::new()) };
     let mut out = Vec::new();
     let mut at_ns = first + LEAD_IN_NS + (draw.uniform() * APART_NS.1 as f64) as i64;
@@ -123,7 +130,9 @@ fn plan(carrier: &Carrier, draw: &mut Draw) -> anyhow::Result<Vec<Injection>> {
         }
         let fraction = draw.between(FRACTIONS.0.ln(), FRACTIONS.1.ln()).exp() as f32;
         let which = (draw.uniform() * MOVEMENTS.len() as f64) as usize % MOVEMENTS.len();
-        if carrier.speed(at_ns - 200_000_000, end_ns + 200_000_000).is_some_and(|speed| speed < FASTEST) {
+        let is_still =
+            carrier.speed(at_ns - 200_000_000, end_ns + 200_000_000).is_some_and(|speed| speed < FASTEST);
+        if is_still && (calm.is_calm(at_ns, end_ns) || draw.uniform() > PUT_OFF) {
             let parts = MOVEMENTS[which].iter().map(|&(au, side)| (au, side, fraction)).collect();
             let movement = Injection::new(parts, [at_ns, apex_ns, end_ns], Profile::LeastJerk);
             out.push(movement.context("the embedded subject")?);
@@ -141,6 +150,7 @@ fn watch(
     models: &Models,
     carrier: &Carrier,
     movements: &[Injection],
+    mut calm: Option<&mut Calm>,
 ) -> anyhow::Result<Watched> {
     let mut clip = Footage::open(path, selection)?;
     let mut pipeline = Pipeline::new(Options::default(), models)?;
@@ -157,6 +167,9 @@ fn watch(
                 pipeline.push(&frame)
             }
         };
+        if let Some(calm) = &mut calm {
+            calm.push(frame.at_ns, pipeline.sample());
+        }
         if let Step::Event(movement) = step {
             out.found.push(movement);
         }
@@ -176,6 +189,9 @@ struct Report {
     alone: usize,
     injected: usize,
     found: usize,
+    /// Found and injected where the face is calm, and elsewhere.
+    calm: (usize, usize),
+    elsewhere: (usize, usize),
     /// Events in the rounds that are no injected movement and were not there without them.
     wrong: usize,
     rounds: usize,
@@ -191,7 +207,7 @@ fn overlap(a: (i64, i64), b: (i64, i64)) -> f64 {
 }
 
 impl Report {
-    fn add(&mut self, movements: &[Injection], watched: &Watched, alone: &[Movement]) {
+    fn add(&mut self, movements: &[Injection], watched: &Watched, alone: &[Movement], calm: &Calm) {
         self.rounds += 1;
         let mut used = vec![false; watched.found.len()];
         for m in movements {
@@ -206,6 +222,8 @@ impl Report {
                 .filter(|(_, o)| *o >= MIN_IOU);
             let hit = usize::from(best.is_some());
             (self.injected, self.found) = (self.injected + 1, self.found + hit);
+            let place = if calm.is_calm(from, to) { &mut self.calm } else { &mut self.elsewhere };
+            *place = (place.0 + hit, place.1 + 1);
             for (au, ..) in &m.parts {
                 let of = self.by_au.entry(*au).or_default();
                 *of = (of.0 + hit, of.1 + 1);
@@ -267,6 +285,7 @@ impl Report {
             "minutes": round(self.minutes), "rounds": self.rounds, "injected": self.injected, "found": self.found,
             "recall": round(self.recall()), "f1": round(self.f1()), "false_per_min": round(self.false_per_min()),
             "onset_ms": self.error(0), "apex_ms": self.error(1), "offset_ms": self.error(2),
+            "calm": share(self.calm.0, self.calm.1), "elsewhere": share(self.elsewhere.0, self.elsewhere.1),
             "by_au": by_au, "by_px": by_px, "rejected": self.rejected,
         })
     }
@@ -281,6 +300,10 @@ impl Report {
             self.false_per_min(),
             self.minutes
         )];
+        out.push(format!(
+            "where the face is calm {} of {}, beside blinks, talk and other movements {} of {}",
+            self.calm.0, self.calm.1, self.elsewhere.0, self.elsewhere.1
+        ));
         if let [Some(onset), Some(apex), Some(offset)] = [0, 1, 2].map(|k| self.error(k)) {
             out.push(format!("median error: onset {onset} ms, apex {apex} ms, offset {offset} ms"));
         }
@@ -319,8 +342,11 @@ mod tests {
             seconds: 10.0,
         };
         let mut report = Report { minutes: 0.5, alone: 1, ..Report::default() };
-        report.add(&[injected(1000), injected(3000)], &watched, &[movement(5010, 5290)]);
+        let mut calm = Calm::default();
+        calm.push(3_100_000_000, None);
+        report.add(&[injected(1000), injected(3000)], &watched, &[movement(5010, 5290)], &calm);
         assert_eq!((report.injected, report.found, report.wrong), (2, 1, 1));
+        assert_eq!((report.calm, report.elsewhere), ((1, 1), (0, 1)));
         assert_eq!(report.by_au[&12], (1, 2));
         assert_eq!((report.recall(), report.false_per_min()), (0.5, 2.0));
         assert_eq!(report.error(0), Some(20.0));
