@@ -10,12 +10,13 @@ use glint::event::Kind;
 use glint::model::{ENGINE_VARIABLE, Engine};
 use glint::pipeline::{Models, Options, Pipeline, Purpose};
 
+use daemon::commands::media::{Ending, print_line};
+use daemon::commands::summary::Account;
 use daemon::config::ConfigError;
-use daemon::media::{Ending, Selection, print_line};
-use daemon::summary::Account;
+use daemon::sources::footage::Selection;
 
 #[global_allocator]
-static ALLOCATOR: daemon::allocations::Counting = daemon::allocations::Counting;
+static ALLOCATOR: daemon::commands::allocations::Counting = daemon::commands::allocations::Counting;
 
 /// Exit code of a bad configuration, model file or digest (EX_CONFIG of sysexits.h).
 const EX_CONFIG: u8 = 78;
@@ -41,7 +42,7 @@ enum Command {
     /// Show the whole chain on the synthetic subject, with a broker of its own.
     #[cfg(feature = "demo")]
     #[command(after_help = "Example: glintd demo --aus 12 --intensity 0.2 --fps 100")]
-    Demo(daemon::demo::DemoArgs),
+    Demo(daemon::commands::demo::DemoArgs),
     /// Validate a configuration and print the effective one.
     #[command(after_help = "Example: glintd check --config /etc/glint/glint.toml")]
     Check(ConfigArgs),
@@ -219,9 +220,9 @@ fn main() -> ExitCode {
     }
     let Some(command) = cli.command else { return version() };
     let done = match command {
-        Command::Run(args) => daemon::run::run(&args.config).map(|()| ExitCode::SUCCESS),
+        Command::Run(args) => daemon::commands::run::run(&args.config).map(|()| ExitCode::SUCCESS),
         #[cfg(feature = "demo")]
-        Command::Demo(args) => daemon::demo::run(&args),
+        Command::Demo(args) => daemon::commands::demo::run(&args),
         Command::Check(args) => check(&args),
         Command::Replay(args) => replay(&args),
         Command::Inspect(args) => inspect(&args),
@@ -290,16 +291,16 @@ fn ended(ending: Ending) -> anyhow::Result<ExitCode> {
 }
 
 fn check(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
-    print!("{}", daemon::memory::load(&args.config, None)?.0.to_toml());
+    print!("{}", daemon::runtime::memory::load(&args.config, None)?.0.to_toml());
     Ok(ExitCode::SUCCESS)
 }
 
 fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
-    let load = |path| daemon::memory::load(path, None).map(|(config, _)| config);
+    let load = |path| daemon::runtime::memory::load(path, None).map(|(config, _)| config);
     let config = args.config.as_deref().map(load).transpose()?;
     let device = config.as_ref().map_or_else(|| "replay".to_owned(), |c| c.device.id().to_owned());
     let (mut options, models) = match &config {
-        Some(config) => (daemon::run::options(config)?, daemon::run::models(config)?),
+        Some(config) => (daemon::runtime::setup::options(config)?, daemon::runtime::setup::models(config)?),
         None => (Options::default(), Models::embedded()?),
     };
     if let Some(purpose) = args.purpose {
@@ -310,11 +311,11 @@ fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     }
     let mut pipeline = Pipeline::new(options, &models)?;
     let publisher = match &config {
-        Some(config) if args.mqtt => Some(daemon::publish::Publisher::start(config)?),
+        Some(config) if args.mqtt => Some(daemon::runtime::publish::Publisher::start(config)?),
         _ => None,
     };
     let account = args.account.account()?;
-    let ending = daemon::replay::run(
+    let ending = daemon::commands::replay::run(
         &args.clip,
         args.selection,
         args.pace,
@@ -339,20 +340,27 @@ fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     let mut pipeline = Pipeline::new(options, &Models::embedded()?)?;
     let account = args.account.account()?;
     let plot = args.plot.as_deref();
-    ended(daemon::inspect::run(&args.clip, args.selection, &args.csv, plot, &mut pipeline, account)?)
+    ended(daemon::commands::inspect::run(
+        &args.clip,
+        args.selection,
+        &args.csv,
+        plot,
+        &mut pipeline,
+        account,
+    )?)
 }
 
 fn selftest(args: &SelftestArgs) -> anyhow::Result<ExitCode> {
     let models = Models::embedded()?;
-    daemon::selftest::run(&args.clip, args.selection, args.seed, args.rounds, &models, args.json)?;
+    daemon::commands::selftest::run(&args.clip, args.selection, args.seed, args.rounds, &models, args.json)?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn cameras(args: CamerasArgs) -> anyhow::Result<ExitCode> {
     if args.watch {
-        daemon::cameras::watch(args.path, &Models::embedded()?, args.json)
+        daemon::commands::cameras::watch(args.path, &Models::embedded()?, args.json)
     } else {
-        daemon::cameras::list(args.json)
+        daemon::commands::cameras::list(args.json)
     }
 }
 
@@ -360,8 +368,8 @@ fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
     let models = Models::embedded()?;
     let options = Options { purpose: Some(Purpose::Research), ..Options::default() };
     match &args.clip {
-        Some(clip) => daemon::bench::clip(clip, args.selection, &models, options, args.json)?,
-        None => daemon::bench_models::run(&models, args.json)?,
+        Some(clip) => daemon::commands::bench::clip(clip, args.selection, &models, options, args.json)?,
+        None => daemon::commands::bench_models::run(&models, args.json)?,
     }
     Ok(ExitCode::SUCCESS)
 }

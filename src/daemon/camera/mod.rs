@@ -16,7 +16,7 @@ use v4l::frameinterval::FrameIntervalEnum;
 use v4l::framesize::FrameSizeEnum;
 use v4l::video::Capture;
 
-use super::grab::Grab;
+use crate::daemon::grab::Grab;
 use modes::{Mode, ModeRequest, choose};
 use queue::Queue;
 use stream::Stream;
@@ -182,7 +182,7 @@ impl Camera {
             let Ok((width, height)) = decoded else { return Grab::Damaged(None) };
             let first = *first.get_or_insert(meta.sequence);
             frame.seq = u64::from(meta.sequence.wrapping_sub(first));
-            frame.at_ns = meta.at_ns.unwrap_or_else(super::clock::monotonic_ns);
+            frame.at_ns = meta.at_ns.unwrap_or_else(crate::daemon::clock::monotonic_ns);
             (frame.width, frame.height) = (width, height);
             Grab::Frame
         })?;

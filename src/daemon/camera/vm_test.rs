@@ -13,14 +13,14 @@ use glint::frame::{Frame, LumaDecoder, Mounting, PixelFormat};
 use v4l::video::{Capture, Output};
 use v4l::{Device, FourCC};
 
-use super::super::capture::{self, Item, Shared};
-use super::super::clock::monotonic_ns;
-use super::super::grab::{FrameSource, Grab, Opener};
-use super::super::source::CameraSource;
 use super::modes::ModeRequest;
 use super::queue::Queue;
 use super::stream::{Meta, Stream};
 use super::{Camera, CameraSettings};
+use crate::daemon::clock::monotonic_ns;
+use crate::daemon::grab::{FrameSource, Grab, Opener};
+use crate::daemon::sources::capture::{self, Item, Shared};
+use crate::daemon::sources::source::CameraSource;
 
 const SIZE: (u32, u32) = (640, 480);
 const LONG: Duration = Duration::from_secs(60);

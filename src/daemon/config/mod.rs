@@ -57,7 +57,7 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    /// The name in force. A configuration that a command has loaded always holds one ([`super::memory`]).
+    /// The name in force. A configuration that a command has loaded always holds one ([`super::runtime::memory`]).
     pub(crate) fn id(&self) -> &str {
         self.id.as_deref().unwrap_or("glint")
     }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::link::End;
 use super::listen::Check;
 use super::{BACKOFF, Mqtt};
-use crate::daemon::link::End;
 
 /// A broker that refuses the login is asked less often, or it may lock us out.
 const REFUSED_BACKOFF: Duration = BACKOFF.1;

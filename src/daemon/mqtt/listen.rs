@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::link::Message;
 use super::{Cargo, Command, LASTED, Mqtt, discovery};
 use crate::daemon::config::Protocol;
-use crate::daemon::link::Message;
 
 /// How long the broker may take to give us back what we publish on `check`.
 const CHECK: Duration = Duration::from_secs(5);
