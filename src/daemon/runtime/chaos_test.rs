@@ -34,13 +34,13 @@ fn a_minute_of_chaos_loses_nothing() {
     command.env("PYTHONDONTWRITEBYTECODE", "1").arg(script).arg("--device").arg(program);
     let output = match command.args(["--rounds", "50", "--seconds", "45"]).output() {
         Ok(output) => output,
-        Err(e) => {
-            eprintln!("skipped: python3: {e}");
-            return;
-        }
+        Err(_) => return super::tools::missing("python3"),
     };
     let said = String::from_utf8_lossy(&output.stdout);
     eprintln!("{said}");
+    if let Some(line) = said.lines().find(|line| line.ends_with("is not installed")) {
+        super::tools::missing(line.rsplit(": ").next().unwrap_or(line).trim_end_matches(" is not installed"));
+    }
     assert!(
         matches!(output.status.code(), Some(0 | 77)),
         "{said}{}",

@@ -1,13 +1,13 @@
 //! The running daemon: what it is made of, its threads, what it reports and what it remembers.
 
-pub mod memory;
-pub mod publish;
-pub mod report;
-pub mod serve;
-pub mod setup;
-pub mod systemd;
-pub mod visibility;
-pub mod vision;
+pub(crate) mod memory;
+pub(crate) mod publish;
+pub(crate) mod report;
+pub(crate) mod serve;
+pub(crate) mod setup;
+pub(crate) mod systemd;
+pub(crate) mod visibility;
+pub(crate) mod vision;
 
 #[cfg(test)]
 #[path = "../../../tests/integration/broker.rs"]
@@ -18,3 +18,6 @@ mod chaos_test;
 mod piped_test;
 #[cfg(test)]
 mod serve_test;
+#[cfg(test)]
+#[path = "../../../tests/integration/tools.rs"]
+mod tools;

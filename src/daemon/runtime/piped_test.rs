@@ -193,7 +193,9 @@ fn a_program_dies_with_a_daemon_that_is_killed() {
     let dir = tempfile::tempdir().expect("folder");
     let file = dir.path().join("pid");
     let mut command = Command::new(std::env::current_exe().expect("this program"));
-    command.args(["--ignored", "--exact", "daemon::runtime::piped_test::owner"]).env("GLINT_CHILD_PID", &file);
+    command
+        .args(["--ignored", "--exact", "daemon::runtime::piped_test::owner"])
+        .env("GLINT_CHILD_PID", &file);
     let mut owner = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
     let child = pid_of(&file);
     assert!(runs(child));
@@ -385,7 +387,7 @@ fn the_recipes_of_the_guide_deliver_frames() {
     let Ok(found) = Command::new("sh").args(["-c", "command -v ffmpeg"]).output() else { return };
     let ffmpeg = String::from_utf8_lossy(&found.stdout).trim().to_owned();
     if ffmpeg.is_empty() {
-        eprintln!("skipped: ffmpeg is not installed");
+        super::tools::missing("ffmpeg");
         return;
     }
     let dir = tempfile::tempdir().expect("folder");
