@@ -40,7 +40,7 @@ pub struct Args {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Sequences of 14 s; a fifth of them chooses the threshold.
-    #[arg(long, default_value_t = 400)]
+    #[arg(long, default_value_t = 350)]
     sequences: u64,
     /// Folder that keeps what was filmed and watched: sequences that are there already are not filmed again.
     #[arg(long, value_name = "DIR")]
@@ -52,7 +52,7 @@ pub struct Args {
     #[arg(long, default_value_t = 3000)]
     steps: usize,
     /// False alarms a minute, among the distractors of these sequences, that the threshold may allow.
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 8.0)]
     false_per_min: f64,
 }
 
