@@ -3,17 +3,17 @@
 //! Rooms, from the ground up; a room imports only rooms above it in this list.
 #![allow(clippy::disallowed_methods)] // clocks are read here: at the edges
 
-pub mod clock;
-pub mod config;
-pub mod grab;
+pub(crate) mod clock;
+pub(crate) mod config;
+pub(crate) mod grab;
 
-pub mod camera;
-pub mod sources;
+pub(crate) mod camera;
+pub(crate) mod sources;
 
-pub mod outbox;
+pub(crate) mod outbox;
 
-pub mod mqtt;
+pub(crate) mod mqtt;
 
-pub mod runtime;
+pub(crate) mod runtime;
 
-pub mod commands;
+pub(crate) mod commands;

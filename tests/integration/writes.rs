@@ -91,7 +91,7 @@ fn whole_run(source: &str) {
         subscriber.wait(&reply, 20, |s| !s.of(&reply).is_empty());
     }
     daemon.signal("HUP");
-    daemon.says("configuration is read again", 30);
+    daemon.says("configuration reloaded", 30);
     daemon.accept(1);
     assert_eq!(daemon.end("TERM"), Some(0));
     let log = std::fs::read_to_string(&log).expect("strace's log");

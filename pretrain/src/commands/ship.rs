@@ -10,8 +10,8 @@ use serde_json::json;
 use crate::run::{Run, interrupted, is_begun};
 use crate::ship::steps::{BEGUN, Recipe, digests, replace, was_interrupted};
 
-/// Runs the recipe of all shipped models from one seed: subject, detector, landmarks, student, AU network, judge. Each step is a
-/// command of this program; its line stands in the model's TOML.
+/// Make all shipped models from one seed: subject, detector, landmarks, student, AU network, judge. Each step is a
+/// command of this program. The model's TOML file records its command line.
 #[derive(clap::Args)]
 #[command(after_help = "Example: glint-pretrain ship --assets ../data --out models --seed 1")]
 pub struct Args {
@@ -24,19 +24,19 @@ pub struct Args {
     /// Seed of everything.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Folder of labelled samples (`index.csv`, `flow/`) of your own: the student is tuned on them.
+    /// Folder of your own labelled samples (`index.csv`, `flow/`), on which the student is tuned.
     #[arg(long, value_name = "DIR")]
     labelled: Option<PathBuf>,
-    /// Every step with little material: shows that the recipe runs, not what it can.
+    /// Give every step little material. This shows that the recipe runs and says nothing about quality.
     #[arg(long)]
     quick: bool,
-    /// TOML recipe; without it the built-in `recipes/ship.toml`.
+    /// TOML recipe [default: the built-in `recipes/ship.toml`].
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
-    /// Steps that are done are not repeated; the one that was interrupted goes on.
+    /// Continue an interrupted run. Finished steps are not repeated.
     #[arg(long)]
     resume: bool,
-    /// Worker threads; without it one for each core.
+    /// Number of worker threads [default: one per core].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
 }
@@ -46,7 +46,7 @@ pub fn run(args: &Args) -> Result<()> {
     let recipe = Recipe::read(args.recipe.as_deref())?;
     ensure!(
         args.labelled.is_none() || recipe.step.iter().any(|s| s.labelled),
-        "--labelled: no step takes it"
+        "--labelled: no step of the recipe uses it"
     );
     let run = Run::start("ship", args.seed, &recipe, args.resume)?;
     let program = std::env::current_exe().context("this program")?;

@@ -425,7 +425,7 @@ pub(crate) mod tests {
     use crate::corpus::person::Look;
     use glint::synth::{Pack, Subject};
 
-    pub fn cast() -> Cast {
+    pub(crate) fn cast() -> Cast {
         let pack = Pack::embedded().expect("pack");
         let person = |k: u64| Person { id: format!("p{k}"), look: Look::Portrait(Subject::random(&pack, k)) };
         Cast {

@@ -12,18 +12,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Allocations of this thread.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Count {
+pub(crate) struct Count {
     /// By glint.
-    pub ours: u64,
+    pub(crate) ours: u64,
     /// By tract, while it runs a network.
-    pub tract: u64,
+    pub(crate) tract: u64,
 }
 
 /// Whether allocations are counted.
 static COUNTING: AtomicBool = AtomicBool::new(false);
 
 /// Counts from now on, in every thread.
-pub fn start() {
+pub(crate) fn start() {
     // Nothing else is handed over by the flag, so no order is needed.
     COUNTING.store(true, Ordering::Relaxed);
 }
@@ -33,12 +33,12 @@ thread_local! {
 }
 
 /// Allocations of this thread so far.
-pub fn count() -> Count {
+pub(crate) fn count() -> Count {
     COUNT.try_with(Cell::get).unwrap_or_default()
 }
 
 /// The system's allocator, counting where it is asked to.
-pub struct Counting;
+pub(crate) struct Counting;
 
 fn note() {
     if !COUNTING.load(Ordering::Relaxed) {

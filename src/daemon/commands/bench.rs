@@ -1,18 +1,46 @@
 //! `glintd bench`: what each stage costs, in time, memory and allocations.
 #![allow(clippy::disallowed_methods)] // A benchmark reads the clock.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Instant;
 
 use glint::clip::Media;
 use glint::frame::Frame;
-use glint::pipeline::{Models, Options, Pipeline, Stage};
+use glint::pipeline::{Models, Options, Pipeline, Purpose, Stage};
 use serde_json::json;
 
-use super::allocations;
 use super::media::print_line;
 use super::samples::{Samples, round};
+use super::{allocations, networks};
 use crate::daemon::sources::footage::{Footage, Selection};
+
+/// Arguments of `glintd bench`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The clip to measure. Required without --models.
+    #[arg(required_unless_present = "models", conflicts_with = "models")]
+    clip: Option<PathBuf>,
+    /// Measure each network instead of a clip.
+    #[arg(long)]
+    models: bool,
+    #[command(flatten)]
+    selection: Selection,
+    /// Print the result as a JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Measures a clip, or the networks.
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let models = Models::embedded()?;
+    let options = Options { purpose: Some(Purpose::Research), ..Options::default() };
+    match &args.clip {
+        Some(path) => clip(path, args.selection, &models, options, args.json)?,
+        None => networks::run(&models, args.json)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
 
 /// Frames that are not counted: caches fill.
 const WARM_UP: u64 = 60;
@@ -30,7 +58,7 @@ const STAGES: [(&str, Option<Stage>); 7] = [
 ];
 
 /// Runs a clip frame by frame on one thread and prints the table, or one JSON object.
-pub fn clip(
+fn clip(
     path: &Path,
     selection: Selection,
     models: &Models,

@@ -11,12 +11,34 @@ use serde_json::json;
 
 use super::media::print_line;
 use crate::daemon::camera::modes::{Mode, ModeRequest, choose};
-use crate::daemon::camera::{Camera, CameraSettings, controls_of, modes_of, nodes};
+use crate::daemon::camera::{CameraSettings, V4l2Camera, controls_of, modes_of, nodes};
 use crate::daemon::grab::Grab;
 use crate::daemon::runtime::visibility::Light;
 
+/// Arguments of `glintd cameras`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The camera to watch [default: the first one].
+    #[arg(requires = "watch")]
+    path: Option<PathBuf>,
+    /// Print once a second what you need to aim the camera.
+    #[arg(long)]
+    watch: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Lists the cameras, or watches one.
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    match args.watch {
+        true => watch(args.path.clone(), &Models::embedded()?, args.json),
+        false => list(args.json),
+    }
+}
+
 /// Lists the cameras, as a table or as one JSON object.
-pub fn list(as_json: bool) -> anyhow::Result<ExitCode> {
+fn list(as_json: bool) -> anyhow::Result<ExitCode> {
     let mut out = Vec::new();
     for node in nodes() {
         let device = v4l::Device::with_path(&node.path)?;
@@ -47,7 +69,7 @@ pub fn list(as_json: bool) -> anyhow::Result<ExitCode> {
     if as_json {
         print_line(&json!({ "cameras": out }).to_string())?;
     } else if nodes().is_empty() {
-        eprintln!("no camera: no V4L2 node of this machine captures video");
+        eprintln!("no camera found: no V4L2 node of this machine captures video");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -60,12 +82,12 @@ fn mode_json(mode: &Mode) -> serde_json::Value {
 }
 
 /// Prints once a second what aiming needs, until the camera goes away or the program is stopped.
-pub fn watch(path: Option<PathBuf>, models: &Models, as_json: bool) -> anyhow::Result<ExitCode> {
+fn watch(path: Option<PathBuf>, models: &Models, as_json: bool) -> anyhow::Result<ExitCode> {
     let path = match path.or_else(|| nodes().into_iter().next().map(|n| n.path)) {
         Some(path) => path,
-        None => anyhow::bail!("no camera: no V4L2 node of this machine captures video"),
+        None => anyhow::bail!("no camera found: no V4L2 node of this machine captures video"),
     };
-    let mut camera = Camera::open(&path, &CameraSettings::default())?;
+    let mut camera = V4l2Camera::open(&path, &CameraSettings::default())?;
     eprintln!("{}: {}", path.display(), camera.description());
     let mut pipeline = Pipeline::new(Options::default(), models)?;
     let mut frame = Frame::default();

@@ -28,19 +28,19 @@ const PERIOD_NS: i64 = 3_000_000_000;
 const REST_NS: i64 = 1_500_000_000;
 const DEVICE: &str = "demo";
 
-/// What the synthetic subject shall do.
+/// Arguments of `glintd demo`: what the synthetic subject does.
 #[derive(clap::Args)]
-pub struct DemoArgs {
-    /// Action units that move, together.
+pub(crate) struct Args {
+    /// Action units that move together.
     #[arg(long, value_delimiter = ',', default_value = "12")]
     aus: Vec<u8>,
-    /// Fraction of the full movement, 0 to 1.
+    /// Size of the movement, as a fraction of the full movement (0 to 1).
     #[arg(long, default_value_t = 0.2)]
     intensity: f32,
-    /// Frames per second.
+    /// Frames per second (20 to 500).
     #[arg(long, default_value_t = 100.0, value_parser = rate)]
     fps: f64,
-    /// Length.
+    /// Length of the demo in seconds (4 to 3600).
     #[arg(long, default_value_t = 10.0, value_parser = length)]
     seconds: f64,
 }
@@ -69,7 +69,7 @@ fn class_of(aus: &[u8]) -> Option<Class> {
 }
 
 /// Runs the demo; exit 0 only if an event agrees with the truth.
-pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let total_ns = (args.seconds * 1e9) as i64;
     let onsets: Vec<i64> =
         (0..).map(|i| FIRST_NS + i * PERIOD_NS).take_while(|onset| onset + REST_NS <= total_ns).collect();
@@ -111,7 +111,7 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let mut agreed = 0;
     let mut take = |line: String| -> anyhow::Result<()> {
         print_line(&line)?;
-        let event: Event = serde_json::from_str(&line).context("the event is not what it should be")?;
+        let event: Event = serde_json::from_str(&line).context("the event cannot be parsed")?;
         let verdict = judge(&event, &onsets, start_ns, &args.aus);
         eprintln!("verdict: {}", verdict.as_ref().map_or_else(String::clone, String::clone));
         agreed += usize::from(verdict.is_ok());
@@ -128,11 +128,11 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     }
     match daemon.join() {
         Ok(ended) => ended?,
-        Err(_) => bail!("the daemon ended badly"),
+        Err(_) => bail!("the daemon panicked"),
     }
     // Nothing of the demo stays; where that fails it is a file of a few kilobytes.
     _ = std::fs::remove_dir_all(&dir);
-    eprintln!("verdict: {agreed} of {} movements reported as they were", onsets.len());
+    eprintln!("verdict: {agreed} of {} movements were reported correctly", onsets.len());
     Ok(if agreed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -145,7 +145,7 @@ fn judge(event: &Event, onsets: &[i64], start_ns: i64, aus: &[u8]) -> Result<Str
         .iter()
         .map(|onset| data.onset_ns - start_ns - onset)
         .min_by_key(|e| e.abs())
-        .ok_or("there was no movement")?;
+        .ok_or("the subject did not move")?;
     let found: Vec<u8> = data.aus.iter().map(|a| a.au).collect();
     let class = data.label.as_ref().map(|l| l.class);
     let extra: Vec<u8> = found.iter().copied().filter(|au| !aus.contains(au)).collect();
@@ -158,7 +158,7 @@ fn judge(event: &Event, onsets: &[i64], start_ns: i64, aus: &[u8]) -> Result<Str
     if error_ns.abs() > ONSET_TOLERANCE_NS {
         Err(format!("{text}: too far from every movement"))
     } else if !aus.iter().all(|au| found.contains(au)) || found.first().is_none_or(|au| !aus.contains(au)) {
-        Err(format!("{text}: not the AUs that moved"))
+        Err(format!("{text}: the AUs are not those that moved"))
     } else if expected.is_some() && class != expected {
         Err(format!("{text}: expected {expected:?}"))
     } else {

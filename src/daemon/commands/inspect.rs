@@ -1,18 +1,44 @@
 //! `glintd inspect`: a row of measurements per frame, and a picture of the AU traces.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::Context;
 use glint::au::{AU_COUNT, AUS};
 use glint::canvas::Canvas;
-use glint::event::Movement;
+use glint::event::{Kind, Movement};
 use glint::gate::au_key;
-use glint::pipeline::{Pipeline, Step};
+use glint::pipeline::{Models, Options, Pipeline, Step};
 
 use super::media::{self, Ending};
-use super::summary::Account;
+use super::summary::{Account, AccountArgs};
 use crate::daemon::sources::footage::Selection;
+
+/// Arguments of `glintd inspect`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// A video file, an address such as rtsp://..., a folder of numbered images, or - for Y4M on standard input.
+    clip: PathBuf,
+    #[command(flatten)]
+    selection: Selection,
+    /// The CSV file to write, or - for standard output.
+    #[arg(long)]
+    csv: PathBuf,
+    /// Also write a PNG of the AU traces with the events shaded.
+    #[arg(long)]
+    plot: Option<PathBuf>,
+    #[command(flatten)]
+    account: AccountArgs,
+}
+
+/// Writes the table of a clip, and its plot where asked for.
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let options = Options { kinds: vec![Kind::Micro, Kind::Macro, Kind::Blink], ..Options::default() };
+    let mut pipeline = Pipeline::new(options, &Models::embedded()?)?;
+    let account = args.account.account()?;
+    write(&args.clip, args.selection, &args.csv, args.plot.as_deref(), &mut pipeline, account)?.exit_code()
+}
 
 /// What the plot needs of a clip.
 #[derive(Default)]
@@ -23,7 +49,7 @@ struct Traces {
 }
 
 /// Writes a CSV (`-`: to stdout) with a row per input frame, and a PNG when asked for.
-pub fn run(
+fn write(
     path: &Path,
     selection: Selection,
     csv: &Path,

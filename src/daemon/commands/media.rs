@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::path::Path;
+use std::process::ExitCode;
 
 use anyhow::Context;
 use glint::clip::{Clip, Media};
@@ -13,11 +14,21 @@ use super::summary::Account;
 use crate::daemon::sources::footage::{Footage, Selection};
 
 /// How a clip ended.
-pub enum Ending {
+pub(crate) enum Ending {
     /// At its end, with at least one decoded frame.
     Complete,
     /// Early: the error says where. What came before was delivered.
     Failed(anyhow::Error),
+}
+
+impl Ending {
+    /// The exit code of the program.
+    pub(crate) fn exit_code(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Complete => Ok(ExitCode::SUCCESS),
+            Self::Failed(error) => Err(error),
+        }
+    }
 }
 
 /// A progress bar on stderr, where that is a terminal.
@@ -34,7 +45,7 @@ fn progress(clip: &Clip) -> ProgressBar {
 
 /// Opens a clip and pushes every frame; at the end the account says what was seen. `see` gets each step with the frame's
 /// number and time, the pipeline as it is after it, and the clip.
-pub fn run(
+pub(crate) fn run(
     path: &Path,
     selection: Selection,
     pipeline: &mut Pipeline,
@@ -82,7 +93,7 @@ pub fn run(
 }
 
 /// Writes one line to stdout; a reader that went away ends the program quietly.
-pub fn print_line(line: &str) -> anyhow::Result<()> {
+pub(crate) fn print_line(line: &str) -> anyhow::Result<()> {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}").and_then(|()| out.flush()).context("stdout")

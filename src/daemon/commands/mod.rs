@@ -1,15 +1,16 @@
 //! The commands of `glintd`, and what they share.
 
-pub mod allocations;
-pub mod bench;
-pub mod bench_models;
-pub mod cameras;
+pub(crate) mod allocations;
+pub(crate) mod bench;
+pub(crate) mod cameras;
+pub(crate) mod check;
 #[cfg(feature = "demo")]
-pub mod demo;
-pub mod inspect;
-pub mod media;
-pub mod replay;
-pub mod run;
-pub mod samples;
-pub mod selftest;
-pub mod summary;
+pub(crate) mod demo;
+pub(crate) mod inspect;
+pub(crate) mod media;
+pub(crate) mod networks;
+pub(crate) mod replay;
+pub(crate) mod run;
+pub(crate) mod samples;
+pub(crate) mod selftest;
+pub(crate) mod summary;

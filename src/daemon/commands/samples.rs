@@ -4,7 +4,7 @@ use serde_json::json;
 
 /// Microseconds of each run of a stage.
 #[derive(Default)]
-pub(super) struct Samples(pub Vec<f32>);
+pub(super) struct Samples(pub(super) Vec<f32>);
 
 impl Samples {
     pub(super) fn quantile(&mut self, q: f32) -> Option<f32> {

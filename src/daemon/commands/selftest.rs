@@ -3,7 +3,8 @@
 mod calm;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::Context;
 use glint::au::Side;
@@ -18,6 +19,24 @@ use serde_json::{Value, json};
 use self::calm::Calm;
 use super::media::print_line;
 use crate::daemon::sources::footage::{Footage, Selection};
+
+/// Arguments of `glintd selftest`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// A clip, as for `replay`: at least 30 seconds of a person who sits where people will sit.
+    clip: PathBuf,
+    #[command(flatten)]
+    selection: Selection,
+    /// Seed of the movements and their times.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Number of runs over the clip, each with other movements.
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
+    /// Print the result as a JSON object.
+    #[arg(long)]
+    json: bool,
+}
 
 /// Movements begin so long after the first frame: the neutral face has to be known.
 const LEAD_IN_NS: i64 = 1_000_000_000;
@@ -74,8 +93,14 @@ impl Draw {
     }
 }
 
+/// Measures detection in a clip and prints the result.
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    measure(&args.clip, args.selection, args.seed, args.rounds, &Models::embedded()?, args.json)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Runs the test and prints a table, or one JSON object.
-pub fn run(
+fn measure(
     path: &Path,
     selection: Selection,
     seed: u64,

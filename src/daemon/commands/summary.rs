@@ -14,11 +14,11 @@ use serde_json::{Map, Value, json};
 /// What the end of a run says of it. A clip without a face, one that is too slow and one in which nothing happens do not
 /// look alike.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// Counts of the pipeline.
-    pub counters: Counters,
+    pub(crate) counters: Counters,
     /// From the first frame to the last one.
-    pub seconds: f64,
+    pub(crate) seconds: f64,
 }
 
 impl Summary {
@@ -38,7 +38,7 @@ impl Summary {
     }
 
     /// One sentence.
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let c = &self.counters;
         let mut out = format!("{} frames, {:.1} s", c.frames, self.seconds);
         for (what, share) in self.shares() {
@@ -65,7 +65,7 @@ impl Summary {
     }
 
     /// The same as one object.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let c = &self.counters;
         let rejected: Map<String, Value> =
             c.rejected().into_iter().map(|(cause, n)| (cause.to_owned(), n.into())).collect();
@@ -81,28 +81,42 @@ impl Summary {
     }
 }
 
+/// Arguments of the commands that end with a summary.
+#[derive(clap::Args)]
+pub(crate) struct AccountArgs {
+    /// Write one line of JSON per candidate, published or not: times, AUs, verdict, cause and score.
+    #[arg(long, value_name = "FILE")]
+    explain: Option<PathBuf>,
+    /// Print the summary, the last line on stderr, as a JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+impl AccountArgs {
+    /// The account that these arguments ask for.
+    pub(crate) fn account(&self) -> anyhow::Result<Account> {
+        let explanations = self.explain.as_deref().map(Explanations::create).transpose()?;
+        Ok(Account { explanations, as_json: self.json })
+    }
+}
+
 /// What a run over a clip tells beside its results.
 #[derive(Default)]
-pub struct Account {
+pub(crate) struct Account {
     /// Every candidate and why.
-    pub explanations: Option<Explanations>,
+    pub(crate) explanations: Option<Explanations>,
     /// The summary as JSON instead of a sentence.
-    pub as_json: bool,
+    pub(crate) as_json: bool,
 }
 
 impl Account {
-    /// An account as the command line asks for it.
-    pub fn new(explain: Option<&Path>, as_json: bool) -> anyhow::Result<Self> {
-        Ok(Self { explanations: explain.map(Explanations::create).transpose()?, as_json })
-    }
-
     /// Takes the candidates that the last frame concluded.
-    pub fn add(&mut self, pipeline: &Pipeline) -> anyhow::Result<()> {
+    pub(crate) fn add(&mut self, pipeline: &Pipeline) -> anyhow::Result<()> {
         self.explanations.as_mut().map_or(Ok(()), |e| e.add(pipeline))
     }
 
     /// Prints the summary, the last line on stderr.
-    pub fn finish(self, pipeline: &Pipeline, seconds: f64) -> anyhow::Result<()> {
+    pub(crate) fn finish(self, pipeline: &Pipeline, seconds: f64) -> anyhow::Result<()> {
         if let Some(explanations) = self.explanations {
             explanations.finish()?;
         }
@@ -113,20 +127,20 @@ impl Account {
 }
 
 /// A line of JSON for each candidate, published or not, and why.
-pub struct Explanations {
+pub(crate) struct Explanations {
     path: PathBuf,
     out: BufWriter<File>,
 }
 
 impl Explanations {
     /// Creates the file.
-    pub fn create(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
         let file = File::create(path).with_context(|| path.display().to_string())?;
         Ok(Self { path: path.to_owned(), out: BufWriter::new(file) })
     }
 
     /// Writes the candidates that the last frame concluded.
-    pub fn add(&mut self, pipeline: &Pipeline) -> anyhow::Result<()> {
+    pub(crate) fn add(&mut self, pipeline: &Pipeline) -> anyhow::Result<()> {
         for (track, candidate) in pipeline.concluded() {
             writeln!(self.out, "{}", line(*track, candidate))
                 .with_context(|| self.path.display().to_string())?;
@@ -135,7 +149,7 @@ impl Explanations {
     }
 
     /// The end.
-    pub fn finish(mut self) -> anyhow::Result<()> {
+    pub(crate) fn finish(mut self) -> anyhow::Result<()> {
         self.out.flush().with_context(|| self.path.display().to_string())
     }
 }
@@ -150,7 +164,7 @@ fn line(track: u32, c: &Candidate) -> Value {
     };
     json!({
         "track": track, "onset_ms": ms(c.onset_ns), "apex_ms": ms(c.apex_ns), "offset_ms": ms(c.offset_ns),
-        "aus": readings(&c.peak), "verdict": verdict, "cause": c.cause.map(|cause| cause.word()),
+        "aus": readings(&c.peak), "verdict": verdict, "cause": c.cause.map(|cause| cause.as_str()),
         "score": (f64::from(c.score) * 1e3).round() / 1e3,
     })
 }

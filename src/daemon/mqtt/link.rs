@@ -154,13 +154,13 @@ fn tls(config: &Config) -> Result<TlsConfiguration, String> {
         let found: Result<Vec<_>, _> =
             CertificateDer::pem_file_iter(path).map_err(|e| fail(e.to_string()))?.collect();
         let found = found.map_err(|e| fail(e.to_string()))?;
-        if found.is_empty() { Err(fail("no certificate in it".into())) } else { Ok(found) }
+        if found.is_empty() { Err(fail("the file holds no certificate".into())) } else { Ok(found) }
     };
     let system = std::path::PathBuf::from(SYSTEM_AUTHORITIES);
     let mut roots = rustls::RootCertStore::empty();
     roots.add_parsable_certificates(certificates("mqtt.ca", config.mqtt.ca.as_ref().unwrap_or(&system))?);
     if roots.is_empty() {
-        return Err("mqtt.ca: no usable certificate in it".into());
+        return Err("mqtt.ca: the file holds no usable certificate".into());
     }
     let builder =
         rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))

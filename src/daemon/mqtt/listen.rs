@@ -30,7 +30,7 @@ impl Mqtt {
     /// Asks for the topics of commands, and for our own `check` where the broker cannot say that it refuses.
     pub(super) fn subscribe(&mut self) {
         let mut topics: Vec<String> =
-            Command::ALL.iter().map(|c| format!("{}/{}/set", self.base, c.word())).collect();
+            Command::ALL.iter().map(|c| format!("{}/{}/set", self.base, c.as_str())).collect();
         if self.config.mqtt.discovery {
             topics.push(discovery::status(&self.config));
         }
@@ -74,7 +74,7 @@ impl Mqtt {
             self.check = Check::Failed;
             tracing::error!(
                 topic = format!("{}/check", self.base),
-                "the broker does not give back what is published: its access rules may forbid events or commands"
+                "the broker does not deliver a published test message: its access rules may forbid events or commands"
             );
         }
         if self.taken_over && self.connected_at.is_some_and(|at| at.elapsed() >= LASTED) {

@@ -57,7 +57,7 @@ pub(crate) fn base(config: &Config) -> String {
 /// The topics below a base whose messages are retained.
 pub(crate) fn retained_topics(base: &str) -> Vec<String> {
     let reports = ["status", "state", "health", "capabilities"].map(str::to_owned);
-    let replies = Command::ALL.map(|c| format!("{}/state", c.word()));
+    let replies = Command::ALL.map(|c| format!("{}/state", c.as_str()));
     reports.into_iter().chain(replies).map(|name| format!("{base}/{name}")).collect()
 }
 
@@ -261,7 +261,7 @@ impl Mqtt {
         }
         if session_present {
             tracing::warn!(
-                "the broker kept a session although it was asked not to; commands it had queued are ignored"
+                "the broker kept a session against the request for a clean one; its queued commands are ignored"
             );
             self.obey_from = Some(now + STALE_SESSION);
         }
@@ -297,7 +297,7 @@ impl Mqtt {
         if !self.events_rejected {
             tracing::error!(
                 reason,
-                "the broker refuses events: they are kept and offered again; see its access rules"
+                "the broker refuses events; they are kept and sent again later; see its access rules"
             );
         }
         self.in_flight = self.in_flight.saturating_sub(1);

@@ -276,7 +276,7 @@ impl Outbox {
 
     fn failed(&mut self, failure: Failure, now_s: i64) {
         if self.failure.as_ref() != Some(&failure) {
-            tracing::error!(reason = failure.reason, "outbox cannot write: events wait in memory");
+            tracing::error!(reason = failure.reason, "the outbox cannot be written; events wait in memory");
         }
         // Events that fail meanwhile do not put it off.
         if self.failure.replace(failure).is_none() {
@@ -287,7 +287,7 @@ impl Outbox {
     /// The file works: what only memory has goes into it.
     fn well(&mut self) {
         if self.failure.take().is_some() {
-            tracing::info!("outbox writes to disk again");
+            tracing::info!("the outbox writes to disk again");
         }
         for entry in self.entries.values_mut().filter(|e| e.place == Place::Memory) {
             if let (Some(storage), Some(json)) = (&self.storage, &entry.json) {
@@ -389,7 +389,7 @@ impl Outbox {
             orders.push(*order);
         }
         if !orders.is_empty() {
-            tracing::warn!(events = orders.len(), "outbox dropped its oldest events");
+            tracing::warn!(events = orders.len(), "the outbox dropped its oldest events");
             self.ask(Op::Lost(self.lost));
             self.take(&orders);
         }

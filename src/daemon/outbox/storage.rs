@@ -126,7 +126,7 @@ impl<'a> Storage<'a> {
         if let Some(note) = self.note.take()
             && let Err(e) = replace(&note)
         {
-            tracing::error!(file = %note.path.display(), "what the device remembers cannot be written: {e}");
+            tracing::error!(file = %note.path.display(), "the device's memory file cannot be written: {e}");
             self.note = Some(note);
         }
     }
@@ -141,7 +141,7 @@ impl<'a> Storage<'a> {
                 continue;
             }
             if matches!(path.try_exists(), Ok(false)) {
-                tracing::warn!(file = %path.display(), "the outbox of an earlier path is not there");
+                tracing::warn!(file = %path.display(), "the outbox of an earlier path does not exist");
                 // A disk that is not mounted may come with the next start.
                 if path.parent().is_some_and(Path::exists) {
                     tell(News::Moved(path));

@@ -79,7 +79,7 @@ impl Memory {
         let (notes, usable) = match read(source.as_ref().unwrap_or(&file)) {
             Ok(notes) => (notes, true),
             Err(reason) => {
-                tracing::error!(file = %file.display(), reason, "what the device remembers cannot be read");
+                tracing::error!(file = %file.display(), reason, "the device's memory file cannot be read");
                 // A file that is there and no memory is not of an earlier version.
                 (Some(Notes::default()), false)
             }
@@ -105,7 +105,7 @@ impl Memory {
         if earlier {
             tracing::info!(
                 id = FORMER_ID,
-                "an earlier version has run here: the device keeps its id; set device.id to give it another"
+                "an earlier version has run here, so the device keeps its id; set device.id to change it"
             );
             return FORMER_ID.into();
         }
@@ -116,7 +116,10 @@ impl Memory {
             .find(|text| is_machine_id(text.trim()));
         let id = default_id(host.trim(), machine.as_deref().map(str::trim));
         if machine.is_none() {
-            tracing::warn!(id, "there is no machine-id: another device may have the same id; set device.id");
+            tracing::warn!(
+                id,
+                "this machine has no machine-id, so another device may get the same id; set device.id"
+            );
         }
         id
     }
@@ -168,7 +171,9 @@ fn read(file: &Path) -> Result<Option<Notes>, String> {
     match std::fs::metadata(file) {
         Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
         Err(e) => return Err(e.to_string()),
-        Ok(meta) if meta.len() > MAX_BYTES => return Err(format!("{} bytes", meta.len())),
+        Ok(meta) if meta.len() > MAX_BYTES => {
+            return Err(format!("{} bytes; at most {MAX_BYTES}", meta.len()));
+        }
         Ok(_) => {}
     }
     let text = std::fs::read(file).map_err(|e| e.to_string())?;

@@ -57,7 +57,7 @@ impl Publisher {
                 "{left} events are not acknowledged by {}: replay again, the ids stay the same",
                 self.broker
             ),
-            Err(_) => anyhow::bail!("the publishing thread ended badly"),
+            Err(_) => anyhow::bail!("the publishing thread panicked"),
         }
     }
 }

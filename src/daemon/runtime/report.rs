@@ -29,7 +29,7 @@ pub(crate) enum Phase {
 
 impl Phase {
     /// The word in messages and in the service manager's status line.
-    pub(crate) fn word(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
             Self::Streaming => "streaming",
@@ -209,7 +209,7 @@ mod tests {
         );
         check["messages"]["message"]["contentType"] = "text/plain".into();
         say("check".into(), false, "send", check);
-        for command in Command::ALL.map(Command::word) {
+        for command in Command::ALL.map(Command::as_str) {
             let any = json!({ "description": "1 to 256 bytes; OFF or false undoes a pause." });
             let mut set = channel(
                 &format!("{command}/set"),
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn phases_are_said_as_they_are_written() {
         for phase in [Phase::Waiting, Phase::Streaming, Phase::Pausing, Phase::Paused, Phase::Stopped] {
-            assert_eq!(json(&phase), format!("\"{}\"", phase.word()));
+            assert_eq!(json(&phase), format!("\"{}\"", phase.as_str()));
         }
     }
 }

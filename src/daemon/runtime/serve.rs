@@ -240,14 +240,14 @@ async fn main_loop(setup: Setup, signals: &mut Signals, load: &Load) -> anyhow::
                 Asked::Command(command) => main.command(command),
                 // Who stops is not started again.
                 Asked::Reload if stopping || loading.is_some() || next.is_some() => {
-                    tracing::info!("reload ignored: another is under way, or glintd stops");
+                    tracing::info!("reload ignored: another reload is in progress, or glintd is stopping");
                 }
                 Asked::Reload => {
                     let load = Arc::clone(load);
                     loading = Some(tokio::task::spawn_blocking(move || load()));
                 }
                 Asked::Stop if stopping => {
-                    tracing::warn!("second signal: exit at once");
+                    tracing::warn!("second signal: exiting at once");
                     std::process::exit(1);
                 }
                 Asked::Stop => {
@@ -258,11 +258,11 @@ async fn main_loop(setup: Setup, signals: &mut Signals, load: &Load) -> anyhow::
             },
             setup = loaded(&mut loading) => match setup {
                 Ok(setup) => {
-                    tracing::info!("configuration is read again");
+                    tracing::info!("configuration reloaded");
                     next = Some(Box::new(setup));
                     main.shared.stop.store(true, Relaxed);
                 }
-                Err(e) => tracing::error!("configuration not taken over: {e:#}"),
+                Err(e) => tracing::error!("the new configuration is not used, and the present one stays in force: {e:#}"),
             },
             () = main.shared.changed.notified() => {
                 main.say_state();
@@ -286,7 +286,7 @@ async fn main_loop(setup: Setup, signals: &mut Signals, load: &Load) -> anyhow::
     main.outbox.close(FLUSH, now_s());
     for (name, thread) in threads.all {
         if thread.join().is_err() {
-            anyhow::bail!("the {name} thread ended badly");
+            anyhow::bail!("the {name} thread panicked");
         }
     }
     // A signal that came meanwhile waits for the next one.
@@ -329,7 +329,7 @@ impl Main {
 
     fn command(&mut self, command: Command) {
         let mut reply = Reply::new(rfc3339(wall().as_millis() as i64));
-        tracing::info!(command = command.word(), "command");
+        tracing::info!(command = command.as_str(), "command");
         match command {
             Command::Pause => {
                 self.shared.pause.store(true, SeqCst);
@@ -344,7 +344,7 @@ impl Main {
             }
             Command::Resume => match std::fs::remove_file(&self.marker) {
                 Err(e) if !absent(&e) => {
-                    tracing::error!(file = %self.marker.display(), "still paused: {e}");
+                    tracing::error!(file = %self.marker.display(), "the pause cannot be ended for the next start: {e}");
                     (reply.done, reply.error) = (false, Some(e.to_string()));
                 }
                 _ => {
@@ -359,7 +359,7 @@ impl Main {
             Command::Calibrate => self.shared.calibrate.store(true, Relaxed),
             Command::Purge => reply.events = Some(self.outbox.purge()),
         }
-        self.mqtt.retain(&format!("{}/state", command.word()), json(&reply));
+        self.mqtt.retain(&format!("{}/state", command.as_str()), json(&reply));
         self.next_health_s = i64::MIN;
         self.tick();
     }
@@ -438,7 +438,7 @@ impl Main {
             self.outbox.expire(now_s);
             let health = self.health();
             let reason = state.reason.map(|r| format!(": {r}")).unwrap_or_default();
-            systemd::status(&format!("{}{reason}", state.state.word()));
+            systemd::status(&format!("{}{reason}", state.state.as_str()));
             self.mqtt.retain("health", json(&health));
         }
     }

@@ -15,7 +15,7 @@ use super::serve::Setup;
 use crate::daemon::camera::CameraSettings;
 use crate::daemon::camera::modes::ModeRequest;
 use crate::daemon::clock::monotonic_ns;
-use crate::daemon::config::{Camera, Config, ConfigError, SourceKind};
+use crate::daemon::config::{CameraConfig, Config, ConfigError, SourceKind};
 use crate::daemon::grab::Opener;
 use crate::daemon::mqtt::Command;
 use crate::daemon::mqtt::link::Credentials;
@@ -46,7 +46,7 @@ pub(crate) fn set_up(config: Config, memory: Memory) -> anyhow::Result<Setup> {
 }
 
 /// The model files that a configuration asks for.
-pub fn models(config: &Config) -> Result<Models, ModelError> {
+pub(crate) fn models(config: &Config) -> Result<Models, ModelError> {
     let mut models = match &config.model.path {
         Some(dir) => Models::load(dir)?,
         None => Models::embedded()?,
@@ -58,7 +58,7 @@ pub fn models(config: &Config) -> Result<Models, ModelError> {
 }
 
 /// The pipeline's options that a configuration asks for.
-pub fn options(config: &Config) -> Result<Options, ConfigError> {
+pub(crate) fn options(config: &Config) -> Result<Options, ConfigError> {
     let thresholds = match &config.gate.thresholds {
         None => None,
         Some(path) => {
@@ -84,7 +84,7 @@ fn capabilities(config: &Config, models: &Models) -> Capabilities {
         version: env!("CARGO_PKG_VERSION"),
         event_type: glint::event::EVENT_TYPE,
         models: models.digests().into_iter().map(|(name, d)| (name, format!("sha256:{d}"))).collect(),
-        commands: Command::ALL.map(Command::word).to_vec(),
+        commands: Command::ALL.map(Command::as_str).to_vec(),
         kinds: config.gate.kinds.clone(),
         micro_ms: [limits.min_ms, limits.max_ms],
         purpose: config.deployment.purpose,
@@ -116,7 +116,7 @@ fn opener(config: &Config) -> anyhow::Result<Opener> {
     Ok(match config.source.kind {
         SourceKind::Clip => {
             let path = config.source.path.clone().unwrap_or_default();
-            let Camera { rotate, mirror, .. } = config.camera;
+            let CameraConfig { rotate, mirror, .. } = config.camera;
             let selection = Selection { fps, rotate, mirror, ..Selection::default() };
             Box::new(move || Ok(Box::new(ClipSource::open(&path, selection)?)))
         }
@@ -143,11 +143,11 @@ fn opener(config: &Config) -> anyhow::Result<Opener> {
     })
 }
 
-fn mounting(camera: &Camera) -> Mounting {
+fn mounting(camera: &CameraConfig) -> Mounting {
     Mounting { rotate: camera.rotate, mirror: camera.mirror }
 }
 
-fn camera_settings(camera: &Camera) -> CameraSettings {
+fn camera_settings(camera: &CameraConfig) -> CameraSettings {
     // Sides are at most 4096: checked with the configuration.
     let size = camera.size.map(|[w, h]| (w as u32, h as u32));
     CameraSettings {

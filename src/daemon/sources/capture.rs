@@ -112,7 +112,7 @@ pub(crate) fn run(mut open: Opener, items: &SyncSender<Item>, spare: &Receiver<F
             Err(reason) => {
                 shared.no_source.store(true, Relaxed);
                 if complaint != reason {
-                    tracing::warn!(reason, "no frames; trying again");
+                    tracing::warn!(reason, "the source delivers no frames; trying again");
                     complaint = reason;
                 }
                 sleep(shared, backoff);
@@ -154,7 +154,7 @@ fn drain(
             }
             Grab::Timeout => {
                 if source.live() && now - last_frame_ns > source.patience().as_nanos() as i64 {
-                    return Err("the camera is silent".into());
+                    return Err("the camera delivers no frames".into());
                 }
                 continue;
             }

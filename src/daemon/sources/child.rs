@@ -51,7 +51,7 @@ impl Process {
     /// Starts a program with arguments, without a shell; also returns its standard output. The thread that calls this has
     /// to live as long as the child: the kernel takes its end for that of glintd.
     pub(crate) fn start(command: &[String]) -> Result<(Self, ChildStdout), String> {
-        let (program, arguments) = command.split_first().ok_or("no program")?;
+        let (program, arguments) = command.split_first().ok_or("the command is empty")?;
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // The service manager listens to glintd alone.
@@ -90,7 +90,7 @@ impl Process {
             }
         };
         let process = Self { name, child: Some(child), last_words, listener };
-        Ok((process, stdout.ok_or("no output")?))
+        Ok((process, stdout.ok_or("the program has no standard output")?))
     }
 
     /// The program, without its folder.
@@ -155,7 +155,7 @@ fn end(mut child: Child, name: &str) {
     if ended(&child, KILLED).is_some() {
         let _ = child.wait();
     } else {
-        tracing::error!("{name}: killed, and held by the kernel");
+        tracing::error!("{name}: killed, but the kernel has not ended it yet");
         // Nobody waits for a driver; where no thread can be started it stays a zombie.
         let _ = std::thread::Builder::new().spawn(move || child.wait());
     }

@@ -7,22 +7,22 @@ use glint::frame::{Frame, Mounting};
 
 /// Which frames of a clip, when, and how they are turned.
 #[derive(clap::Args, Debug, Clone, Copy, Default)]
-pub struct Selection {
-    /// Frames per second, instead of the clip's own times.
+pub(crate) struct Selection {
+    /// Frames per second, in place of the clip's own times.
     #[arg(long)]
-    pub fps: Option<f64>,
-    /// Turn the pictures clockwise by 90, 180 or 270 degrees; what a file tells of itself is done already.
+    pub(crate) fps: Option<f64>,
+    /// Rotate the frames clockwise by 90, 180 or 270 degrees. A rotation that the file states is applied already.
     #[arg(long, value_name = "DEGREES", value_parser = degrees, default_value = "0", hide_default_value = true)]
-    pub rotate: u16,
-    /// The pictures are mirrored: swap left and right back, after --rotate.
+    pub(crate) rotate: u16,
+    /// Undo mirroring: swap left and right, after --rotate.
     #[arg(long)]
-    pub mirror: bool,
-    /// Leave out what comes before so many seconds; times keep counting from the first frame of the clip.
+    pub(crate) mirror: bool,
+    /// Skip the frames before this time. Times still count from the first frame of the clip.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub from: Option<i64>,
-    /// End at so many seconds.
+    pub(crate) from: Option<i64>,
+    /// Stop at this time.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub to: Option<i64>,
+    pub(crate) to: Option<i64>,
 }
 
 fn degrees(text: &str) -> Result<u16, String> {
@@ -36,7 +36,7 @@ fn seconds(text: &str) -> Result<i64, String> {
 }
 
 /// A clip as it was selected.
-pub struct Footage {
+pub(crate) struct Footage {
     clip: Clip,
     selection: Selection,
     mounting: Mounting,
@@ -45,7 +45,7 @@ pub struct Footage {
 
 impl Footage {
     /// Opens a clip.
-    pub fn open(path: &Path, selection: Selection) -> Result<Self, ClipError> {
+    pub(crate) fn open(path: &Path, selection: Selection) -> Result<Self, ClipError> {
         let Selection { rotate, mirror, from, to, fps } = selection;
         if let (Some(from), Some(to)) = (from, to)
             && from >= to
@@ -59,12 +59,12 @@ impl Footage {
     }
 
     /// The clip.
-    pub fn clip(&self) -> &Clip {
+    pub(crate) fn clip(&self) -> &Clip {
         &self.clip
     }
 
     /// The next selected frame, upright; `None` at the end.
-    pub fn next(&mut self, frame: &mut Frame) -> Result<Option<Media>, ClipError> {
+    pub(crate) fn next(&mut self, frame: &mut Frame) -> Result<Option<Media>, ClipError> {
         loop {
             let Some(media) = self.clip.next(frame)? else { return Ok(None) };
             let at_ns = match &media {

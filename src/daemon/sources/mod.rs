@@ -1,11 +1,11 @@
 //! Where frames come from: cameras, clips, programs and the synthetic subject; and the thread that takes them.
 
-pub mod capture;
-pub mod child;
-pub mod footage;
-pub mod piped;
-pub mod source;
-pub mod stamps;
+pub(crate) mod capture;
+pub(crate) mod child;
+pub(crate) mod footage;
+pub(crate) mod piped;
+pub(crate) mod source;
+pub(crate) mod stamps;
 
 #[cfg(test)]
 mod capture_test;

@@ -9,7 +9,7 @@ use glint::frame::{Frame, Mounting};
 use glint::synth::{Scene, Script, Subject};
 
 use super::footage::{Footage, Selection};
-use crate::daemon::camera::{self, Camera, CameraSettings};
+use crate::daemon::camera::{self, CameraSettings, V4l2Camera};
 use crate::daemon::clock::monotonic_ns;
 use crate::daemon::grab::{FrameSource, Grab, WAIT};
 
@@ -22,7 +22,7 @@ fn due(at_ns: i64) -> bool {
 
 /// A camera of the kernel.
 pub(crate) struct CameraSource {
-    camera: Camera,
+    camera: V4l2Camera,
     mounting: Mounting,
     scratch: Vec<u8>,
 }
@@ -36,10 +36,10 @@ impl CameraSource {
     ) -> Result<Self, String> {
         let path = match path {
             Some(path) => path.clone(),
-            None => camera::nodes().into_iter().next().map(|n| n.path).ok_or("no camera")?,
+            None => camera::nodes().into_iter().next().map(|n| n.path).ok_or("no camera is connected")?,
         };
-        let camera = Camera::open(&path, settings).map_err(|e| format!("{}: {e}", path.display()))?;
-        tracing::info!(camera = %path.display(), mode = camera.description(), "camera is open");
+        let camera = V4l2Camera::open(&path, settings).map_err(|e| format!("{}: {e}", path.display()))?;
+        tracing::info!(camera = %path.display(), mode = camera.description(), "camera opened");
         Ok(Self { camera, mounting, scratch: Vec::new() })
     }
 }
@@ -134,7 +134,7 @@ impl FrameSource for ClipSource {
                 Ok(Grab::Frame)
             }
             Media::Gap { seq, reason, .. } => {
-                tracing::warn!(clip = %self.path.display(), frame = seq, reason, "frame not decoded");
+                tracing::warn!(clip = %self.path.display(), frame = seq, reason, "a frame could not be decoded");
                 Ok(Grab::Damaged(Some((seq, at_ns))))
             }
         }

@@ -226,7 +226,7 @@ impl Log {
         if start.starts_with(REDB) {
             let content = std::fs::read(path)?;
             log.rewrite(&legacy(&content, topic).concat())?;
-            tracing::info!(file = %path.display(), events = log.live.len(), "outbox of version 0.1 taken over");
+            tracing::info!(file = %path.display(), events = log.live.len(), "events of a version 0.1 outbox imported");
             return log.scan(&mut found).map(|()| (log, found));
         }
         log.scan(&mut found)?;
@@ -236,9 +236,9 @@ impl Log {
         if found.damaged > 0 {
             let aside = path.with_extension("damaged");
             tracing::error!(file = %path.display(), aside = %aside.display(), stretches = found.damaged,
-                events = found.events.len(), "outbox is damaged: what can be read is sent, the rest is counted");
+                events = found.events.len(), "the outbox is damaged; readable events are sent, and the rest is counted");
             if let Err(e) = std::fs::copy(path, &aside) {
-                tracing::error!(file = %aside.display(), "no copy of the damaged outbox: {e}");
+                tracing::error!(file = %aside.display(), "the damaged outbox could not be copied: {e}");
             }
             log.compact(&found.lost_in_all())?;
         }

@@ -66,7 +66,7 @@ impl Case {
 
 /// Times every network that ships, and the fixture that int8 is measured on, and prints the table or one
 /// JSON object. A network that ships in `f32` has null for int8.
-pub fn run(models: &Models, as_json: bool) -> anyhow::Result<()> {
+pub(crate) fn run(models: &Models, as_json: bool) -> anyhow::Result<()> {
     let mut cases = vec![
         Case::new("detector", parse_onnx(&models.detector.bytes))?,
         Case::new("landmarks", parse_onnx(&models.landmarks.bytes))?,
