@@ -1,21 +1,20 @@
 //! `glintd`: arguments, logging, exit codes.
 
+#![warn(unreachable_pub)] // A program has nothing that is public.
+
 mod daemon;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
-use glint::event::Kind;
+use clap::{Parser, Subcommand};
 use glint::model::{ENGINE_VARIABLE, Engine};
-use glint::pipeline::{Models, Options, Pipeline, Purpose};
+use glint::pipeline::Models;
 
+use daemon::commands;
 use daemon::config::ConfigError;
-use daemon::media::{Ending, Selection, print_line};
-use daemon::summary::Account;
 
 #[global_allocator]
-static ALLOCATOR: daemon::allocations::Counting = daemon::allocations::Counting;
+static ALLOCATOR: commands::allocations::Counting = commands::allocations::Counting;
 
 /// Exit code of a bad configuration, model file or digest (EX_CONFIG of sysexits.h).
 const EX_CONFIG: u8 = 78;
@@ -33,181 +32,34 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the daemon: camera, clip or synthetic subject in, MQTT events out.
+    /// Run the daemon: read a camera, a clip or the synthetic subject and publish the events over MQTT.
     #[command(after_help = "Example: glintd run --config /etc/glint/glint.toml\n\n\
-        Signals: TERM and INT stop (a second one exits at once), HUP reads the configuration again, \
-        USR1 pauses and closes the camera, USR2 resumes.")]
-    Run(ConfigArgs),
-    /// Show the whole chain on the synthetic subject, with a broker of its own.
+        Signals: TERM and INT stop the daemon, and a second one exits at once. HUP reloads the configuration. \
+        USR1 pauses and closes the camera. USR2 resumes.")]
+    Run(commands::run::Args),
+    /// Run the whole chain on a synthetic subject, with a broker of its own.
     #[cfg(feature = "demo")]
     #[command(after_help = "Example: glintd demo --aus 12 --intensity 0.2 --fps 100")]
-    Demo(daemon::demo::DemoArgs),
-    /// Validate a configuration and print the effective one.
+    Demo(commands::demo::Args),
+    /// Check a configuration and print the effective one.
     #[command(after_help = "Example: glintd check --config /etc/glint/glint.toml")]
-    Check(ConfigArgs),
-    /// Run the pipeline over a clip and print one event a line.
+    Check(commands::check::Args),
+    /// Run the pipeline over a clip and print one event per line.
     #[command(after_help = "Example: glintd replay talk.mp4 --purpose research --from 60 --to 90\n\n\
-        AVI (MJPEG or raw frames), Y4M and folders of images are read without further programs, everything else by \
-        ffmpeg, if it is installed.")]
-    Replay(ReplayArgs),
-    /// Write a row of measurements per frame of a clip, and a plot.
+        glintd reads AVI (MJPEG or raw frames), Y4M and folders of images itself. Every other format needs ffmpeg.")]
+    Replay(commands::replay::Args),
+    /// Write the measurements of every frame of a clip, and optionally a plot.
     #[command(after_help = "Example: glintd inspect talk.avi --csv talk.csv --plot talk.png")]
-    Inspect(InspectArgs),
-    /// Put known movements into a clip of the site and count how many are found: how well would glint see here?
+    Inspect(commands::inspect::Args),
+    /// Measure detection at a site: insert known movements into a clip from there and count how many are found.
     #[command(after_help = "Example: glintd selftest kiosk.avi --seed 1")]
-    Selftest(SelftestArgs),
-    /// List the cameras, their modes and the one that glint would choose; --watch helps to aim one.
+    Selftest(commands::selftest::Args),
+    /// List the cameras, their modes and the mode that glint would choose. With --watch, help to aim one.
     #[command(after_help = "Example: glintd cameras --watch /dev/video0")]
-    Cameras(CamerasArgs),
+    Cameras(commands::cameras::Args),
     /// Measure time, memory and allocations of each stage.
     #[command(after_help = "Example: glintd bench talk.avi --json")]
-    Bench(BenchArgs),
-}
-
-#[derive(clap::Args)]
-struct ConfigArgs {
-    /// The configuration file.
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
-}
-
-#[derive(clap::Args)]
-struct ReplayArgs {
-    /// A video, an address as rtsp://..., a folder of numbered images, or - for Y4M on standard input.
-    clip: PathBuf,
-    #[command(flatten)]
-    selection: Selection,
-    /// Let the frames come at the clip's own speed.
-    #[arg(long)]
-    pace: bool,
-    /// Why class words may be given.
-    #[arg(long, value_enum)]
-    purpose: Option<PurposeArg>,
-    /// Kinds of movement to print [default: those of the configuration, or micro].
-    #[arg(long, value_enum, value_delimiter = ',')]
-    kinds: Vec<KindArg>,
-    /// Device, models, thresholds and purpose from a configuration.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Publish the events too, by the configuration's broker and outbox.
-    #[arg(long, requires = "config")]
-    mqtt: bool,
-    #[command(flatten)]
-    account: AccountArgs,
-}
-
-/// What `replay` and `inspect` say beside their results.
-#[derive(clap::Args)]
-struct AccountArgs {
-    /// Write a line of JSON for each candidate, published or not: its times, AUs, verdict, cause and score.
-    #[arg(long, value_name = "FILE")]
-    explain: Option<PathBuf>,
-    /// The closing line on stderr as one JSON object.
-    #[arg(long)]
-    json: bool,
-}
-
-impl AccountArgs {
-    fn account(&self) -> anyhow::Result<Account> {
-        Account::new(self.explain.as_deref(), self.json)
-    }
-}
-
-#[derive(clap::Args)]
-struct InspectArgs {
-    /// A video, an address as rtsp://..., a folder of numbered images, or - for Y4M on standard input.
-    clip: PathBuf,
-    #[command(flatten)]
-    selection: Selection,
-    /// The table to write; - for standard output.
-    #[arg(long)]
-    csv: PathBuf,
-    /// A picture of the AU traces with the events shaded.
-    #[arg(long)]
-    plot: Option<PathBuf>,
-    #[command(flatten)]
-    account: AccountArgs,
-}
-
-#[derive(clap::Args)]
-struct SelftestArgs {
-    /// A clip, as `replay` takes it: half a minute or more of a person who sits where people will sit.
-    clip: PathBuf,
-    #[command(flatten)]
-    selection: Selection,
-    /// Chooses movements and times.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// The clip is watched so often, with other movements each time.
-    #[arg(long, default_value_t = 3)]
-    rounds: u32,
-    /// One JSON object on stdout.
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(clap::Args)]
-struct CamerasArgs {
-    /// The camera to watch; the first one without it.
-    #[arg(requires = "watch")]
-    path: Option<PathBuf>,
-    /// Print, live, what aiming needs.
-    #[arg(long)]
-    watch: bool,
-    /// JSON on stdout.
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(clap::Args)]
-struct BenchArgs {
-    /// A clip; without one, --models.
-    #[arg(required_unless_present = "models", conflicts_with = "models")]
-    clip: Option<PathBuf>,
-    /// Time each network instead.
-    #[arg(long)]
-    models: bool,
-    #[command(flatten)]
-    selection: Selection,
-    /// One JSON object on stdout.
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum PurposeArg {
-    Research,
-    Clinical,
-    Accessibility,
-    Demonstration,
-}
-
-impl From<PurposeArg> for Purpose {
-    fn from(p: PurposeArg) -> Self {
-        match p {
-            PurposeArg::Research => Self::Research,
-            PurposeArg::Clinical => Self::Clinical,
-            PurposeArg::Accessibility => Self::Accessibility,
-            PurposeArg::Demonstration => Self::Demonstration,
-        }
-    }
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum KindArg {
-    Micro,
-    Macro,
-    Blink,
-}
-
-impl From<KindArg> for Kind {
-    fn from(k: KindArg) -> Self {
-        match k {
-            KindArg::Micro => Self::Micro,
-            KindArg::Macro => Self::Macro,
-            KindArg::Blink => Self::Blink,
-        }
-    }
+    Bench(commands::bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -219,15 +71,15 @@ fn main() -> ExitCode {
     }
     let Some(command) = cli.command else { return version() };
     let done = match command {
-        Command::Run(args) => daemon::run::run(&args.config).map(|()| ExitCode::SUCCESS),
+        Command::Run(args) => commands::run::run(&args),
         #[cfg(feature = "demo")]
-        Command::Demo(args) => daemon::demo::run(&args),
-        Command::Check(args) => check(&args),
-        Command::Replay(args) => replay(&args),
-        Command::Inspect(args) => inspect(&args),
-        Command::Selftest(args) => selftest(&args),
-        Command::Cameras(args) => cameras(args),
-        Command::Bench(args) => bench(&args),
+        Command::Demo(args) => commands::demo::run(&args),
+        Command::Check(args) => commands::check::run(&args),
+        Command::Replay(args) => commands::replay::run(&args),
+        Command::Inspect(args) => commands::inspect::run(&args),
+        Command::Selftest(args) => commands::selftest::run(&args),
+        Command::Cameras(args) => commands::cameras::run(&args),
+        Command::Bench(args) => commands::bench::run(&args),
     };
     match done {
         Ok(code) => code,
@@ -279,89 +131,4 @@ fn version() -> ExitCode {
             ExitCode::from(EX_CONFIG)
         }
     }
-}
-
-/// The exit code of a clip's ending.
-fn ended(ending: Ending) -> anyhow::Result<ExitCode> {
-    match ending {
-        Ending::Complete => Ok(ExitCode::SUCCESS),
-        Ending::Failed(error) => Err(error),
-    }
-}
-
-fn check(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
-    print!("{}", daemon::memory::load(&args.config, None)?.0.to_toml());
-    Ok(ExitCode::SUCCESS)
-}
-
-fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
-    let load = |path| daemon::memory::load(path, None).map(|(config, _)| config);
-    let config = args.config.as_deref().map(load).transpose()?;
-    let device = config.as_ref().map_or_else(|| "replay".to_owned(), |c| c.device.id().to_owned());
-    let (mut options, models) = match &config {
-        Some(config) => (daemon::run::options(config)?, daemon::run::models(config)?),
-        None => (Options::default(), Models::embedded()?),
-    };
-    if let Some(purpose) = args.purpose {
-        options.purpose = Some(purpose.into());
-    }
-    if !args.kinds.is_empty() {
-        options.kinds = args.kinds.iter().map(|&k| k.into()).collect();
-    }
-    let mut pipeline = Pipeline::new(options, &models)?;
-    let publisher = match &config {
-        Some(config) if args.mqtt => Some(daemon::publish::Publisher::start(config)?),
-        _ => None,
-    };
-    let account = args.account.account()?;
-    let ending = daemon::replay::run(
-        &args.clip,
-        args.selection,
-        args.pace,
-        &device,
-        &mut pipeline,
-        account,
-        |event| {
-            if let Some(publisher) = &publisher {
-                publisher.publish(event);
-            }
-            print_line(&event.to_json())
-        },
-    )?;
-    if let Some(publisher) = publisher {
-        publisher.finish()?;
-    }
-    ended(ending)
-}
-
-fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
-    let options = Options { kinds: vec![Kind::Micro, Kind::Macro, Kind::Blink], ..Options::default() };
-    let mut pipeline = Pipeline::new(options, &Models::embedded()?)?;
-    let account = args.account.account()?;
-    let plot = args.plot.as_deref();
-    ended(daemon::inspect::run(&args.clip, args.selection, &args.csv, plot, &mut pipeline, account)?)
-}
-
-fn selftest(args: &SelftestArgs) -> anyhow::Result<ExitCode> {
-    let models = Models::embedded()?;
-    daemon::selftest::run(&args.clip, args.selection, args.seed, args.rounds, &models, args.json)?;
-    Ok(ExitCode::SUCCESS)
-}
-
-fn cameras(args: CamerasArgs) -> anyhow::Result<ExitCode> {
-    if args.watch {
-        daemon::cameras::watch(args.path, &Models::embedded()?, args.json)
-    } else {
-        daemon::cameras::list(args.json)
-    }
-}
-
-fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
-    let models = Models::embedded()?;
-    let options = Options { purpose: Some(Purpose::Research), ..Options::default() };
-    match &args.clip {
-        Some(clip) => daemon::bench::clip(clip, args.selection, &models, options, args.json)?,
-        None => daemon::bench_models::run(&models, args.json)?,
-    }
-    Ok(ExitCode::SUCCESS)
 }

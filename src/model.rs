@@ -46,7 +46,7 @@ pub enum ModelError {
         reason: String,
     },
     /// The content is not what the specification promises.
-    #[error("{path}: digest is sha256:{found}, the specification says sha256:{expected}")]
+    #[error("{path}: the digest is sha256:{found}; the specification states sha256:{expected}")]
     Digest {
         /// The file.
         path: PathBuf,

@@ -81,7 +81,7 @@ impl Rejection {
     ];
 
     /// The word in counters and tables.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::TooShort => "too_short",
             Self::Macro => "macro",

@@ -23,6 +23,7 @@
 //! | [`contrast`] | dual-view contrastive training, probe, fine-tuning |
 //! | [`threshold`] | the minimum recognisable intensity of each AU |
 //! | [`ship`] | model files with specification and digest |
+#![warn(unreachable_pub)] // What is public is for everybody.
 #![allow(clippy::disallowed_methods)] // Progress and run folders carry the time; the core does not.
 
 pub mod assets;

@@ -121,7 +121,7 @@ impl AviReader {
         Ok(Some(match found {
             Found::Picture(w, h) => {
                 tracing::warn!(
-                    "frame {number}: size {} in the AVI is wrong; the picture is whole",
+                    "frame {number}: the AVI states a wrong size, {}; the picture is complete",
                     head.size
                 );
                 self.step(1);
@@ -156,7 +156,7 @@ impl AviReader {
         let what = format!("bytes {from} to {} of the AVI are damaged", hole.end);
         Ok(Some(match found {
             Found::Picture(w, h) if count == 1 => {
-                tracing::warn!("frame {number}: {what}; the picture is whole");
+                tracing::warn!("frame {number}: {what}; the picture is complete");
                 self.step(1);
                 Raw::Luma(w, h)
             }
@@ -278,7 +278,7 @@ fn read_headers(chunks: &mut Chunks, headers: &mut Headers) -> Result<u64, Refus
     let mut at = 12;
     let mut data = Vec::new();
     loop {
-        let head = chunks.head(at).map_err(|e| e.to_string())?.ok_or("AVI header is cut")?;
+        let head = chunks.head(at).map_err(|e| e.to_string())?.ok_or("the AVI header is cut off")?;
         let end = head.end() + u64::from(head.size & 1);
         match &head.id {
             b"LIST" => match &chunks.kind(head).map_err(|e| e.to_string())? {
@@ -298,7 +298,7 @@ fn read_headers(chunks: &mut Chunks, headers: &mut Headers) -> Result<u64, Refus
                 let n =
                     chunks.read(head.data(), u64::from(head.size), &mut data).map_err(|e| e.to_string())?;
                 if n < head.size as usize {
-                    return Err("AVI header is cut".into());
+                    return Err("the AVI header is cut off".into());
                 }
                 headers.chunk(&head.id, &data)?;
                 at = end;
@@ -307,7 +307,7 @@ fn read_headers(chunks: &mut Chunks, headers: &mut Headers) -> Result<u64, Refus
             _ => {
                 let hole = chunks.search(at).map_err(|e| e.to_string())?;
                 if hole.end <= at {
-                    return Err("AVI header is cut".into());
+                    return Err("the AVI header is cut off".into());
                 }
                 at = hole.end;
             }

@@ -13,7 +13,6 @@ use std::thread::JoinHandle;
 
 use super::nut::NutReader;
 use super::{Place, Raw, Source};
-use crate::frame::check_size;
 
 /// Lines of ffmpeg that are passed on; a damaged file has one for each block.
 const MAX_LINES: usize = 10;
@@ -34,8 +33,6 @@ pub(super) struct FfmpegReader {
     listener: Option<JoinHandle<Said>>,
     /// Time of the first frame by the file.
     first_ns: Option<i64>,
-    frames: u64,
-    place: Place,
 }
 
 /// What ffmpeg said on stderr.
@@ -75,7 +72,7 @@ impl FfmpegReader {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|e| not_started(&e))?;
         let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
-            return Err("ffmpeg has no output".into());
+            return Err("ffmpeg has no standard output".into());
         };
         let (name, input) = (path.display().to_string(), input.to_string_lossy().into_owned());
         let mut listener = Some(std::thread::spawn(move || listen(&name, &input, BufReader::new(stderr))));
@@ -92,40 +89,41 @@ impl FfmpegReader {
                 return Err(format!("ffmpeg: {words}"));
             }
         };
-        let (width, height) = nut.size();
-        let reader = Self { child, nut, listener, first_ns: None, frames: 0, place: Place::default() };
-        check_size(width, height).map_err(|e| e.to_string())?;
-        Ok(reader)
+        Ok(Self { child, nut, listener, first_ns: None })
+    }
+
+    /// Waits for the end of a program whose frames cannot be followed any more.
+    fn broken(&mut self, reason: &str) -> Raw {
+        let (status, said) = end(&mut self.child, &mut self.listener);
+        Raw::Damaged(format!("ffmpeg: {}; {}", status.unwrap_or_else(|| reason.to_owned()), said.last))
     }
 }
 
 impl Source for FfmpegReader {
+    /// Times count from the first frame.
     fn place(&self) -> Place {
-        self.place
+        let place = self.nut.place();
+        let first_ns = self.first_ns.unwrap_or_default();
+        Place { at_ns: place.at_ns.map(|at_ns| at_ns - first_ns), ..place }
     }
 
     fn next(&mut self, luma: &mut Vec<u8>) -> std::io::Result<Raw> {
         match self.nut.next(luma) {
-            Ok(Some(ns)) => {
-                let first = *self.first_ns.get_or_insert(ns);
-                self.place = Place { seq: self.frames, slot: self.frames, at_ns: Some(ns - first) };
-                self.frames += 1;
-                let (width, height) = self.nut.size();
-                Ok(Raw::Luma(width, height))
-            }
-            Ok(None) => Ok(match end(&mut self.child, &mut self.listener) {
+            Ok(Raw::End) => Ok(match end(&mut self.child, &mut self.listener) {
                 (None, said) if said.cut => Raw::Cut,
                 (None, _) => Raw::End,
                 (Some(status), said) => Raw::Damaged(format!("ffmpeg: {status}; {}", said.last)),
             }),
+            Ok(Raw::Cut) => Ok(self.broken("its output ends in the middle of a frame")),
+            Ok(frame) => {
+                let at_ns = self.nut.place().at_ns.unwrap_or_default();
+                self.first_ns.get_or_insert(at_ns);
+                Ok(frame)
+            }
             Err(error) => {
-                if error.kind() != ErrorKind::UnexpectedEof {
-                    // It would wait for its frames to be taken.
-                    let _ = self.child.kill();
-                }
-                let (status, said) = end(&mut self.child, &mut self.listener);
-                let status = status.unwrap_or_else(|| error.to_string());
-                Ok(Raw::Damaged(format!("ffmpeg: {status}; {}", said.last)))
+                // It would wait for its frames to be taken.
+                let _ = self.child.kill();
+                Ok(self.broken(&error.to_string()))
             }
         }
     }

@@ -70,11 +70,11 @@ impl FolderReader {
         }
         names.sort_by(|a, b| (&a.numbers, &a.file).cmp(&(&b.numbers, &b.file)));
         if names.is_empty() {
-            return Err(header("no images in it; allowed: .jpg .jpeg .png".into()));
+            return Err(header("the folder holds no images; allowed: .jpg .jpeg .png".into()));
         }
         let (series, left_out) = series(names).map_err(header)?;
         for name in left_out {
-            tracing::warn!("{}: {name}: no number in its name; left out", path.display());
+            tracing::warn!("{}: {name}: skipped, because its name holds no number", path.display());
         }
         let series = numbered(series).map_err(header)?;
         if let Some(missing) = missing(&series) {
@@ -139,7 +139,7 @@ fn series(names: Vec<Name>) -> Result<(Vec<Name>, Vec<String>), String> {
 fn numbered(mut names: Vec<Name>) -> Result<Vec<(u64, Name)>, String> {
     names.sort_by(|a, b| a.numbers.cmp(&b.numbers).then_with(|| a.file.cmp(&b.file)));
     if let Some([a, b]) = names.windows(2).find(|w| w[0].numbers == w[1].numbers) {
-        return Err(format!("{} and {} are one frame; allowed: one file each", a.file, b.file));
+        return Err(format!("{} and {} have the same frame number", a.file, b.file));
     }
     let first = names[0].numbers.clone();
     let changing: Vec<usize> =

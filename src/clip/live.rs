@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Read};
 
 use super::nut::NutReader;
 use super::y4m::Y4mReader;
-use super::{Raw, Source, read_up_to};
+use super::{Piped, Raw, read_up_to};
 use crate::frame::{LumaDecoder, PixelFormat, check_size};
 
 /// Bytes between two pictures of an MJPEG stream (headers of a multipart stream) that are passed over.
@@ -84,13 +84,8 @@ impl<R: Read + Send> LiveReader<R> {
         let kind = match layout {
             Layout::Y4m => Kind::Y4m(Y4mReader::new(pipe).map_err(super::Refusal::reason)?.0),
             Layout::Mjpeg => Kind::Mjpeg { reader: buffered(pipe), started: false },
-            Layout::Nut => {
-                let reader = NutReader::new(pipe).map_err(|e| e.to_string())?;
-                let (width, height) = reader.size();
-                check_size(width, height).map_err(|e| e.to_string())?;
-                Kind::Nut(reader)
-            }
-            Layout::Raw { format: PixelFormat::Mjpg, .. } => return Err("raw frames of JPEG".into()),
+            Layout::Nut => Kind::Nut(NutReader::new(pipe).map_err(|e| e.to_string())?),
+            Layout::Raw { format: PixelFormat::Mjpg, .. } => return Err("raw frames cannot be JPEG".into()),
             Layout::Raw { format, width, height } => {
                 check_size(width, height).map_err(|e| e.to_string())?;
                 Kind::Raw { reader: buffered(pipe), format, width, height }
@@ -104,8 +99,8 @@ impl<R: Read + Send> LiveReader<R> {
     pub fn next(&mut self, luma: &mut Vec<u8>, began: &mut dyn FnMut()) -> Result<Live, String> {
         let Self { kind, decoder, bytes } = self;
         let (format, size) = match kind {
-            Kind::Y4m(reader) => return y4m(reader, luma, began),
-            Kind::Nut(reader) => return nut(reader, luma, began),
+            Kind::Y4m(reader) => return contained(reader, luma, began),
+            Kind::Nut(reader) => return contained(reader, luma, began),
             Kind::Mjpeg { reader, started } => {
                 if !jpeg(reader, started, bytes, began)? {
                     return Ok(Live::End);
@@ -138,12 +133,12 @@ fn frame_bytes(format: PixelFormat, width: usize, height: usize) -> usize {
 }
 
 /// Waits for the next byte; false at the end.
-fn comes(reader: &mut impl BufRead) -> Result<bool, String> {
+fn comes(reader: &mut (impl BufRead + ?Sized)) -> Result<bool, String> {
     available(reader).map(|bytes| !bytes.is_empty())
 }
 
 /// The bytes that are there, at least one but at the end.
-fn available(reader: &mut impl BufRead) -> Result<&[u8], String> {
+fn available(reader: &mut (impl BufRead + ?Sized)) -> Result<&[u8], String> {
     while let Err(error) = reader.fill_buf() {
         if error.kind() != ErrorKind::Interrupted {
             return Err(error.to_string());
@@ -152,37 +147,16 @@ fn available(reader: &mut impl BufRead) -> Result<&[u8], String> {
     reader.fill_buf().map_err(|e| e.to_string())
 }
 
-fn y4m<R: Read + Send>(
-    reader: &mut Y4mReader<R>,
-    luma: &mut Vec<u8>,
-    began: &mut dyn FnMut(),
-) -> Result<Live, String> {
+/// The next frame of a container, which knows its size, and its time where the container tells it.
+fn contained(reader: &mut impl Piped, luma: &mut Vec<u8>, began: &mut dyn FnMut()) -> Result<Live, String> {
     if !comes(reader.pipe())? {
         return Ok(Live::End);
     }
     began();
     match reader.next(luma).map_err(|e| e.to_string())? {
-        Raw::Luma(width, height) => Ok(Live::Frame { width, height, time_ns: None }),
+        Raw::Luma(width, height) => Ok(Live::Frame { width, height, time_ns: reader.place().at_ns }),
         Raw::Bad(reason) | Raw::Damaged(reason) => Err(reason),
         Raw::End | Raw::Cut | Raw::Short { .. } => Ok(Live::End),
-    }
-}
-
-fn nut<R: Read>(
-    reader: &mut NutReader<R>,
-    luma: &mut Vec<u8>,
-    began: &mut dyn FnMut(),
-) -> Result<Live, String> {
-    if !comes(reader.pipe())? {
-        return Ok(Live::End);
-    }
-    began();
-    let (width, height) = reader.size();
-    match reader.next(luma) {
-        Ok(Some(ns)) => Ok(Live::Frame { width, height, time_ns: Some(ns) }),
-        Ok(None) => Ok(Live::End),
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(Live::End),
-        Err(error) => Err(error.to_string()),
     }
 }
 

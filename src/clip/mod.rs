@@ -15,7 +15,7 @@ pub use avi::{AviWriter, Codec};
 pub use live::{Layout, Live, LiveReader};
 pub use y4m::Y4mWriter;
 
-use std::io::Read;
+use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 
 use crate::frame::Frame;
@@ -49,7 +49,7 @@ pub enum ClipError {
         frame: u64,
     },
     /// The clip ends between frames, and its header promises more.
-    #[error("{path}: truncated: {found} frames; its header tells {promised}")]
+    #[error("{path}: truncated: {found} frames; its header states {promised}")]
     Short {
         /// The file.
         path: PathBuf,
@@ -78,7 +78,7 @@ impl ClipError {
             Self::Header { reason, .. } => reason.clone(),
             Self::Truncated { frame, .. } => format!("truncated in frame {frame}"),
             Self::Short { found, promised, .. } => {
-                format!("truncated: {found} frames; its header tells {promised}")
+                format!("truncated: {found} frames; its header states {promised}")
             }
             Self::Damaged { frame, reason, .. } => format!("frame {frame}: {reason}"),
         }
@@ -105,7 +105,7 @@ impl Rate {
     fn of_header(num: u64, den: u64) -> Result<Self, String> {
         let rate = Self { num, den };
         match (num, den) {
-            (0, _) | (_, 0) => Err("no frame rate in it".into()),
+            (0, _) | (_, 0) => Err("it states no frame rate".into()),
             _ if rate.fps() > 1000.0 => {
                 Err(format!("{} frames/s in its header; allowed: above 0, up to 1000", rate.fps()))
             }
@@ -180,6 +180,12 @@ trait Source: Send {
     }
 }
 
+/// A container in a pipe, which comes when it comes.
+trait Piped: Source {
+    /// What the frames are read from.
+    fn pipe(&mut self) -> &mut dyn BufRead;
+}
+
 /// A source and its rate, or why it has none; the outer `None` where each frame has a time of its own.
 type Opened = (Box<dyn Source>, Option<Result<Rate, String>>);
 
@@ -237,7 +243,7 @@ impl Clip {
         let (source, found) = open(path)?;
         let rate = match (wanted, found) {
             (Some(rate), _) | (None, Some(Ok(rate))) => Some(rate),
-            (None, Some(Err(reason))) => return Err(header(format!("{reason}; give one (--fps)"))),
+            (None, Some(Err(reason))) => return Err(header(format!("{reason}; set one with --fps"))),
             (None, None) => None,
         };
         Ok(Self { path: path.to_owned(), source, rate, count: 0, digest: Digest::new(rate) })
@@ -314,7 +320,7 @@ fn open(path: &Path) -> Result<Opened, ClipError> {
     }
     if std::fs::metadata(path).map_err(io)?.is_dir() {
         let reader = folder::FolderReader::new(path)?;
-        return Ok((Box::new(reader), Some(Err("no frame rate in it".into()))));
+        return Ok((Box::new(reader), Some(Err("it states no frame rate".into()))));
     }
     let mut file = std::fs::File::open(path).map_err(io)?;
     let mut magic = [0; 12];

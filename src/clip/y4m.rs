@@ -1,9 +1,9 @@
 //! YUV4MPEG2: a text header, then frames of raw planes. Only luma is kept.
 
-use std::io::{BufReader, BufWriter, Read, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
-use super::{Place, Rate, Raw, Refusal, Source, read_up_to};
+use super::{Piped, Place, Rate, Raw, Refusal, Source, read_up_to};
 use crate::frame::check_size;
 
 /// Longest header or frame line.
@@ -33,22 +33,25 @@ impl<R: Read> Y4mReader<R> {
             return Err("not a Y4M".into());
         }
         let (mut width, mut height, mut color) = (0, 0, "420");
-        let mut rate = Err("no frame rate in it".into());
+        let mut rate = Err("it states no frame rate".into());
         for word in words.filter(|w| !w.is_empty()) {
             let (key, value) = word.split_at(word.chars().next().map_or(0, char::len_utf8));
-            let number = || value.parse::<usize>().map_err(|_| format!("Y4M header: {word}"));
+            let number = || value.parse::<usize>().map_err(|_| format!("Y4M header: invalid field {word}"));
             match key {
                 "W" => width = number()?,
                 "H" => height = number()?,
                 "F" => {
                     let (n, d) = value.split_once(':').unwrap_or((value, "1"));
-                    let part = |p: &str| p.parse::<u64>().map_err(|_| format!("Y4M header: {word}"));
+                    let part =
+                        |p: &str| p.parse::<u64>().map_err(|_| format!("Y4M header: invalid field {word}"));
                     rate = Rate::of_header(part(n)?, part(d)?);
                 }
                 "C" => color = value,
                 // Fields of two times are one frame here, with combs where something moves.
                 "I" if matches!(value, "t" | "b" | "m") => {
-                    tracing::warn!("Y4M header: {word}: interlaced; its fields are not taken apart");
+                    tracing::warn!(
+                        "Y4M header: {word}: the clip is interlaced; its fields are not separated"
+                    );
                 }
                 _ => {}
             }
@@ -72,9 +75,10 @@ impl<R: Read> Y4mReader<R> {
         let color = color.to_owned();
         Ok((Self { reader, width, height, chroma, color, frames: 0 }, rate))
     }
+}
 
-    /// What the frames are read from.
-    pub(super) fn pipe(&mut self) -> &mut BufReader<R> {
+impl<R: Read + Send> Piped for Y4mReader<R> {
+    fn pipe(&mut self) -> &mut dyn BufRead {
         &mut self.reader
     }
 }

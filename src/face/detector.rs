@@ -101,7 +101,9 @@ impl Detector {
                 _ => fits = false,
             }
         })?;
-        (fits && seen == outputs.len()).then_some(()).ok_or_else(|| "outputs are not as declared".to_owned())
+        (fits && seen == outputs.len())
+            .then_some(())
+            .ok_or_else(|| "the outputs differ from the declared interface".to_owned())
     }
 
     /// Finds the faces of a luma image, best first. An image of any shape: it is fitted into the

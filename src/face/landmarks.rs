@@ -140,7 +140,8 @@ impl Landmarker {
                 (*output, fits) = (values, true);
             }
         })?;
-        fits.then_some(()).ok_or_else(|| format!("output is not {} numbers", 2 * LANDMARK_COUNT + 1))
+        fits.then_some(())
+            .ok_or_else(|| format!("the output does not have {} values", 2 * LANDMARK_COUNT + 1))
     }
 
     /// Alignment of the network's input from a detector's box.

@@ -105,7 +105,7 @@ impl Layout {
     /// comes back as text.
     pub fn recognise(interface: &Interface) -> Result<Self, String> {
         let [(input, shape)] = &interface.inputs[..] else {
-            return Err(format!("{} inputs; a detector has one", interface.inputs.len()));
+            return Err(format!("{} inputs; a detector has exactly one", interface.inputs.len()));
         };
         let names = || interface.outputs.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>().join(", ");
         let find = |name: &str| interface.outputs.iter().position(|(n, _)| n == name);

@@ -87,14 +87,14 @@ impl JpegLuma {
         let start = match start_of_image(rest, 0) {
             Some(start) => start,
             None if first.field.is_none() => return Ok((w, h)),
-            None => return Err(fail("one of two fields")),
+            None => return Err(fail("the second of two fields is missing")),
         };
         let mut field = std::mem::take(&mut self.field);
         let second = self.picture(&rest[start..], &mut field);
         self.field = field;
         let second = second.map_err(|e| FrameError::Jpeg(format!("second field: {}", e.error)))?;
         if (second.width, second.height) != (w, h) {
-            return Err(fail("two fields of different size"));
+            return Err(fail("the two fields differ in size"));
         }
         check_size(w, 2 * h)?;
         // The first is the upper one unless it says otherwise.
@@ -254,7 +254,8 @@ impl Walk<'_> {
                     copy(out);
                 }
                 0xdd => {
-                    let interval = segment.first_chunk::<2>().ok_or_else(|| fail("restart interval"))?;
+                    let interval =
+                        segment.first_chunk::<2>().ok_or_else(|| fail("invalid restart interval"))?;
                     self.restart = usize::from(u16::from_be_bytes(*interval));
                     copy(out);
                 }
@@ -277,7 +278,7 @@ impl Walk<'_> {
                     }
                 }
                 0xd9 if self.scans > 0 => break,
-                0xd9 => return Err(fail("ends before the scan")),
+                0xd9 => return Err(fail("the data ends before the scan")),
                 _ => {}
             }
         }
@@ -304,7 +305,7 @@ impl Walk<'_> {
             .map(|c| Component { id: c[0], horizontal: (c[1] >> 4).max(1), vertical: (c[1] & 15).max(1) })
             .collect();
         self.missing = self.progressive.then(|| vec![255; 64]);
-        if self.components.is_empty() { Err(fail("no components")) } else { Ok(()) }
+        if self.components.is_empty() { Err(fail("the header names no components")) } else { Ok(()) }
     }
 
     fn scan_header(&mut self, b: &[u8]) -> Result<(), FrameError> {

@@ -159,7 +159,7 @@ impl Chain {
         let mut exponent = self.exponent;
         let bounded = |e: i32| (-60..=60).contains(&e);
         if !bounded(exponent) {
-            return Err(format!("scale 2^{exponent} of the input"));
+            return Err(format!("scale 2^{exponent} of the input is out of range"));
         }
         for (i, conv) in self.convs.iter().enumerate() {
             let fail = |reason: String| format!("convolution {}: {reason}", i + 1);

@@ -71,7 +71,7 @@ pub fn find(graph: &pb::GraphProto, shape: &[usize]) -> Result<Option<Found>, St
             }
             "DequantizeLinear" => {
                 if reader.scale_and_zero(node, 1, 2)? != (scale, zero) {
-                    return Err(format!("{}: another scale than that of {current}", node.name));
+                    return Err(format!("{}: its scale differs from that of {current}", node.name));
                 }
                 break;
             }
@@ -174,7 +174,7 @@ impl<'a> Reader<'a> {
 
     fn conv(&self, node: &pb::NodeProto, input_exponent: i32, input_zero: u8) -> Result<Conv, String> {
         if self.scale_and_zero(node, 1, 2)? != (input_exponent, input_zero) {
-            return Err("another input scale than the node before gives".into());
+            return Err("the input scale differs from the output scale of the node before".into());
         }
         let (exponent, zero) = self.scale_and_zero(node, 6, 7)?;
         if zero != 0 {
@@ -234,7 +234,7 @@ impl<'a> Reader<'a> {
                 "group" if a.i == 1 => {}
                 "auto_pad" if a.s == b"NOTSET" || a.s == b"VALID" => {}
                 "kernel_shape" if a.ints.iter().map(|&i| size(i)).eq(kernel) => {}
-                other => return Err(format!("attribute {other} as it stands is not supported")),
+                other => return Err(format!("attribute {other}: this value is not supported")),
             }
         }
         Ok(conv)
@@ -356,8 +356,8 @@ impl Chain {
 /// `model` with its chain in `f32`: what the quantized file stands for, to compare times. `shape` is
 /// that of the input. Fails where there is no chain.
 pub fn in_float(model: &pb::ModelProto, shape: &[usize]) -> Result<pb::ModelProto, String> {
-    let graph = model.graph.as_ref().ok_or("no graph")?;
-    let found = find(graph, shape)?.ok_or("nothing in it is quantized")?;
+    let graph = model.graph.as_ref().ok_or("the file holds no graph")?;
+    let found = find(graph, shape)?.ok_or("the model has no quantized layer")?;
     let dequantize = found.nodes[found.chain.convs.len() + 1];
     let written = found.chain.float_nodes(&found.input, &graph.node[dequantize].output[0]);
     let mut model = model.clone();

@@ -89,7 +89,7 @@ impl OpState for StackState {
         } else {
             stack.set_input(input.as_slice()?)
         };
-        ensure!(fits, "input of another shape");
+        ensure!(fits, "the input has the wrong shape");
         stack.run();
         if Arc::get_mut(output).is_none() {
             *output = Arc::new(Tensor::zero::<f32>(output.shape())?);
@@ -98,7 +98,7 @@ impl OpState for StackState {
         let mut plain = free.try_as_plain_ram_mut()?;
         let values = plain.as_slice_mut::<f32>()?;
         let fits = if *means { stack.read_means(values) } else { stack.read(values) };
-        ensure!(fits, "output of another shape");
+        ensure!(fits, "the output has the wrong shape");
         Ok(tvec!(TValue::from_const(output.clone())))
     }
 

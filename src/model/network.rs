@@ -133,7 +133,7 @@ impl Network {
 
     /// The network of a parsed `model`, its quantized layers run by `engine`.
     pub fn from_model(model: &pb::ModelProto, shape: &[usize], engine: Engine) -> Result<Self, String> {
-        let graph = model.graph.as_ref().ok_or("no graph")?;
+        let graph = model.graph.as_ref().ok_or("the file holds no graph")?;
         let ready = |found: Found, kernel| Ok((Stack::new(&found.chain, kernel)?, found));
         let (form, stack) = match (onnx::find(graph, shape), engine) {
             (Ok(None), _) => (Form::Float, None),
@@ -148,7 +148,7 @@ impl Network {
                     Err(reason) => {
                         tracing::warn!(
                             network = graph.name,
-                            "quantized layers run in plain tract, slower: {reason}"
+                            "the quantized layers run in plain tract, which is slower: {reason}"
                         );
                         (Form::Plain(reason), None)
                     }
@@ -177,7 +177,7 @@ impl Network {
                 // The rest of the graph, with the chain's output as a second input for the moment, and
                 // the chain's input as one more output where it is not the graph's.
                 let mut rest = model.clone();
-                let Some(graph) = &mut rest.graph else { bail!("no graph") };
+                let Some(graph) = &mut rest.graph else { bail!("the file holds no graph") };
                 let users = graph.node.iter().filter(|n| n.input.contains(&found.input)).count();
                 let at_start = graph.input.first().is_some_and(|i| i.name == found.input);
                 if at_start && users == 1 && found.chain.starts_from_luma() {

@@ -55,7 +55,7 @@ impl Counters {
     /// Rejected candidates by cause, in words.
     pub fn rejected(&self) -> [(&'static str, u64); 9] {
         let mut copy = *self;
-        Rejection::ALL.map(|cause| (cause.word(), *counter(&mut copy, cause)))
+        Rejection::ALL.map(|cause| (cause.as_str(), *counter(&mut copy, cause)))
     }
 }
 

@@ -45,8 +45,8 @@ impl Cause {
     ];
 
     /// The word in tables.
-    pub fn word(self) -> &'static str {
-        self.rejection().map_or("micro", Rejection::word)
+    pub fn as_str(self) -> &'static str {
+        self.rejection().map_or("micro", Rejection::as_str)
     }
 
     /// Why such a candidate is rejected; `None` of a micro-expression.
@@ -144,7 +144,7 @@ impl Judge {
             return Err(file.content_error(format!("threshold: {threshold}; allowed: 0 to 1")));
         }
         if !measures.iter().map(String::as_str).eq(NAMES) {
-            return Err(file.content_error("measures: not those of this version"));
+            return Err(file.content_error("measures: they differ from those of this version"));
         }
         let expected = 4 * Self::numbers(*hidden);
         if file.bytes.len() != expected {

@@ -5,7 +5,7 @@
 
 use std::sync::LazyLock;
 
-use super::history::CELLS;
+use super::history::{CELLS, Sample};
 use crate::face::{CROP_HEIGHT, CROP_WIDTH};
 use crate::gate::{COLUMNS, ROWS};
 
@@ -175,6 +175,16 @@ pub(super) fn without_plane(motion: &Vector) -> Vector {
         rest.iter_mut().zip(b).for_each(|(r, b)| *r -= share * b);
     }
     rest
+}
+
+impl Sample {
+    /// How much the face itself moved since another frame, in crop pixels: the root mean square over the cells of the motion
+    /// that no plane in perspective explains. A head that sways or turns a little hardly counts.
+    pub fn unrest_since(&self, earlier: &Self) -> f32 {
+        let moved = std::array::from_fn(|k| self.motion[k] - earlier.motion[k]);
+        let own: f32 = without_plane(&moved).iter().map(|v| v * v).sum();
+        (own / CELLS as f32).sqrt()
+    }
 }
 
 #[cfg(test)]

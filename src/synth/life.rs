@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::motion::{HeadMotion, Speech, raised_cosine};
-use crate::au::{Side, UNIT_COUNT, unit_indices};
+use crate::au::{Side, UNIT_COUNT, UNITS, unit_indices};
 use crate::random::SplitMix;
 
 /// A head that goes from one posture to another, or there and back.
@@ -74,6 +74,9 @@ pub struct Life {
     pub tension: f32,
     /// Multiplies the rates of tension; 1 has parts from 0.15 to 1.9 Hz.
     pub tension_speed: f32,
+    /// Greatest fraction of the full shape that a restless part of the face reaches: brows, lids, cheeks and mouth each have
+    /// episodes in which they are never still, and pauses.
+    pub fidget: f32,
     /// How far the upper lids follow the gaze up and down: fraction of AU 5 and AU 45 at a gaze of 1.
     pub lids_follow: f32,
     /// Strength of what lips, cheeks and chin do in speech beside the jaw, as a fraction of the full shapes.
@@ -90,8 +93,8 @@ impl Life {
     /// What is wrong with it, or nothing.
     pub(super) fn check(&self) -> Result<(), &'static str> {
         let within = |v: f32| (0.0..=1.0).contains(&v);
-        if !(within(self.tension) && within(self.lids_follow) && within(self.articulation)) {
-            return Err("tension, lids_follow and articulation lie in 0 to 1");
+        if ![self.tension, self.fidget, self.lids_follow, self.articulation].into_iter().all(within) {
+            return Err("tension, fidget, lids_follow and articulation lie in 0 to 1");
         }
         if !(0.0..=20.0).contains(&self.tension_speed) {
             return Err("tension_speed lies in 0 to 20");
@@ -131,6 +134,9 @@ impl Life {
                 give(unit, self.tension * own * (0.5 + 0.25 * wave.iter().sum::<f64>() as f32).max(0.0));
             }
         }
+        if self.fidget > 0.0 {
+            self.be_restless(at_ns, &mut give);
+        }
         if self.lids_follow > 0.0 {
             let down = self.lids_follow * gaze[1];
             for unit in unit_indices(if down > 0.0 { 45 } else { 5 }, Side::Both) {
@@ -140,6 +146,40 @@ impl Life {
         if self.articulation > 0.0 {
             for s in speech.iter().filter(|s| at_ns > s.from_ns && at_ns < s.to_ns) {
                 self.articulate(at_ns, s, &mut give);
+            }
+        }
+    }
+
+    /// What restless parts of the face do at a time: the AUs of a part move by themselves, at 0.4 to 3.5 Hz, both sides of
+    /// each together but not alike.
+    fn be_restless(&self, at_ns: i64, give: &mut impl FnMut(usize, f32)) {
+        const PARTS: [&[u8]; 4] =
+            [&[1, 2, 4], &[5, 7], &[6, 9, 10, 12, 14], &[15, 16, 17, 18, 20, 23, 24, 25, 26]];
+        let t = at_ns as f64 / 1e9;
+        let mut rng = SplitMix(self.seed ^ 0x6669_6467);
+        for part in PARTS {
+            let turn = |rng: &mut SplitMix, hz: f32| {
+                let phase = std::f64::consts::TAU * f64::from(rng.uniform());
+                (std::f64::consts::TAU * f64::from(hz) * t + phase).sin() as f32
+            };
+            let (slow_hz, pause) = (0.04 + 0.2 * rng.uniform(), rng.uniform() - 0.4);
+            let episode = ((turn(&mut rng, slow_hz) - pause) / (1.0 - pause)).max(0.0);
+            for &au in part {
+                let own = rng.uniform();
+                let wave: f32 = [0.4, 1.1, 2.4]
+                    .map(|hz| {
+                        let hz = hz * (1.0 + 0.5 * rng.uniform());
+                        turn(&mut rng, hz)
+                    })
+                    .into_iter()
+                    .sum();
+                let amount = self.fidget * episode * own * (0.5 + wave / 6.0);
+                let weaker = 0.5 + 0.5 * rng.uniform();
+                let left = rng.uniform() < 0.5;
+                for (unit, u) in UNITS.iter().enumerate().filter(|(_, u)| u.au == au) {
+                    let is_weaker = (u.side == Side::Left) == left && u.side != Side::Both;
+                    give(unit, if is_weaker { weaker * amount } else { amount });
+                }
             }
         }
     }
@@ -179,6 +219,7 @@ mod tests {
         Life {
             tension: 0.01,
             tension_speed: 1.0,
+            fidget: 0.05,
             lids_follow: 0.3,
             articulation: 0.4,
             layers: vec![HeadMotion { speed: 30.0, shift: 0.01, ..HeadMotion::STILL }],

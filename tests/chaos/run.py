@@ -203,7 +203,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", help="folder to work in, which stays")
     arguments = parser.parse_args()
-    test = [arguments.device, "--ignored", "--exact", "daemon::chaos_test::device", "--nocapture"]
+    test = [arguments.device, "--ignored", "--exact", "daemon::runtime::chaos_test::device", "--nocapture"]
     command = (lambda config: test) if arguments.device else \
         (lambda config: [arguments.glintd, "run", "--config", str(config)])
     folder = arguments.keep or tempfile.mkdtemp(prefix="glint-chaos-")

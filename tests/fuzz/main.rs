@@ -6,6 +6,8 @@ use glint::clip::{AviWriter, Codec, Rate, Y4mWriter};
 use glint::frame::PixelFormat;
 use proptest::prelude::*;
 
+/// How a NUT begins.
+const NUT: &[u8] = b"nut/multimedia container\0";
 const SIZE: (usize, usize) = (48, 32);
 
 fn picture(seed: usize) -> Vec<u8> {
@@ -79,6 +81,14 @@ proptest! {
     }
 
     #[test]
+    fn pipes(damage in damage(), noise in prop::collection::vec(any::<u8>(), 0..300)) {
+        targets::live(&damaged(&y4m(), &damage));
+        targets::live(&damaged(&[jpeg(), jpeg()].concat(), &damage));
+        targets::live(&[NUT, &noise].concat());
+        targets::live(&noise);
+    }
+
+    #[test]
     fn folders_of_images(damage in damage()) {
         for (whole, extension) in [(png(), "png"), (jpeg(), "jpg")] {
             targets::image_folder(&damaged(&whole, &damage), &whole, extension);
@@ -110,10 +120,17 @@ proptest! {
             include_str!("../../models/detector.toml"),
             include_str!("../../models/student.toml"),
             include_str!("../../models/thresholds.toml"),
+            include_str!("../../models/au.toml"),
+            include_str!("../../models/judge.toml"),
         ] {
             targets::model_toml(&damaged_text(shipped, &damage));
         }
         targets::model_toml(&text);
+        let judge = include_str!("../../models/judge.toml");
+        targets::weights(judge, &damaged(include_bytes!("../../models/judge.bin"), &damage));
+        let au = include_str!("../../models/au.toml");
+        targets::weights(au, &damaged(&include_bytes!("../../models/au.bin")[..4096], &damage));
+        targets::weights(&damaged_text(au, &damage), b"weights");
     }
 }
 

@@ -3,13 +3,16 @@
 
 use std::path::Path;
 
-use glint::clip::Clip;
+use glint::clip::{Clip, Layout, Live, LiveReader};
 use glint::face::detector::DetectorSpec;
 use glint::frame::{Frame, LumaDecoder, MAX_SIDE, PixelFormat};
-use glint::gate::Thresholds;
-use glint::model::{Checked, Interface, parse_onnx};
+use glint::gate::{AuNet, AuSpec, Thresholds};
+use glint::model::{Checked, Interface, Network, parse_onnx, sha256_hex};
+use glint::spot::{Judge, JudgeSpec};
 use glint::student::StudentSpec;
 
+/// Largest input of a network that is built: sixteen times that of the student.
+const MAX_INPUT: usize = 1 << 16;
 /// Frames that are read of a clip: a damaged one may repeat itself.
 const FRAMES: usize = 64;
 
@@ -42,6 +45,24 @@ pub fn y4m(bytes: &[u8]) {
     file("clip.y4m", bytes, |path| clip(path, None));
 }
 
+/// What a program writes into a pipe, of any layout; raw frames have six columns and three rows.
+pub fn live(bytes: &[u8]) {
+    let raw = |format| Layout::Raw { format, width: 6, height: 3 };
+    let layouts = [Layout::Y4m, Layout::Mjpeg, Layout::Nut].into_iter().chain(PixelFormat::ALL.map(raw));
+    for layout in layouts {
+        let Ok(mut reader) = LiveReader::new(layout, bytes) else { continue };
+        let (mut luma, mut began) = (Vec::new(), 0);
+        for seen in 1..=FRAMES {
+            match reader.next(&mut luma, &mut || began += 1) {
+                Ok(Live::Frame { width, height, .. }) => assert_eq!(luma.len(), width * height, "{layout:?}"),
+                Ok(Live::Damaged(_)) => {}
+                Ok(Live::End) | Err(_) => break,
+            }
+            assert_eq!(began, seen, "{layout:?}: each frame begins once");
+        }
+    }
+}
+
 /// A picture of a folder of numbered images, between two that are whole.
 pub fn image_folder(bytes: &[u8], whole: &[u8], extension: &str) {
     let dir = tempfile::tempdir().expect("a folder");
@@ -65,7 +86,7 @@ pub fn pixels(bytes: &[u8], format: PixelFormat, (width, height): (usize, usize)
     assert!(luma.capacity() <= MAX_SIDE * MAX_SIDE, "{format:?}: {}", luma.capacity());
 }
 
-/// An ONNX file: its graph, its interface, and whether it is a detector.
+/// An ONNX file: its graph, its interface, whether it is a detector, and the network that runs it.
 pub fn onnx(bytes: &[u8]) {
     let _ = Interface::of(bytes);
     if let Ok(model) = parse_onnx(bytes)
@@ -73,6 +94,11 @@ pub fn onnx(bytes: &[u8]) {
         && let Some(graph) = &model.graph
     {
         let _ = glint::int8::onnx::find(graph, &shape);
+        // A network of an input that ours could have.
+        let numbers = shape.iter().try_fold(1usize, |product, side| product.checked_mul(*side));
+        if numbers.is_some_and(|n| n <= MAX_INPUT) {
+            let _ = Network::new(bytes, &shape);
+        }
     }
     file("site.onnx", bytes, |path| _ = Checked::<DetectorSpec>::load_external(path, None));
 }
@@ -83,8 +109,24 @@ pub fn model_toml(text: &str) {
     if let Ok(thresholds) = toml::from_str::<Thresholds>(text) {
         let _ = thresholds.by_unit();
     }
+    model(text, b"weights");
+}
+
+/// The weight files that are plain numbers: `toml` is the file beside them, whose digest is made that of `bytes`.
+pub fn weights(toml: &str, bytes: &[u8]) {
+    let Ok(mut table) = toml.parse::<toml::Table>() else { return };
+    table.insert("sha256".into(), sha256_hex(bytes).into());
+    model(&table.to_string(), bytes);
+}
+
+/// Loads two files as every model that has a reader of its own.
+fn model(text: &str, bytes: &[u8]) {
     let dir = tempfile::tempdir().expect("a folder");
-    std::fs::write(dir.path().join("detector.toml"), text).expect("written");
-    std::fs::write(dir.path().join("detector.onnx"), b"weights").expect("written");
-    let _ = Checked::<DetectorSpec>::load(dir.path(), "detector");
+    std::fs::write(dir.path().join("model.toml"), text).expect("written");
+    for name in ["detector.onnx", "au.bin", "judge.bin"] {
+        std::fs::write(dir.path().join(name), bytes).expect("written");
+    }
+    let _ = Checked::<DetectorSpec>::load(dir.path(), "model");
+    let _ = Checked::<AuSpec>::load(dir.path(), "model").and_then(|file| AuNet::from_file(&file));
+    let _ = Checked::<JudgeSpec>::load(dir.path(), "model").and_then(|file| Judge::from_file(&file));
 }

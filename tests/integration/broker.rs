@@ -36,7 +36,7 @@ impl Broker {
     /// Mosquitto is not installed.
     pub(crate) fn new(dir: &Path, extra: &str) -> Option<Self> {
         let Some(program) = program() else {
-            eprintln!("skipped: mosquitto is not installed");
+            super::tools::missing("mosquitto");
             return None;
         };
         let port = free_port();

@@ -62,12 +62,12 @@ impl Site {
     fn new(dir: &Path) -> Option<Self> {
         let there = |name: &str, argument: &str| {
             Command::new(name).arg(argument).output().is_ok() || {
-                eprintln!("skipped: {name} is not installed");
+                super::tools::missing(name);
                 false
             }
         };
         let Some(mosquitto) = program() else {
-            eprintln!("skipped: mosquitto is not installed");
+            super::tools::missing("mosquitto");
             return None;
         };
         if !there("openssl", "version") || !there("mosquitto_pub", "--help") {

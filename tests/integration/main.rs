@@ -6,12 +6,15 @@ mod cli;
 mod clips;
 mod config;
 mod daemon;
+mod documented;
 mod examples;
 mod guide;
 mod mqtt;
+mod pages;
 mod schema;
 mod service;
 mod tls;
+mod tools;
 mod video;
 mod writes;
 

@@ -15,7 +15,7 @@ impl Authority {
     /// An authority; `None`, with a message, where openssl is not installed.
     fn new(dir: &Path) -> Option<Self> {
         if Command::new("openssl").arg("version").output().is_err() {
-            eprintln!("skipped: openssl is not installed");
+            super::tools::missing("openssl");
             return None;
         }
         let authority = Self { dir: dir.to_owned() };

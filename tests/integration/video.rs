@@ -14,7 +14,7 @@ fn ffmpeg(arguments: &[&str]) -> bool {
     let mut command = Command::new("ffmpeg");
     match command.args(["-v", "error", "-nostdin", "-y"]).args(arguments).stdin(Stdio::null()).output() {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            eprintln!("skipped: ffmpeg is not installed");
+            super::tools::missing("ffmpeg");
             false
         }
         output => {

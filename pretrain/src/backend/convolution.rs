@@ -25,7 +25,7 @@ use super::{Cpu, CpuTrain};
 const UNFOLDED: usize = 1 << 18;
 
 /// What `layer.forward(x)` is: `[n, c, h, w]` to `[n, c', h', w']`.
-pub fn conv2d<B: Backend>(layer: &Conv2d<B>, x: Tensor<B, 4>) -> Tensor<B, 4> {
+pub(crate) fn conv2d<B: Backend>(layer: &Conv2d<B>, x: Tensor<B, 4>) -> Tensor<B, 4> {
     let Some(geometry) = Geometry::of(layer, &x) else { return layer.forward(x) };
     let weight = layer.weight.val();
     let bias =

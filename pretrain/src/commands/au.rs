@@ -19,8 +19,9 @@ use crate::spotting::intensity::{Reading, agreement};
 use crate::train::Schedule;
 use crate::train::au::{AuSample, HIDDEN, samples, train};
 
-/// Films people of the assets and of the embedded subject with known intensities, measures their flow as the daemon does,
-/// trains the AU network on them and writes au.bin and au.toml. Held-out people never train; their agreement is printed.
+/// Train the AU network; write au.bin and au.toml. The command renders people of the assets and of the built-in subject
+/// with known intensities and measures their flow as the daemon does. People of the held-out split do not train; the
+/// agreement on them is printed.
 #[derive(clap::Args)]
 #[command(after_help = "Example: glint-pretrain au --assets ../data --out models --seed 1")]
 pub struct Args {
@@ -36,18 +37,18 @@ pub struct Args {
     /// People: a third each of portraits, rendered heads and embedded subjects.
     #[arg(long, default_value_t = 9600)]
     people: usize,
-    /// Optimiser steps of 256 samples.
+    /// Optimiser steps of 256 samples each.
     #[arg(long, default_value_t = 20000)]
     steps: usize,
-    /// Measures the agreement on people who could train but do not, instead of held-out ones: for choosing settings.
+    /// For choosing settings: print the agreement on people of the tuning split instead of the held-out split.
     #[arg(long)]
     tune: bool,
-    /// Continues an interrupted run.
+    /// Continue an interrupted run.
     #[arg(long)]
     resume: bool,
 }
 
-/// The threshold of every AU until `threshold observe --adopt` has measured them: of 0.2, 0.3 and 0.4 the one with the best
+/// The threshold of every AU until `threshold observe --adopt` has measured them. Of 0.2, 0.3 and 0.4 it has the best
 /// F1 on people who train.
 const DEFAULT_THRESHOLD: f32 = 0.3;
 

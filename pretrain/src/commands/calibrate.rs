@@ -11,29 +11,29 @@ use crate::corpus::plan::Cast;
 use crate::ship;
 use crate::student::words::{FEWEST, answers, recalibrate, with_word};
 
-/// Films people who train, runs the daemon's own chain and sets temperature and abstention threshold of the student by the
-/// words it gives to the movements it finds. The pairs on which `student` calibrates are easier: their onset and apex are
-/// the true ones, their combinations the rules.
+/// Calibrate the student on movements that the daemon's own chain finds in rendered sequences of people who train;
+/// write temperature and abstention threshold to student.toml. `student` itself calibrates on pairs that are easier:
+/// their onset and apex are the true ones.
 #[derive(clap::Args)]
 #[command(after_help = "Example: glint-pretrain calibrate --assets ../data --models models")]
 pub struct Args {
     /// Folder with `portraits/`, `ict/` and `priors/`.
     #[arg(long)]
     assets: PathBuf,
-    /// Folder of model files, whose student.toml is written anew.
+    /// Folder of model files. Its student.toml is rewritten.
     #[arg(long, default_value = "models", value_name = "DIR")]
     models: PathBuf,
-    /// Sequences of 8 s.
+    /// Number of sequences of 8 s.
     #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
     sequences: u64,
-    /// People in them.
+    /// Number of people.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
     people: u64,
-    /// Frames a second.
+    /// Frames per second.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(20..=500))]
     fps: u32,
-    /// UF1 wanted of what is not abstained from: the figure that `evaluate classes` reports on other people, and a little
-    /// more than is wanted there.
+    /// The UF1 to reach on movements with a class. `evaluate classes` reports the same figure on other people, where it
+    /// is a little lower.
     #[arg(long, default_value_t = 0.92)]
     uf1: f64,
     /// Seed of people and sequences.

@@ -12,38 +12,38 @@ use crate::corpus::person::Split;
 use crate::corpus::plan::{self, Cast, Content};
 use crate::corpus::{review, shard, video};
 
-/// Writes a corpus of micro-expressions: portraits that move and rendered heads. Pairs (onset, apex) in sharded archives
-/// with an index, a contact sheet and a page of animated samples; or whole sequences.
+/// Write a corpus of micro-expressions of moving portraits and rendered heads. It consists of pairs (onset, apex) in
+/// sharded archives with an index, a contact sheet and a page of animated samples, or of whole sequences.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: glint-pretrain corpus --assets ../data --out corpus --samples 20000 --seed 1"
 )]
 pub struct Args {
-    /// Folder with portraits, ict and priors.
+    /// Folder with `portraits/`, `ict/` and `priors/`.
     #[arg(long, value_name = "DIR")]
     assets: PathBuf,
-    /// Folder that is written; it must be empty or not exist.
+    /// Folder to write. It must be empty or absent.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Pairs, or sequences with --video.
+    /// Number of pairs; with --video, of sequences.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     samples: u64,
-    /// The same seed gives the same bytes on any number of threads.
+    /// Seed. The same seed gives the same bytes on any number of threads.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// People, half of them portraits as far as there are usable ones.
+    /// Number of people. Half of them are portraits, as far as there are enough usable ones.
     #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=5000))]
     people: u32,
-    /// Which people.
+    /// The group of people.
     #[arg(long, value_enum, default_value = "all")]
     split: Split,
-    /// Whole sequences: ID.avi and ID.json. Every fourth one holds distractors alone.
+    /// Write whole sequences, ID.avi and ID.json. Every fourth one holds distractors only.
     #[arg(long)]
     video: bool,
     /// Frame rate of the sequences.
     #[arg(long, requires = "video", default_value_t = 100.0, value_parser = rate)]
     fps: f64,
-    /// Length of a sequence.
+    /// Length of a sequence in seconds.
     #[arg(long, requires = "video", default_value_t = 8.0, value_parser = length)]
     seconds: f64,
 }

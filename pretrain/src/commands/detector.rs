@@ -14,7 +14,7 @@ use crate::faces::{HEIGHT, WIDTH, scenes, trained};
 use crate::run::Run;
 use crate::train::{Schedule, sitters};
 
-/// Trains the face detector on portraits and rendered heads; writes detector.onnx, detector.toml and portraits.txt, the
+/// Train the face detector on portraits and rendered heads; write detector.onnx, detector.toml and portraits.txt, the
 /// list of the portraits that train.
 #[derive(clap::Args)]
 pub struct Args {
@@ -27,10 +27,10 @@ pub struct Args {
     /// Seed of weights and scenes.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Optimiser steps of 32 scenes.
+    /// Optimiser steps of 32 scenes each.
     #[arg(long, default_value_t = 6000)]
     steps: usize,
-    /// Continues an interrupted run.
+    /// Continue an interrupted run.
     #[arg(long)]
     resume: bool,
 }
@@ -67,7 +67,7 @@ pub fn run(args: &Args) -> Result<()> {
 /// Scores that may become the threshold.
 const THRESHOLDS: [f32; 9] = [0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6];
 
-/// The lowest threshold with at most one false box in 100 textures, on people who train: the held-out ones play no part.
+/// The lowest threshold with at most one false box in 100 textures. Held-out people play no part in it.
 fn choose(dir: &std::path::Path, portraits: &[&Portrait], seed: u64) -> Result<f32> {
     let file = Checked::<DetectorSpec>::load(dir, "detector")?;
     let noise = NoiseTable::new();

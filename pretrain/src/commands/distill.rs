@@ -11,8 +11,8 @@ use crate::student::export::{finish, tune};
 use crate::student::recipe::Recipe;
 use crate::student::teachers::Teachers;
 
-/// Distils the student from teachers that `train` has written, quantizes and calibrates it and writes student.onnx and
-/// student.toml; the f32 form goes into the run's folder.
+/// Distil the student from the teachers that `train` wrote, quantize it and calibrate it; write student.onnx and
+/// student.toml. The f32 network goes into the run's folder.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: glint-pretrain distill --assets ../data --teachers out/train-1/teachers.json"
@@ -21,25 +21,25 @@ pub struct Args {
     /// Folder with `portraits/` and `ict/`.
     #[arg(long)]
     assets: PathBuf,
-    /// What `train` has written.
+    /// Run folder that `train` wrote.
     #[arg(long, value_name = "FILE")]
     teachers: PathBuf,
     /// Folder for the model files.
     #[arg(long, default_value = "out/student")]
     out: PathBuf,
-    /// Seed of people, movements and weights: that of `train`.
+    /// Seed of people, movements and weights. It must be that of `train`.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// TOML recipe; without it the built-in `recipes/student.toml`.
+    /// TOML recipe [default: the built-in `recipes/student.toml`].
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
-    /// Folder of labelled samples (`index.csv`, `flow/`): a regression on them is added to the student.
+    /// Folder of labelled samples (`index.csv`, `flow/`). A regression on them is added to the student.
     #[arg(long, value_name = "DIR")]
     labelled: Option<PathBuf>,
-    /// A run of seconds: shows that it works, not what it can.
+    /// Train for seconds only. This shows that the command works and says nothing about quality.
     #[arg(long)]
     quick: bool,
-    /// Continues an interrupted run.
+    /// Continue an interrupted run.
     #[arg(long)]
     resume: bool,
 }

@@ -16,47 +16,46 @@ use crate::filter::scan::Rules;
 use crate::filter::units::{self, Shard, Unit};
 use crate::run;
 
-/// Goes through folders of videos, of frames and of pairs, measures action units with the daemon's own code and keeps pairs of
-/// frames whose movement is recognisable and not a macro-expression. What is done is not done again; shards of one folder may run
-/// on any machines and are summed up with --merge.
+/// Search folders of videos, frames or drawn pairs for recognisable movements that are not macro-expressions and keep a
+/// pair of frames of each. Action units are measured with the daemon's own code. A repeated run skips what is done. Shards
+/// of one folder can run on different machines; --merge combines them.
 #[derive(clap::Args)]
 #[command(after_help = "Examples: glint-pretrain filter --data videos --out pairs\n          \
                         glint-pretrain filter --data videos --out part-2 --shard 2/8\n          \
                         glint-pretrain filter --merge part-1 part-2 --out pairs")]
 pub struct Args {
-    /// Folder with videos, folders of numbered images and files of pairs (.tar, as `corpus` writes them), at any depth.
-    /// Other videos than AVI and Y4M are read through ffmpeg.
+    /// Folder with videos, folders of numbered images or files of pairs (.tar, as `corpus` writes them), at any depth.
+    /// ffmpeg reads videos other than AVI and Y4M.
     #[arg(long, value_name = "DIR", required_unless_present = "merge")]
     data: Option<PathBuf>,
     /// Folder for pairs and reports.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Sums up the folders of shards instead of scanning.
+    /// Combine these folders of shards instead of scanning.
     #[arg(long, value_name = "DIR", num_args = 1.., conflicts_with_all = ["data", "shard"])]
     merge: Vec<PathBuf>,
-    /// Scans part I of N.
+    /// Scan part I of N only.
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
-    /// Frame rate of folders of images.
+    /// Frames per second of folders of images.
     #[arg(long, default_value_t = 30.0)]
     fps: f64,
-    /// Minimum recognisable intensities, as `threshold` writes them; by default those of the model.
+    /// File of minimum recognisable intensities, as `threshold` writes it [default: those of the model].
     #[arg(long, value_name = "FILE.toml")]
     thresholds: Option<PathBuf>,
-    /// Intensity from which a movement is a macro-expression.
+    /// A movement of at least this intensity is a macro-expression.
     #[arg(long, default_value_t = MACRO_FROM)]
     macro_from: f32,
-    /// Longest time in ms at half of the greatest intensity or above it: a micro-expression's.
+    /// A micro-expression stays at half of its greatest intensity or above for at most this long, in ms.
     #[arg(long, default_value_t = 350.0)]
     max_ms: f32,
-    /// Depth images beside the folder of frames (CAS(ME)3: `depth/{frame}.png`).
+    /// Pattern of the depth images beside the folder of frames (CAS(ME)3: `depth/{frame}.png`).
     #[arg(long, value_name = "PATTERN")]
     depth_pattern: Option<String>,
-    /// Takes one pair a second of a video whatever happens in it, and every pair of a file of pairs: what the filter is
-    /// compared with.
+    /// Keep one pair per second of video, whatever it shows, and every drawn pair. This is the baseline of the filter.
     #[arg(long)]
     unfiltered: bool,
-    /// Folder of model files; without it those that are compiled in.
+    /// Folder of model files [default: the built-in models].
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
 }

@@ -9,9 +9,9 @@ use serde_json::{Map, Value, json};
 
 use crate::npy;
 
-/// Computes the flow of every pair `ID.onset.png`, `ID.apex.png` in a folder, of the middle 128x128 pixels, with each
-/// setting, on one thread: `ID.SETTING.npy` (float32, 2 x h x w, pixels of that resolution), and one JSON object on
-/// stdout with the median time of a pair (what belongs to the reference alone included) in microseconds.
+/// Compute the flow of every pair `ID.onset.png`, `ID.apex.png` of a folder with each setting, in the middle 128x128
+/// pixels, on one thread. The results are `ID.SETTING.npy` (float32, 2 x h x w, pixels of that resolution) and a JSON
+/// object on stdout with the median time per pair in microseconds, which includes the preparation of the reference.
 #[derive(clap::Args)]
 #[command(after_help = "Example: glint-pretrain flow pairs --out flows. pretrain/compare/flow.py calls it")]
 pub struct Args {
@@ -20,7 +20,7 @@ pub struct Args {
     /// Folder for the results.
     #[arg(long)]
     out: PathBuf,
-    /// Times that each pair is timed.
+    /// How often each pair is timed.
     #[arg(long, default_value_t = 5)]
     repeat: usize,
 }

@@ -15,48 +15,49 @@ use crate::spotting::trace::Trace;
 use crate::train::Schedule;
 use crate::train::judge::{Case, HIDDEN, judge, train, untrained};
 
-/// Films people who train in sequences of all that living faces do, through the daemon's own pipeline, trains the judge on the
-/// candidates that its spotter finds, and writes judge.bin and judge.toml. The threshold is chosen on others of them.
+/// Train the judge; write judge.bin and judge.toml. The command renders sequences of people who train, runs the
+/// daemon's own pipeline and trains on the candidates that its spotter finds. The threshold is chosen on other
+/// sequences of these people.
 #[derive(clap::Args)]
 #[command(after_help = "Example: glint-pretrain judge --assets ../data --out models --seed 1")]
 pub struct Args {
     /// Folder with `portraits/`, `ict/` and `priors/`.
     #[arg(long, required_unless_present = "data")]
     assets: Option<PathBuf>,
-    /// Folder of recorded sequences, ID.avi and ID.json, to train on instead: another world.
+    /// Folder of recorded sequences, ID.avi and ID.json, to train on instead of rendered ones.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["assets", "sequences"])]
     data: Option<PathBuf>,
-    /// Folder of recorded sequences, or of real footage with truth.json, on which the result is reported; nothing is
-    /// chosen by it. May be given more than once.
+    /// Folder of recorded sequences, or of real footage with truth.json, on which the result is reported. It influences
+    /// no choice. Repeatable.
     #[arg(long, value_name = "DIR")]
     report: Vec<PathBuf>,
     /// Folder for the model files.
     #[arg(long, default_value = "models")]
     out: PathBuf,
-    /// Folder of model files that film; without it those that are compiled in.
+    /// Folder of the model files that measure the sequences [default: the built-in models].
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
     /// Seed of people, sequences and weights.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Sequences of 14 s; a fifth of them chooses the threshold.
-    #[arg(long, default_value_t = 400)]
+    /// Number of sequences of 14 s. A fifth of them is used to choose the threshold.
+    #[arg(long, default_value_t = 350)]
     sequences: u64,
-    /// Folder that keeps what was filmed and watched: sequences that are there already are not filmed again.
+    /// Cache folder of the rendered sequences and their measurements. Sequences found there are not rendered again.
     #[arg(long, value_name = "DIR")]
     traces: Option<PathBuf>,
-    /// Table of all candidates: where and when, what each was, how likely it is a micro-expression, and its measures.
+    /// Write a CSV of all candidates: place, time, truth, likelihood of a micro-expression, and measures.
     #[arg(long, value_name = "FILE.csv")]
     table: Option<PathBuf>,
-    /// Optimiser steps of 256 candidates.
+    /// Optimiser steps of 256 candidates each.
     #[arg(long, default_value_t = 3000)]
     steps: usize,
-    /// False alarms a minute, among the distractors of these sequences, that the threshold may allow.
-    #[arg(long, default_value_t = 2.0)]
+    /// The most false alarms per minute that the threshold may allow in these sequences, which are full of distractors.
+    #[arg(long, default_value_t = 8.0)]
     false_per_min: f64,
 }
 
-/// Weight decay: of .02, .1 and .3 the most that costs nothing in world A.
+/// Weight decay: of .02, .1 and .3 the largest that costs nothing in world A.
 const DECAY: f32 = 0.3;
 /// Of so many sequences, one chooses the threshold.
 const CHOOSES: u64 = 5;
@@ -164,5 +165,5 @@ fn learners<'a>(
 }
 
 fn words(counts: &[usize]) -> String {
-    Cause::ALL.iter().zip(counts).map(|(c, n)| format!("{} {n}", c.word())).collect::<Vec<_>>().join(", ")
+    Cause::ALL.iter().zip(counts).map(|(c, n)| format!("{} {n}", c.as_str())).collect::<Vec<_>>().join(", ")
 }

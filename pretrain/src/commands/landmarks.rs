@@ -10,7 +10,7 @@ use crate::corpus::head::Model;
 use crate::run::Run;
 use crate::train::{Schedule, sitters};
 
-/// Trains the landmark network on portraits and rendered heads; writes landmarks.onnx and landmarks.toml.
+/// Train the landmark network on portraits and rendered heads; write landmarks.onnx and landmarks.toml.
 #[derive(clap::Args)]
 pub struct Args {
     /// Folder with `portraits/` and `ict/`.
@@ -22,10 +22,10 @@ pub struct Args {
     /// Seed of weights and crops.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Optimiser steps of 64 crops.
+    /// Optimiser steps of 64 crops each.
     #[arg(long, default_value_t = 30000)]
     steps: usize,
-    /// Continues an interrupted run.
+    /// Continue an interrupted run.
     #[arg(long)]
     resume: bool,
 }

@@ -10,24 +10,25 @@ use crate::contrast::pretraining::Pretraining;
 use crate::contrast::recipe::Recipe;
 use crate::run::Run;
 
-/// Trains two encoders on pairs without labels, so that the views of one movement find each other: appearance and motion
-/// (recipes `edge` and `student`), appearance and depth (`paper`, `paper-small`). Pairs come from `filter` or `corpus`.
+/// Train two encoders on unlabelled pairs with a contrastive loss between two views of a movement: appearance and
+/// motion (recipes `edge`, `student`), or appearance and depth (`paper`, `paper-small`). `filter` and `corpus` write such
+/// pairs.
 #[derive(clap::Args)]
 #[command(after_help = "Example: glint-pretrain pretrain --data pairs --recipe edge --seed 1")]
 pub struct Args {
-    /// Sets of pairs.
+    /// Folders of pairs.
     #[arg(long, value_name = "DIR", required = true, num_args = 1..)]
     data: Vec<PathBuf>,
-    /// `edge`, `student`, `paper`, `paper-small`, or a file.
+    /// `edge`, `student`, `paper`, `paper-small`, or a recipe file.
     #[arg(long, default_value = "edge", value_name = "NAME|FILE.toml")]
     recipe: String,
-    /// So many pairs at most, from the first on.
+    /// Read this many pairs at most, from the first on.
     #[arg(long, value_name = "N", default_value_t = usize::MAX, hide_default_value = true)]
     most: usize,
-    /// Two passes in small batches: shows that it works, not what it can.
+    /// Train for seconds only. This shows that the command works and says nothing about quality.
     #[arg(long)]
     quick: bool,
-    /// Device.
+    /// The device that trains.
     #[arg(long, value_enum, default_value = "cpu")]
     device: Device,
     /// Seed of weights, order and flips.
@@ -36,7 +37,7 @@ pub struct Args {
     /// Folder of the run.
     #[arg(long, value_name = "DIR", default_value = "out/pretrain")]
     out: PathBuf,
-    /// Continues an interrupted run.
+    /// Continue an interrupted run.
     #[arg(long)]
     resume: bool,
 }

@@ -12,16 +12,16 @@ use image::{GrayImage, Luma};
 use crate::npy;
 use crate::subject::review;
 
-/// Draws the embedded synthetic subject: people by AUs, AUs with arrows, whole frames, and pairs of
-/// images with their true displacement. One of the outputs is needed.
+/// Draw the built-in synthetic subject: a contact sheet, AUs with arrows, whole frames, or pairs of images with their
+/// true displacement. At least one output is required.
 #[derive(clap::Args)]
 #[command(after_help = "Example: glint-pretrain preview --sheet people.png --pairs pairs")]
 #[group(required = true, multiple = true)]
 pub struct Args {
-    /// Contact sheet: people by AUs at full intensity.
+    /// Contact sheet of people (rows) and AUs at full intensity (columns).
     #[arg(long, value_name = "FILE.png")]
     sheet: Option<PathBuf>,
-    /// One person with every AU at full intensity and arrows of the displacement, four times enlarged.
+    /// One person with every AU at full intensity and arrows of the displacement, enlarged four times.
     #[arg(long, value_name = "FILE.png")]
     arrows: Option<PathBuf>,
     /// Whole frames of several people, as the camera sees them.
@@ -30,7 +30,7 @@ pub struct Args {
     /// Folder for pairs with truth: ID.onset.png, ID.apex.png, ID.flow.npy (float32, 2 x H x W, px).
     #[arg(long, value_name = "DIR")]
     pairs: Option<PathBuf>,
-    /// People in the sheet and number of frames or pairs.
+    /// Number of people in the sheet, and of frames or pairs.
     #[arg(long, default_value_t = 6)]
     count: usize,
     /// Seed of the people.

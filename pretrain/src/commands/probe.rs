@@ -20,13 +20,13 @@ struct Common {
     /// Folder of a finished `pretrain` run.
     #[arg(long, value_name = "DIR")]
     from: Option<PathBuf>,
-    /// Subjects are put into so many folds; 0 leaves one subject out at a time.
+    /// Number of folds of subjects; 0 leaves one subject out at a time.
     #[arg(long, default_value_t = 0)]
     folds: usize,
-    /// Uses the first view alone.
+    /// Use the first view only.
     #[arg(long)]
     first_only: bool,
-    /// Device.
+    /// The device that trains.
     #[arg(long, value_enum, default_value = "cpu")]
     device: Device,
     /// Seed of folds, heads and order.
@@ -35,12 +35,12 @@ struct Common {
     /// Folder of the run.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// One JSON object on stdout.
+    /// Print a JSON object.
     #[arg(long)]
     json: bool,
 }
 
-/// Fits linear models of classes and AUs on the features of frozen encoders, subjects apart.
+/// Fit linear models of classes and AUs on the features of frozen encoders, with disjoint subjects.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: glint-pretrain probe --from out/pretrain --database cas-me3 --data CASME3 --protocol 4 --depth-pattern 'depth/{frame}.png'"
@@ -53,7 +53,7 @@ pub struct ProbeArgs {
     prior: f32,
 }
 
-/// Trains the encoders on with labels, subjects apart; without --from, from scratch.
+/// Train the encoders further with labels, with disjoint subjects. Without --from, train from scratch.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: glint-pretrain finetune --from out/pretrain --database casme2 --data CASME2"
@@ -61,7 +61,7 @@ pub struct ProbeArgs {
 pub struct FinetuneArgs {
     #[command(flatten)]
     common: Common,
-    /// Recipe whose shapes are trained from scratch where there is no --from.
+    /// Recipe whose networks are trained from scratch if --from is absent.
     #[arg(long, default_value = "edge", value_name = "NAME|FILE.toml")]
     recipe: String,
     /// Optimiser steps.

@@ -11,15 +11,15 @@ use crate::assets::portraits;
 use crate::quantize::quantize;
 use crate::quantize::shipped::{Network, calibration, compare_detectors, write_fixture};
 
-/// Quantizes the convolutions of a shipped network with inputs made as for its training, or writes the
-/// network that int8 is measured on.
+/// Quantize the convolutions of a shipped network, calibrated on inputs like those of its training. Or write the
+/// network on which int8 is measured.
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("what").required(true)))]
 pub struct Args {
     /// `detector` or `landmarks`: NAME.onnx and NAME.toml in the folder of models.
     #[arg(group = "what", requires = "assets")]
     network: Option<Network>,
-    /// Writes student-like.onnx and student-like.f32.onnx to a folder instead.
+    /// Write student-like.onnx and student-like.f32.onnx to this folder instead.
     #[arg(long, value_name = "DIR", group = "what")]
     fixture: Option<PathBuf>,
     /// Folder with `portraits/`.
@@ -31,7 +31,7 @@ pub struct Args {
     /// Folder for the quantized model files.
     #[arg(long, default_value = "out/int8")]
     out: PathBuf,
-    /// Calibration inputs.
+    /// Number of calibration inputs.
     #[arg(long, default_value_t = 384)]
     samples: usize,
     /// Seed of the calibration inputs.
@@ -54,7 +54,7 @@ pub fn run(args: &Args) -> Result<()> {
     let portraits = portraits::load(&assets.join("portraits"))?;
     // Nobody who is held out is looked at.
     let kept: Vec<_> = portraits.iter().filter(|p| !p.held_out()).collect();
-    ensure!(!kept.is_empty(), "{}: no portrait that trains", assets.display());
+    ensure!(!kept.is_empty(), "{}: no portrait of the training split", assets.display());
     let inputs = calibration(network, &kept, args.seed, args.samples);
     let done = quantize(&model, shape, &inputs, network.weights())?;
     for (i, error) in done.relative_error.iter().enumerate() {

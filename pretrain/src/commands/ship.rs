@@ -10,10 +10,9 @@ use serde_json::json;
 use crate::run::Run;
 use crate::ship::steps::{Places, Recipe, digests};
 
-/// Runs the recipe of all shipped models from one seed: subject, detector, landmarks, AU network, thresholds, judge; then
-/// unlabelled pairs, encoders that learn from them, teachers that begin as these encoders, the student, its confidence. Each
-/// step is a command of this program; its line stands in the model's TOML, and what the student descends from in
-/// student.toml.
+/// Make all shipped models from one seed: subject, detector, landmarks, AU network, thresholds and judge; then unlabelled
+/// pairs, encoders, teachers that begin as these encoders, and the student. Each step is a command of this program. The
+/// model's TOML file records its command line; student.toml also records what the student descends from.
 #[derive(clap::Args)]
 #[command(after_help = "Example: glint-pretrain ship --assets ../data --out models --seed 1")]
 pub struct Args {
@@ -26,22 +25,22 @@ pub struct Args {
     /// Seed of everything.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Folder of labelled samples (`index.csv`, `flow/`) of your own: the student is tuned on them.
+    /// Folder of your own labelled samples (`index.csv`, `flow/`), on which the student is tuned.
     #[arg(long, value_name = "DIR")]
     labelled: Option<PathBuf>,
-    /// Every step with little material: shows that the recipe runs, not what it can.
+    /// Give every step little material. This shows that the recipe runs and says nothing about quality.
     #[arg(long)]
     quick: bool,
-    /// Teachers begin with drawn weights: no pairs and no encoders are made.
+    /// Make no pairs and no encoders. Teachers begin with drawn weights.
     #[arg(long)]
     no_pretraining: bool,
-    /// TOML recipe; without it the built-in `recipes/ship.toml`.
+    /// TOML recipe [default: the built-in `recipes/ship.toml`].
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
-    /// Steps that are done are not repeated; the one that was interrupted goes on.
+    /// Continue an interrupted run. Finished steps are not repeated.
     #[arg(long)]
     resume: bool,
-    /// Worker threads; without it one for each core.
+    /// Number of worker threads [default: one per core].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
 }
@@ -50,7 +49,10 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     let mut recipe = Recipe::read(args.recipe.as_deref())?;
     recipe.pretraining &= !args.no_pretraining;
-    ensure!(args.labelled.is_none() || recipe.taken().any(|s| s.labelled), "--labelled: no step takes it");
+    ensure!(
+        args.labelled.is_none() || recipe.taken().any(|s| s.labelled),
+        "--labelled: no step of the recipe uses it"
+    );
     let run = Run::start("ship", args.seed, &recipe, args.resume)?;
     let program = std::env::current_exe().context("this program")?;
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;

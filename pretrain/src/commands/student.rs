@@ -11,7 +11,7 @@ use crate::student::export::{finish, tune};
 use crate::student::recipe::Recipe;
 use crate::student::teachers::{FILE, Start, Teachers};
 
-/// Trains teachers on synthetic motion, distils the student from them, calibrates it on other people and writes
+/// Train teachers on synthetic motion, distil the student from them and calibrate it on other people; write
 /// student.onnx and student.toml.
 #[derive(clap::Args)]
 #[command(after_help = "Example: glint-pretrain student --assets ../data --seed 1")]
@@ -25,19 +25,19 @@ pub struct Args {
     /// Seed of people, movements and weights.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// TOML recipe; without it the built-in `recipes/student.toml`.
+    /// TOML recipe [default: the built-in `recipes/student.toml`].
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
-    /// Folder of a finished `pretrain`: teachers begin as its encoder of motion. Without it they begin with drawn weights.
+    /// Folder of a finished `pretrain`. Teachers begin as its encoder of motion [default: drawn weights].
     #[arg(long, value_name = "DIR")]
     encoders: Option<PathBuf>,
-    /// Folder of labelled samples (`index.csv`, `flow/`): a regression on them is added to the student.
+    /// Folder of labelled samples (`index.csv`, `flow/`). A regression on them is added to the student.
     #[arg(long, value_name = "DIR")]
     labelled: Option<PathBuf>,
-    /// A run of seconds: shows that it works, not what it can.
+    /// Train for seconds only. This shows that the command works and says nothing about quality.
     #[arg(long)]
     quick: bool,
-    /// Continues an interrupted run.
+    /// Continue an interrupted run.
     #[arg(long)]
     resume: bool,
 }

@@ -8,7 +8,7 @@ use glint::synth::{Pack, PackArrays, SubjectSpec};
 use crate::assets::ict::Head;
 use crate::subject::review;
 
-/// Computes the synthetic subject from portraits and the ICT head: subject.bin and subject.toml.
+/// Compute the synthetic subject from portraits and the ICT head; write subject.bin and subject.toml.
 #[derive(clap::Args)]
 pub struct Args {
     /// Folder with `portraits/` and `ict/`.
@@ -17,10 +17,10 @@ pub struct Args {
     /// Folder for the model files.
     #[arg(long, default_value = "models")]
     out: PathBuf,
-    /// Picture of every AU at full intensity with arrows of its displacement, for review.
+    /// For review: write a picture of every AU at full intensity with arrows of its displacement.
     #[arg(long, value_name = "FILE.png")]
     review: Option<PathBuf>,
-    /// Contact sheet of a few people, one a row, with every AU at full intensity.
+    /// Write a contact sheet of a few people, one per row, with every AU at full intensity.
     #[arg(long, value_name = "FILE.png")]
     preview: Option<PathBuf>,
 }

@@ -10,8 +10,8 @@ use crate::student::distil::material;
 use crate::student::recipe::Recipe;
 use crate::student::teachers::{FILE, Start, Teachers};
 
-/// Trains the teachers on synthetic motion: classes and AUs, exact fields and rendered faces through the daemon's own road.
-/// Writes teachers.json into the run's folder.
+/// Train the teachers of the student on synthetic motion, for classes and AUs; write teachers.json into the run's
+/// folder. The samples are exact displacement fields, and rendered faces whose flow is measured as in the daemon.
 #[derive(clap::Args)]
 #[command(after_help = "Example: glint-pretrain train --assets ../data --seed 1")]
 pub struct Args {
@@ -21,16 +21,16 @@ pub struct Args {
     /// Seed of people, movements and weights.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// TOML recipe; without it the built-in `recipes/student.toml`.
+    /// TOML recipe [default: the built-in `recipes/student.toml`].
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
-    /// Folder of a finished `pretrain`: teachers begin as its encoder of motion. Without it they begin with drawn weights.
+    /// Folder of a finished `pretrain`. Teachers begin as its encoder of motion [default: drawn weights].
     #[arg(long, value_name = "DIR")]
     encoders: Option<PathBuf>,
-    /// A run of seconds: shows that it works, not what it can.
+    /// Train for seconds only. This shows that the command works and says nothing about quality.
     #[arg(long)]
     quick: bool,
-    /// Continues an interrupted run.
+    /// Continue an interrupted run.
     #[arg(long)]
     resume: bool,
 }

@@ -8,10 +8,10 @@ use serde_json::{Map, Value, json};
 
 use crate::recognition::validation::{CHANNELS, Comparison};
 
-/// Compares what is generated with what is real.
+/// Compare generated with real material.
 #[derive(clap::Subcommand)]
 pub enum Command {
-    /// Mean motion of each class: the corpus, rendered and run through the daemon's own flow, against published flow
+    /// Compare the mean motion of each class in the corpus, measured by the daemon's own flow, with published flow
     /// images of real micro-expressions.
     Corpus(Args),
 }
@@ -20,25 +20,25 @@ pub enum Command {
 #[derive(clap::Args)]
 #[command(after_help = "Example: glint-pretrain validate corpus --assets ../data --data ../data/megc2019")]
 pub struct Args {
-    /// Folder with portraits, ict and priors.
+    /// Folder with `portraits/`, `ict/` and `priors/`.
     #[arg(long, value_name = "DIR")]
     assets: PathBuf,
     /// Folder with index.csv and flow images of MEGC2019.
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Generated pairs.
+    /// Number of generated pairs.
     #[arg(long, default_value_t = 4000, value_parser = clap::value_parser!(u64).range(30..=1_000_000))]
     samples: u64,
-    /// People in them.
+    /// Number of people.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=5000))]
     people: u32,
     /// Seed of the corpus.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Picture of the mean fields.
+    /// Write a picture of the mean fields.
     #[arg(long, value_name = "FILE.png")]
     picture: Option<PathBuf>,
-    /// One JSON object on stdout instead of a table.
+    /// Print a JSON object instead of the table.
     #[arg(long)]
     json: bool,
 }

@@ -31,6 +31,12 @@ const FAST: f32 = 30.0;
 /// Least and greatest extent of a micro-expression, of the full movement. It is told by its duration: it may be strong.
 const FRACTION: (f32, f32) = (0.045, 0.9);
 
+/// Least and greatest fraction of the full movement that a restless part of a face reaches.
+const FIDGET: (f32, f32) = (0.02, 1.0);
+
+/// Least and greatest extent in degrees of a head that is never still: moves by up to 4 degrees a second for each.
+const TURNING: (f32, f32) = (0.3, 7.0);
+
 /// A camera of any kind and quality.
 pub fn camera(rng: &mut SmallRng) -> Camera {
     let compressed = rng.random_bool(0.5);
@@ -107,12 +113,34 @@ pub fn ambience(rng: &mut SmallRng) -> Script {
         life: Life {
             tension: rng.random_range(0.002..0.014),
             tension_speed: rng.random_range(0.6..1.7),
+            fidget: 0.0,
             lids_follow: rng.random_range(0.05..0.4),
             articulation: rng.random_range(0.1..0.6),
             layers: vec![breathing, tremor, drift],
             moves: Vec::new(),
             seed: rng.random(),
         },
+    }
+}
+
+/// How a photograph is held, and the light on it.
+pub fn hand(rng: &mut SmallRng) -> Script {
+    let size: f32 = rng.random_range(0.05f32.ln()..2.0f32.ln()).exp();
+    let wander = HeadMotion {
+        shift: size * rng.random_range(0.01..0.1),
+        roll_degrees: size * rng.random_range(0.2..3.0),
+        yaw_degrees: size * rng.random_range(0.5..5.0),
+        pitch_degrees: size * rng.random_range(0.5..5.0),
+        zoom: size * rng.random_range(0.002..0.03),
+        speed: rng.random_range(1.0..6.0),
+        seed: rng.random(),
+    };
+    let living = ambience(rng);
+    Script {
+        head: wander,
+        gaze: Gaze::STILL,
+        life: Life { layers: vec![living.life.layers[1]], ..Life::default() },
+        ..living
     }
 }
 
@@ -137,6 +165,7 @@ impl Sequence<'_> {
                 self.exposure(rng);
             }
         }
+        self.be_lively(rng);
         self.blinks(rng);
         // Half of the people watch a screen: they talk to nobody and move less.
         let calm = rng.random_bool(0.5);
@@ -154,6 +183,47 @@ impl Sequence<'_> {
         }
         let mean_ms = if calm { rng.random_range(750.0..1500.0) } else { rng.random_range(900.0..2500.0) };
         self.micros_between(mean_ms, priors, rng);
+    }
+
+    /// Most faces are restless now and then, some hardly ever, a few all the time; so are heads.
+    fn be_lively(&mut self, rng: &mut SmallRng) {
+        self.script.life.fidget = rng.random_range(FIDGET.0.ln()..FIDGET.1.ln()).exp();
+        let degrees = rng.random_range(TURNING.0.ln()..TURNING.1.ln()).exp();
+        self.script.life.layers.push(HeadMotion {
+            shift: 0.01 * degrees * rng.random_range(0.2..1.5),
+            roll_degrees: degrees * rng.random_range(0.1..0.8),
+            yaw_degrees: degrees * rng.random_range(0.3..1.0),
+            pitch_degrees: degrees * rng.random_range(0.2..0.8),
+            zoom: 0.002 * degrees * rng.random_range(0.0..1.0),
+            speed: rng.random_range(1.2..4.0),
+            seed: rng.random(),
+        });
+    }
+
+    /// Nods, turns and shakes of a photograph, slow and fast; all of it counts as a turn.
+    pub(super) fn held_in_a_hand(&mut self, rng: &mut SmallRng) {
+        if rng.random_bool(0.3) {
+            self.exposure(rng);
+        }
+        for at_ms in moments(rng, self.seconds, 1100.0, 300.0) {
+            let length: f64 = rng.random_range(150.0f64.ln()..900.0f64.ln()).exp();
+            let size: f32 = rng.random_range(1.0f32.ln()..15.0f32.ln()).exp();
+            let mut part = |most: f32| {
+                if rng.random_bool(0.5) { size * most * rng.random_range(-1.0..1.0f32) } else { 0.0 }
+            };
+            self.script.life.moves.push(HeadMove {
+                from_ns: ns(at_ms),
+                to_ns: ns(at_ms + length),
+                shift: [part(0.02), part(0.02)],
+                roll_degrees: part(0.4),
+                yaw_degrees: part(1.0),
+                pitch_degrees: part(1.0),
+                zoom: part(0.006),
+                returns: rng.random_bool(0.8),
+            });
+        }
+        let to_ns = ns(1e3 * self.seconds);
+        self.distractors.push(Span { what: Distractor::Turn, from_ns: 0, to_ns });
     }
 
     /// The light or the camera's exposure goes to another level.

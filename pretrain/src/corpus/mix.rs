@@ -163,7 +163,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::augment::generator;
 
-    pub const SHEET: &str = r#"{"x": {"au_combo_by_emotion": {"happiness": {"6+L12": 3}, "surprise": {"1+2+38": 1},
+    pub(crate) const SHEET: &str = r#"{"x": {"au_combo_by_emotion": {"happiness": {"6+L12": 3}, "surprise": {"1+2+38": 1},
         "disgust": {"4+R7": 2, "38": 9}, "others": {"17": 50}},
         "rise_ms": {"p5": 70, "p25": 115, "p50": 150, "p75": 205, "p95": 325},
         "fall_ms": {"p5": 50, "p25": 105, "p50": 150, "p75": 210, "p95": 326}, "lateral_fraction": 0.2}}"#;

@@ -11,6 +11,7 @@
 //! | [`mix`] | AU combinations, sides, timing, extent |
 //! | [`pair`] | pairs of onset and apex in the stabilised crop: what trainers draw |
 //! | [`sequence`] | one sequence: who, what happens when, the truth |
+//! | [`picture`] | a photograph before the camera |
 //! | [`plan`], [`living`] | what happens in it: movements, distractors, camera |
 //! | [`shard`], [`video`] | both on disk |
 //! | [`review`] | contact sheet and animated page |
@@ -22,6 +23,7 @@ pub mod living;
 pub mod mix;
 pub mod pair;
 pub mod person;
+pub mod picture;
 pub mod plan;
 pub mod portrait;
 pub mod review;

@@ -32,6 +32,8 @@ pub enum Content {
     Still,
     /// Everything that a living face does, and micro-expressions in it, 14 s (`living`).
     Living,
+    /// A photograph that is held before the camera, 14 s ([`super::picture`]).
+    Picture,
 }
 
 impl Content {
@@ -41,7 +43,7 @@ impl Content {
             Self::Mixed | Self::Curve => 8.0,
             Self::Distractors => 15.0,
             Self::Still => 10.0,
-            Self::Living => 14.0,
+            Self::Living | Self::Picture => 14.0,
         }
     }
 }
@@ -92,19 +94,22 @@ pub fn sequence(cast: &Cast, content: Content, seconds: f64, seed: u64, index: u
         Content::Curve => 3,
         Content::Still => 4,
         Content::Living => 5,
+        Content::Picture => 6,
     };
     let mut rng = generator(seed.wrapping_mul(31) + stream, index);
     let camera = match content {
-        Content::Living => living::camera(&mut rng),
+        Content::Living | Content::Picture => living::camera(&mut rng),
         _ => camera(&mut rng),
     };
     let mut s = Sequence {
         person: cast.person(index),
         script: match content {
             Content::Living => living::ambience(&mut rng),
+            Content::Picture => living::hand(&mut rng),
             _ => ambience(&mut rng, content),
         },
         camera,
+        flat: content == Content::Picture,
         seconds,
         micros: Vec::new(),
         distractors: Vec::new(),
@@ -115,6 +120,7 @@ pub fn sequence(cast: &Cast, content: Content, seconds: f64, seed: u64, index: u
         Content::Curve => s.curve(&cast.priors, &mut rng),
         Content::Still => {}
         Content::Living => s.living(&cast.priors, &mut rng),
+        Content::Picture => s.held_in_a_hand(&mut rng),
     }
     s
 }
@@ -419,7 +425,7 @@ pub(crate) mod tests {
     use crate::corpus::person::Look;
     use glint::synth::{Pack, Subject};
 
-    pub fn cast() -> Cast {
+    pub(crate) fn cast() -> Cast {
         let pack = Pack::embedded().expect("pack");
         let person = |k: u64| Person { id: format!("p{k}"), look: Look::Portrait(Subject::random(&pack, k)) };
         Cast {

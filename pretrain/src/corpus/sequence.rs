@@ -67,6 +67,8 @@ pub struct Sequence<'a> {
     pub script: Script,
     /// What it is seen by.
     pub camera: Camera,
+    /// Whether a photograph of the person at rest is before the camera, and no person.
+    pub flat: bool,
     /// Length.
     pub seconds: f64,
     /// Truth.

@@ -10,7 +10,7 @@ use glint::int8::power_of_two;
 
 /// What a convolution reads: channels, rows and columns, and how its kernel goes over them.
 #[derive(Debug, Clone, Copy)]
-pub struct Reads {
+pub(crate) struct Reads {
     /// Channels, rows and columns of its input.
     pub input: [usize; 3],
     /// Rows and columns of its kernel.
@@ -27,7 +27,7 @@ const PATCHES: usize = 1 << 15;
 const LEAST_PATCHES: usize = 8;
 
 /// Sums over patches.
-pub struct Moments {
+pub(crate) struct Moments {
     reads: Reads,
     count: usize,
     sum: Vec<f64>,
@@ -37,13 +37,13 @@ pub struct Moments {
 
 impl Moments {
     /// Of nothing yet.
-    pub fn new(reads: Reads) -> Self {
+    pub(crate) fn new(reads: Reads) -> Self {
         let taps = reads.input[0] * reads.kernel[0] * reads.kernel[1];
         Self { reads, count: 0, sum: vec![0.0; taps], products: vec![0.0; taps * taps] }
     }
 
     /// Adds patches of one tensor, `[c, h, w]`, out of those of `inputs` calibration inputs.
-    pub fn observe(&mut self, tensor: &[f32], inputs: usize) {
+    pub(crate) fn observe(&mut self, tensor: &[f32], inputs: usize) {
         let Reads { input: [_, rows, columns], kernel: [h, w], stride, pad } = self.reads;
         let along = |n: usize, k: usize| (n + 2 * pad).saturating_sub(k) / stride + 1;
         let (down, across) = (along(rows, h), along(columns, w));
@@ -72,7 +72,7 @@ impl Moments {
     }
 
     /// How sums spread; `None` where too few patches were seen to tell.
-    pub fn spread(self) -> Option<Spread> {
+    pub(crate) fn spread(self) -> Option<Spread> {
         let taps = self.sum.len();
         if self.count < LEAST_PATCHES * taps {
             return None;
@@ -94,7 +94,7 @@ impl Moments {
 }
 
 /// Second moments of patches about their means, `[taps, taps]`.
-pub struct Spread {
+pub(crate) struct Spread {
     taps: usize,
     h: Vec<f64>,
 }
@@ -114,7 +114,7 @@ impl Spread {
 
     /// Weights in steps of `2^exponent`, at most `most` of them: from the nearest on, one step of the tap that lowers the
     /// error of the sums most, until none does. With that error.
-    pub fn round(&self, weights: &[f32], exponent: i32, most: f32) -> (Vec<f32>, f64) {
+    pub(crate) fn round(&self, weights: &[f32], exponent: i32, most: f32) -> (Vec<f32>, f64) {
         let step = f64::from(power_of_two(exponent));
         let most = f64::from(most);
         let mut steps: Vec<f64> =

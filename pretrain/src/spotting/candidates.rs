@@ -185,8 +185,8 @@ impl Table {
         let Some((path, out)) = &mut self.0 else { return Ok(()) };
         for (i, (trace, found)) in traces.iter().zip(found).enumerate() {
             for c in &found.candidates {
-                let truth = truth(c, &trace.micros, &trace.spans).map_or("", Cause::word);
-                let rejected = c.cause.map_or("", Rejection::word);
+                let truth = truth(c, &trace.micros, &trace.spans).map_or("", Cause::as_str);
+                let rejected = c.cause.map_or("", Rejection::as_str);
                 let [onset, apex, offset] = [c.onset_ns, c.apex_ns, c.offset_ns].map(|t| t as f64 / 1e6);
                 write!(out, "{folder},{i} {},{},{onset:.1},{apex:.1},{offset:.1}", trace.person, trace.fps)
                     .and_then(|()| write!(out, ",{truth},{rejected},{:.4}", c.score))

@@ -18,6 +18,9 @@ pub const SEQUENCES_A_PERSON: u64 = 2;
 /// Frame rates, and how often each comes.
 const RATES: [(f64, u32); 6] = [(25.0, 3), (30.0, 7), (50.0, 2), (60.0, 2), (100.0, 5), (200.0, 1)];
 
+/// Of so many sequences one is of a photograph.
+const PICTURES: u64 = 14;
+
 /// What is filmed.
 #[derive(Debug, Clone, Copy)]
 pub struct Reel<'a> {
@@ -58,8 +61,9 @@ pub fn film(reel: Reel, models: &Models) -> Result<Vec<Trace>> {
                             }
                         })
                         .map_or(30.0, |r| r.0);
-                    let seconds = Content::Living.seconds();
-                    let mut s = plan::sequence(cast, Content::Living, seconds, reel.seed, i);
+                    let content =
+                        if i % PICTURES == PICTURES / 2 { Content::Picture } else { Content::Living };
+                    let mut s = plan::sequence(cast, content, content.seconds(), reel.seed, i);
                     s.person = cast.person(i / SEQUENCES_A_PERSON);
                     let trace = trace::film(s, fps, fps == 30.0 && rng.random_bool(0.15), models)?;
                     path(i).map_or(Ok(()), |p| trace.write(&p))?;

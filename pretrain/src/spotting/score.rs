@@ -177,7 +177,7 @@ pub(super) mod tests {
     use super::*;
     use glint::event::{Kind, TimingQuality};
 
-    pub fn movement(onset_ms: i64, offset_ms: i64) -> Movement {
+    pub(crate) fn movement(onset_ms: i64, offset_ms: i64) -> Movement {
         let ms = 1_000_000;
         Movement {
             kind: Kind::Micro,

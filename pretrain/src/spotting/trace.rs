@@ -14,6 +14,7 @@ use glint::spot::{CELLS, Candidate, Context, Judge, Rejection, Sample, Settings,
 use glint::synth::Scene;
 
 use super::{real, watch};
+use crate::corpus::picture::Picture;
 use crate::corpus::plan::{Distractor, Micro, Sequence, Span};
 use crate::corpus::video;
 
@@ -59,12 +60,15 @@ pub fn film(mut s: Sequence<'_>, fps: f64, repeats: bool, models: &Models) -> Re
     // The shutter is shut for some of the time between two frames.
     s.camera.shutter_ms = s.camera.shutter_ms.min((600.0 / fps) as f32);
     let mut pipeline = watch::pipeline(models)?;
+    let mut picture = s.flat.then(|| Picture::new(&s));
     let mut scene = Scene::new(s.person, s.script, s.camera);
     let mut frame = Frame::default();
     for seq in 0..(s.seconds * fps) as u64 {
         let at_ns = (seq as f64 * 1e9 / fps).round() as i64;
         if repeats && seq % REPEAT == REPEAT - 1 {
             (frame.seq, frame.at_ns) = (seq, at_ns);
+        } else if let Some(picture) = &mut picture {
+            picture.render(seq, at_ns, &mut frame);
         } else {
             scene.render(seq, at_ns, &mut frame);
         }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `browser` | a real Chromium, driven as a person would |
 //! | `chain` | databases of every layout, from sheet to score |
+//! | `documented` | the commands of README and docs |
 //! | `page` | the threshold experiment in it |
 //! | `shards` | the filter spread over processes |
 
@@ -11,8 +12,13 @@
 
 mod browser;
 mod chain;
+mod documented;
 mod page;
+#[path = "../../../tests/integration/pages.rs"]
+mod pages;
 mod shards;
+#[path = "../../../tests/integration/tools.rs"]
+mod tools;
 
 use std::process::Command;
 

@@ -41,7 +41,7 @@ fn answers(log: &Path) -> usize {
 fn a_participant_answers_leaves_and_comes_back() {
     let dir = tempfile::tempdir().expect("folder");
     let Some(mut browser) = Browser::start(dir.path()) else {
-        eprintln!("skipped: Chromium is not installed (.ci/setup installs it)");
+        super::tools::missing("Chromium");
         return;
     };
     let log = dir.path().join("p01.jsonl");

@@ -56,7 +56,7 @@ impl Headers {
                     && (own.fps() / other.fps() - 1.0).abs() > 0.1
                 {
                     tracing::warn!(
-                        "AVI header: {:.2} frames/s of the stream, {:.2} of the file; the stream's are taken",
+                        "AVI header: the stream states {:.2} frames/s and the file {:.2}; the stream's rate is used",
                         own.fps(),
                         other.fps()
                     );
@@ -71,7 +71,7 @@ impl Headers {
     /// Takes a chunk in.
     pub(super) fn chunk(&mut self, id: &[u8; 4], data: &[u8]) -> Result<(), Refusal> {
         let word = |at: usize| -> Result<u32, String> {
-            let b = data.get(at..at + 4).ok_or("AVI header is cut")?;
+            let b = data.get(at..at + 4).ok_or("the AVI header is cut off")?;
             Ok(u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
         };
         match id {

@@ -147,8 +147,11 @@ fn a_file_that_ends_between_chunks_is_truncated() {
         let (frames, _, error) = read(dir.path(), &bytes[..at + more]);
         assert_eq!(frames.len(), 7, "{more}");
         let said = error.expect("truncated").to_string();
-        let told =
-            if more < 8 { "x.avi: truncated: 7 frames; its header tells 12" } else { "truncated in frame 7" };
+        let told = if more < 8 {
+            "x.avi: truncated: 7 frames; its header states 12"
+        } else {
+            "truncated in frame 7"
+        };
         assert!(said.contains(told), "{more}: {said}");
     }
     // A recorder that lost power before it wrote counts and sizes: what is there is whole.

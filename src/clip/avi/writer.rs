@@ -104,7 +104,7 @@ impl AviWriter {
     pub fn write_chunk(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         let padded = bytes.len().next_multiple_of(2) as u32 + 8;
         let next = self.at.checked_add(padded).filter(|n| *n < u32::MAX - (64 << 20));
-        let next = next.ok_or_else(|| std::io::Error::other("an AVI of this kind ends at 4 GiB"))?;
+        let next = next.ok_or_else(|| std::io::Error::other("this kind of AVI cannot exceed 4 GiB"))?;
         self.file.write_all(b"00dc")?;
         self.file.write_all(&(bytes.len() as u32).to_le_bytes())?;
         self.file.write_all(bytes)?;

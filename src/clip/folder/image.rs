@@ -79,7 +79,7 @@ impl Images {
 fn significant_bits(most: u32, scaled: bool) -> u32 {
     let bits = [10, 12, 14].into_iter().find(|b| most < 1 << b).filter(|_| !scaled && most > 255);
     if let Some(bits) = bits {
-        tracing::warn!("16-bit images whose samples have {bits} bits; they are read as such");
+        tracing::warn!("the samples of the 16-bit images use {bits} bits and are scaled accordingly");
     }
     bits.unwrap_or(16)
 }

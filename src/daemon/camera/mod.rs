@@ -1,6 +1,6 @@
 //! A V4L2 camera: its modes, its controls, its frames as luma with kernel time stamps.
 
-pub mod modes;
+pub(crate) mod modes;
 mod queue;
 mod stream;
 #[cfg(test)]
@@ -16,7 +16,7 @@ use v4l::frameinterval::FrameIntervalEnum;
 use v4l::framesize::FrameSizeEnum;
 use v4l::video::Capture;
 
-use super::grab::Grab;
+use crate::daemon::grab::Grab;
 use modes::{Mode, ModeRequest, choose};
 use queue::Queue;
 use stream::Stream;
@@ -38,13 +38,13 @@ fn control_id(name: &str) -> u32 {
 
 /// How a camera is to be used.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct CameraSettings {
+pub(crate) struct CameraSettings {
     /// Mode that is asked for.
-    pub request: ModeRequest,
+    pub(crate) request: ModeRequest,
     /// Mains frequency of the lamps: 50 or 60.
-    pub power_line_hz: Option<u32>,
+    pub(crate) power_line_hz: Option<u32>,
     /// Whether exposure and white balance are locked once they have settled.
-    pub lock_exposure: bool,
+    pub(crate) lock_exposure: bool,
 }
 
 /// Frames until automatic exposure has settled.
@@ -56,7 +56,7 @@ fn queue_of(device: &Device) -> io::Result<Queue> {
 }
 
 /// Every mode of a device that glint can decode, its highest rate each.
-pub fn modes_of(device: &Device) -> io::Result<Vec<Mode>> {
+pub(crate) fn modes_of(device: &Device) -> io::Result<Vec<Mode>> {
     let mut modes = Vec::new();
     for code in queue_of(device)?.formats(device)? {
         let Some(format) = PixelFormat::from_fourcc(code) else { continue };
@@ -97,7 +97,7 @@ pub fn modes_of(device: &Device) -> io::Result<Vec<Mode>> {
 }
 
 /// The controls that matter and that the device has, with their ranges.
-pub fn controls_of(device: &Device) -> Vec<(&'static str, i32, i32)> {
+pub(crate) fn controls_of(device: &Device) -> Vec<(&'static str, i32, i32)> {
     CONTROLS
         .iter()
         .filter_map(|(name, id)| stream::control_range(device, *id).map(|r| (*name, r.minimum, r.maximum)))
@@ -105,7 +105,7 @@ pub fn controls_of(device: &Device) -> Vec<(&'static str, i32, i32)> {
 }
 
 /// An open camera.
-pub struct Camera {
+pub(crate) struct V4l2Camera {
     stream: Stream,
     description: String,
     mode: Mode,
@@ -116,9 +116,9 @@ pub struct Camera {
     first: Option<u32>,
 }
 
-impl Camera {
+impl V4l2Camera {
     /// Opens a device, chooses its mode, sets its controls and starts it.
-    pub fn open(path: &Path, settings: &CameraSettings) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path, settings: &CameraSettings) -> io::Result<Self> {
         let device = Device::with_path(path)?;
         let modes = modes_of(&device)?;
         let (mode, why) = choose(&modes, settings.request).ok_or_else(|| {
@@ -159,13 +159,13 @@ impl Camera {
     }
 
     /// The mode in words, and why it was chosen.
-    pub fn description(&self) -> &str {
+    pub(crate) fn description(&self) -> &str {
         &self.description
     }
 
     /// Waits for the next frame. `seq` counts the camera's frames from 0: a step of more than one means
     /// that the driver lost some. An error means that the camera is gone or broken: open it anew.
-    pub fn next(&mut self, frame: &mut Frame, timeout: Duration) -> io::Result<Grab> {
+    pub(crate) fn next(&mut self, frame: &mut Frame, timeout: Duration) -> io::Result<Grab> {
         let Self { stream, decoder, mode, stride, first, .. } = self;
         let got = stream.next(timeout, |bytes, meta| {
             if meta.error {
@@ -182,7 +182,7 @@ impl Camera {
             let Ok((width, height)) = decoded else { return Grab::Damaged(None) };
             let first = *first.get_or_insert(meta.sequence);
             frame.seq = u64::from(meta.sequence.wrapping_sub(first));
-            frame.at_ns = meta.at_ns.unwrap_or_else(super::clock::monotonic_ns);
+            frame.at_ns = meta.at_ns.unwrap_or_else(crate::daemon::clock::monotonic_ns);
             (frame.width, frame.height) = (width, height);
             Grab::Frame
         })?;
@@ -236,17 +236,17 @@ fn lock_exposure(device: &Device) {
 
 /// A capture node and its stable name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Node {
+pub(crate) struct Node {
     /// `/dev/video0`.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// `/dev/v4l/by-id/...`, the same after a reboot; the path itself where udev made none.
-    pub stable: PathBuf,
+    pub(crate) stable: PathBuf,
     /// What the driver calls it.
-    pub card: String,
+    pub(crate) card: String,
 }
 
 /// The nodes of this machine that capture video.
-pub fn nodes() -> Vec<Node> {
+pub(crate) fn nodes() -> Vec<Node> {
     let mut nodes: Vec<Node> = v4l::context::enum_devices()
         .into_iter()
         .filter_map(|n| {

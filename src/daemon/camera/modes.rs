@@ -6,15 +6,15 @@ use glint::frame::PixelFormat;
 
 /// A mode that a camera offers.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Mode {
+pub(crate) struct Mode {
     /// Layout of its frames.
-    pub format: PixelFormat,
+    pub(crate) format: PixelFormat,
     /// Columns.
-    pub width: u32,
+    pub(crate) width: u32,
     /// Rows.
-    pub height: u32,
+    pub(crate) height: u32,
     /// Highest frame rate.
-    pub fps: f64,
+    pub(crate) fps: f64,
 }
 
 impl fmt::Display for Mode {
@@ -26,13 +26,13 @@ impl fmt::Display for Mode {
 
 /// What the configuration asks for; `None` leaves the choice to glint.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct ModeRequest {
+pub(crate) struct ModeRequest {
     /// Layout.
-    pub format: Option<PixelFormat>,
+    pub(crate) format: Option<PixelFormat>,
     /// Columns and rows.
-    pub size: Option<(u32, u32)>,
+    pub(crate) size: Option<(u32, u32)>,
     /// Frame rate that is enough: the choice may be higher where nothing fits exactly.
-    pub fps: Option<f64>,
+    pub(crate) fps: Option<f64>,
 }
 
 /// The smallest size that leaves a face enough pixels.
@@ -43,7 +43,7 @@ const SAME_RATE: f64 = 0.02;
 /// Chooses among `modes`: what is asked for, then the highest frame rate at 640x480 or more, then the
 /// format that is cheapest to decode, then the size nearest to 640x480. Returns the mode and the reason
 /// in words; `None` when no mode fits the request.
-pub fn choose(modes: &[Mode], request: ModeRequest) -> Option<(Mode, String)> {
+pub(crate) fn choose(modes: &[Mode], request: ModeRequest) -> Option<(Mode, String)> {
     let fits = |m: &&Mode| {
         request.format.is_none_or(|f| f == m.format) && request.size.is_none_or(|s| s == (m.width, m.height))
     };

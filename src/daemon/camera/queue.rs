@@ -14,7 +14,7 @@ use v4l::v4l2::{self, vidioc};
 
 /// How a device hands out its frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Queue {
+pub(crate) enum Queue {
     /// V4L2_BUF_TYPE_VIDEO_CAPTURE: a frame is one stretch of memory.
     Single,
     /// V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE: a frame is a list of planes.
@@ -23,15 +23,15 @@ pub enum Queue {
 
 /// What a device has been set to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Granted {
+pub(crate) struct Granted {
     /// Code of the pixel format.
-    pub fourcc: [u8; 4],
+    pub(crate) fourcc: [u8; 4],
     /// Columns.
-    pub width: u32,
+    pub(crate) width: u32,
     /// Rows.
-    pub height: u32,
+    pub(crate) height: u32,
     /// Distance of rows in bytes, of the first plane.
-    pub stride: u32,
+    pub(crate) stride: u32,
 }
 
 /// A call with the structure that belongs to it.
@@ -49,7 +49,7 @@ pub(super) fn zeroed<T: Copy>() -> T {
 
 impl Queue {
     /// The capture queue of a device; `None` where it captures no video.
-    pub fn of(device: &Device) -> io::Result<Option<Self>> {
+    pub(crate) fn of(device: &Device) -> io::Result<Option<Self>> {
         let capabilities = device.query_caps()?.capabilities;
         Ok(if capabilities.contains(Flags::VIDEO_CAPTURE) {
             Some(Self::Single)
@@ -61,7 +61,7 @@ impl Queue {
     }
 
     /// The queue's number in linux/videodev2.h.
-    pub fn kind(self) -> u32 {
+    pub(crate) fn kind(self) -> u32 {
         match self {
             Self::Single => 1,
             Self::Multi => 9,
@@ -69,7 +69,7 @@ impl Queue {
     }
 
     /// Codes of the formats that the device offers.
-    pub fn formats(self, device: &Device) -> io::Result<Vec<[u8; 4]>> {
+    pub(crate) fn formats(self, device: &Device) -> io::Result<Vec<[u8; 4]>> {
         let mut out = Vec::new();
         // No driver has as many; one that never says the end does not hang us.
         for index in 0..256 {
@@ -85,7 +85,7 @@ impl Queue {
     }
 
     /// Asks for a format and size; the driver may grant others.
-    pub fn set_format(
+    pub(crate) fn set_format(
         self,
         device: &Device,
         fourcc: [u8; 4],
@@ -133,7 +133,7 @@ impl Queue {
     }
 
     /// Asks for a frame rate; the one granted, `None` where the driver has no say in it.
-    pub fn set_rate(self, device: &Device, fps: u32) -> Option<f64> {
+    pub(crate) fn set_rate(self, device: &Device, fps: u32) -> Option<f64> {
         let mut parameters: v4l2_streamparm = zeroed();
         parameters.type_ = self.kind();
         let mut capture: v4l::v4l_sys::v4l2_captureparm = zeroed();

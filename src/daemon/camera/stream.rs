@@ -36,17 +36,17 @@ struct Mapping {
 
 /// What the kernel says of a dequeued frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Meta {
+pub(crate) struct Meta {
     /// Number of the frame at the camera.
-    pub sequence: u32,
+    pub(crate) sequence: u32,
     /// Monotonic time of capture; `None` when the driver stamps with another clock.
-    pub at_ns: Option<i64>,
+    pub(crate) at_ns: Option<i64>,
     /// The frame is damaged.
-    pub error: bool,
+    pub(crate) error: bool,
 }
 
 /// A running stream. Dropping it stops the stream and unmaps the buffers.
-pub struct Stream {
+pub(crate) struct Stream {
     device: Device,
     queue: Queue,
     mappings: Vec<Mapping>,
@@ -101,7 +101,7 @@ impl Buffer {
 
 impl Stream {
     /// Asks for buffers, maps them, queues them and starts the stream.
-    pub fn start(device: Device, queue: Queue) -> io::Result<Self> {
+    pub(crate) fn start(device: Device, queue: Queue) -> io::Result<Self> {
         let mut request: v4l2_requestbuffers = zeroed();
         (request.count, request.type_, request.memory) = (BUFFERS, queue.kind(), MMAP);
         ioctl(&device, vidioc::VIDIOC_REQBUFS, &mut request)?;
@@ -110,7 +110,8 @@ impl Stream {
             let mut buffer = Buffer::new(queue, index);
             buffer.call(&stream.device, queue, vidioc::VIDIOC_QUERYBUF)?;
             let (offset, length) = buffer.extent(queue);
-            let size = NonZeroUsize::new(length).ok_or_else(|| io::Error::other("a buffer of no bytes"))?;
+            let size = NonZeroUsize::new(length)
+                .ok_or_else(|| io::Error::other("the driver reports an empty buffer"))?;
             // SAFETY: the descriptor lives as long as `device`; the kernel checks length and offset.
             let start = unsafe {
                 let fd = BorrowedFd::borrow_raw(stream.device.handle().fd());
@@ -120,7 +121,7 @@ impl Stream {
             buffer.call(&stream.device, queue, vidioc::VIDIOC_QBUF)?;
         }
         if stream.mappings.is_empty() {
-            return Err(io::Error::other("the camera gives no buffers"));
+            return Err(io::Error::other("the driver grants no buffers"));
         }
         let mut kind = queue.kind() as i32;
         ioctl(&stream.device, vidioc::VIDIOC_STREAMON, &mut kind)?;
@@ -129,13 +130,13 @@ impl Stream {
     }
 
     /// The device.
-    pub fn device(&self) -> &Device {
+    pub(crate) fn device(&self) -> &Device {
         &self.device
     }
 
     /// Waits for a frame and lets `read` see its bytes; the buffer is queued again afterwards. `None`
     /// after `timeout`.
-    pub fn next<T>(
+    pub(crate) fn next<T>(
         &mut self,
         timeout: Duration,
         read: impl FnOnce(&[u8], Meta) -> T,
@@ -156,8 +157,7 @@ impl Stream {
         }
         let buffer = &filled.buffer;
         let mapping = self.mappings.get(buffer.index as usize);
-        let mapping =
-            mapping.ok_or_else(|| io::Error::other("the driver names a buffer that is not there"))?;
+        let mapping = mapping.ok_or_else(|| io::Error::other("the driver returned an unknown buffer"))?;
         let (begin, end) = filled.used(self.queue);
         // SAFETY: the mapping is `length` bytes long and stays until `self` is dropped; the kernel does
         // not write to a dequeued buffer.
@@ -198,15 +198,15 @@ impl Drop for Stream {
 
 /// A control of linux/v4l2-controls.h, with its range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ControlRange {
+pub(crate) struct ControlRange {
     /// Least value.
-    pub minimum: i32,
+    pub(crate) minimum: i32,
     /// Greatest value.
-    pub maximum: i32,
+    pub(crate) maximum: i32,
 }
 
 /// The range of a control; `None` where the camera does not have it.
-pub fn control_range(device: &Device, id: u32) -> Option<ControlRange> {
+pub(crate) fn control_range(device: &Device, id: u32) -> Option<ControlRange> {
     let mut query: v4l::v4l_sys::v4l2_queryctrl = zeroed();
     query.id = id;
     ioctl(device, vidioc::VIDIOC_QUERYCTRL, &mut query).ok()?;
@@ -215,14 +215,14 @@ pub fn control_range(device: &Device, id: u32) -> Option<ControlRange> {
 }
 
 /// The value of a control; `None` where the camera does not have it, or does not tell.
-pub fn control(device: &Device, id: u32) -> Option<i32> {
+pub(crate) fn control(device: &Device, id: u32) -> Option<i32> {
     let mut control = v4l::v4l_sys::v4l2_control { id, value: 0 };
     ioctl(device, vidioc::VIDIOC_G_CTRL, &mut control).ok()?;
     Some(control.value)
 }
 
 /// Sets a control.
-pub fn set_control(device: &Device, id: u32, value: i32) -> io::Result<()> {
+pub(crate) fn set_control(device: &Device, id: u32, value: i32) -> io::Result<()> {
     let mut control = v4l::v4l_sys::v4l2_control { id, value };
     ioctl(device, vidioc::VIDIOC_S_CTRL, &mut control)
 }

@@ -13,14 +13,14 @@ use glint::frame::{Frame, LumaDecoder, Mounting, PixelFormat};
 use v4l::video::{Capture, Output};
 use v4l::{Device, FourCC};
 
-use super::super::capture::{self, Item, Shared};
-use super::super::clock::monotonic_ns;
-use super::super::grab::{FrameSource, Grab, Opener};
-use super::super::source::CameraSource;
 use super::modes::ModeRequest;
 use super::queue::Queue;
 use super::stream::{Meta, Stream};
-use super::{Camera, CameraSettings};
+use super::{CameraSettings, V4l2Camera};
+use crate::daemon::clock::monotonic_ns;
+use crate::daemon::grab::{FrameSource, Grab, Opener};
+use crate::daemon::sources::capture::{self, Item, Shared};
+use crate::daemon::sources::source::CameraSource;
 
 const SIZE: (u32, u32) = (640, 480);
 const LONG: Duration = Duration::from_secs(60);
@@ -87,7 +87,7 @@ fn difference(expected: &[Vec<u8>], bytes: &[u8], meta: Meta) -> Option<String> 
 
 /// The luma of `count` frames from a node, each compared with `expected`, whose members must all come.
 fn compare(path: &Path, settings: &CameraSettings, expected: &[Vec<u8>], count: usize) {
-    let mut camera = Camera::open(path, settings).expect("open");
+    let mut camera = V4l2Camera::open(path, settings).expect("open");
     let mut seen = vec![0; expected.len()];
     let (mut frame, mut last) = (Frame::default(), None);
     while seen.iter().sum::<usize>() < count {
@@ -301,7 +301,7 @@ fn an_unplugged_camera_is_waited_for_and_opened_anew() {
 #[ignore = "needs the machine of tests/vm"]
 fn the_configured_rate_is_asked_for_and_the_kernel_stamps() {
     let path = node("GLINT_VM_VIVID");
-    let mut camera = Camera::open(&path, &vivid_settings()).expect("open");
+    let mut camera = V4l2Camera::open(&path, &vivid_settings()).expect("open");
     assert!(camera.description().contains("320x180 at 15.0 frames/s"), "{}", camera.description());
     let params = Capture::params(camera.stream.device()).expect("parameters");
     assert_eq!(params.interval.denominator, 15 * params.interval.numerator);

@@ -80,7 +80,10 @@ fn line(name: &str, text: &str, at: usize, key: Option<String>, reason: &str, al
 /// Serde's message as reason and what is allowed.
 fn explain(message: &str) -> (String, String) {
     if let Some((reason, rest)) = message.split_once(", expected ") {
-        let allowed = rest.trim_start_matches("one of ").replace('`', "");
+        // Of a table, serde names the type.
+        let table = rest.starts_with("struct ");
+        let allowed =
+            if table { "a table".into() } else { rest.trim_start_matches("one of ").replace('`', "") };
         let reason = reason.replace("unknown field", "unknown key").replace('`', "\"");
         return (reason, allowed);
     }
@@ -142,6 +145,7 @@ mod tests {
                 "y4m, mjpeg, nut, raw",
             ),
             ("[device\n", "g.toml:1:8: ", "TOML"),
+            ("camera = 1\n", "g.toml:1:10: camera: invalid type: integer \"1\"; ", "a table"),
             ("plug = 1\n", "g.toml:1:1: plug: unknown key \"plug\"; ", "device, source"),
         ] {
             let line = error(text);

@@ -25,39 +25,39 @@ pub(crate) const DEFAULT_TOML: &str = include_str!("../../../systemd/glint.toml"
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
     /// Who is publishing.
-    pub(crate) device: Device,
+    pub(crate) device: DeviceConfig,
     /// Where frames come from.
-    pub(crate) source: Source,
+    pub(crate) source: SourceConfig,
     /// How the camera is used.
-    pub(crate) camera: Camera,
+    pub(crate) camera: CameraConfig,
     /// Finding and following faces.
-    pub(crate) face: Face,
+    pub(crate) face: FaceConfig,
     /// What counts as a movement.
-    pub(crate) gate: Gate,
+    pub(crate) gate: GateConfig,
     /// The model files.
-    pub(crate) model: Model,
+    pub(crate) model: ModelConfig,
     /// The broker.
-    pub(crate) mqtt: Mqtt,
+    pub(crate) mqtt: MqttConfig,
     /// Events that the broker has not acknowledged yet.
-    pub(crate) outbox: Outbox,
+    pub(crate) outbox: OutboxConfig,
     /// What the device is used for.
-    pub(crate) deployment: Deployment,
+    pub(crate) deployment: DeploymentConfig,
     /// Reports about the device itself.
-    pub(crate) health: Health,
+    pub(crate) health: HealthConfig,
 }
 
 /// Table `device`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct Device {
+pub(crate) struct DeviceConfig {
     /// Name in topics and in `source` of events; letters, digits, `-` and `_`. Default: made of the machine's names, and
     /// kept from the first start on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) id: Option<String>,
 }
 
-impl Device {
-    /// The name in force. A configuration that a command has loaded always holds one ([`super::memory`]).
+impl DeviceConfig {
+    /// The name in force. A configuration that a command has loaded always holds one ([`super::runtime::memory`]).
     pub(crate) fn id(&self) -> &str {
         self.id.as_deref().unwrap_or("glint")
     }
@@ -81,7 +81,7 @@ pub(crate) enum SourceKind {
 /// Table `source`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct Source {
+pub(crate) struct SourceConfig {
     /// v4l2, clip, command or synthetic. Default "v4l2".
     pub(crate) kind: SourceKind,
     /// Device node (better a stable name under /dev/v4l/by-id), or a clip: any video, an address, a folder of
@@ -98,7 +98,7 @@ pub(crate) struct Source {
 /// Table `camera`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct Camera {
+pub(crate) struct CameraConfig {
     /// GREY, YUYV, UYVY, NV12, MJPG, BAYER8, BAYER10 or BAYER12. Default: the best the camera has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) format: Option<PixelFormat>,
@@ -118,7 +118,7 @@ pub(crate) struct Camera {
     pub(crate) lock_exposure: bool,
 }
 
-impl Default for Camera {
+impl Default for CameraConfig {
     fn default() -> Self {
         Self {
             format: None,
@@ -135,7 +135,7 @@ impl Default for Camera {
 /// Table `face`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct Face {
+pub(crate) struct FaceConfig {
     /// Another detector network: glint's own, YuNet or Ultra-Light as ONNX. Default: the built-in one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) detector: Option<PathBuf>,
@@ -146,7 +146,7 @@ pub(crate) struct Face {
     pub(crate) max_tracks: usize,
 }
 
-impl Default for Face {
+impl Default for FaceConfig {
     fn default() -> Self {
         Self { detector: None, detector_sha256: None, max_tracks: 1 }
     }
@@ -155,7 +155,7 @@ impl Default for Face {
 /// Table `gate`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct Gate {
+pub(crate) struct GateConfig {
     /// File of AU thresholds as `glint-pretrain threshold` writes it. Default: those of the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) thresholds: Option<PathBuf>,
@@ -163,7 +163,7 @@ pub(crate) struct Gate {
     pub(crate) kinds: Vec<Kind>,
 }
 
-impl Default for Gate {
+impl Default for GateConfig {
     fn default() -> Self {
         Self { thresholds: None, kinds: vec![Kind::Micro] }
     }
@@ -172,7 +172,7 @@ impl Default for Gate {
 /// Table `model`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct Model {
+pub(crate) struct ModelConfig {
     /// Folder of model files, as `glint-pretrain ship` writes it. Default: the built-in models.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) path: Option<PathBuf>,
@@ -218,7 +218,7 @@ impl<'de> Deserialize<'de> for Protocol {
 /// Table `mqtt`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct Mqtt {
+pub(crate) struct MqttConfig {
     /// `mqtt://HOST[:1883]`, or `mqtts://HOST[:8883]` for TLS. Default "mqtt://localhost:1883".
     pub(crate) url: String,
     /// First levels of every topic. Default "glint".
@@ -249,7 +249,7 @@ pub(crate) struct Mqtt {
     pub(crate) discovery_prefix: String,
 }
 
-impl Default for Mqtt {
+impl Default for MqttConfig {
     fn default() -> Self {
         Self {
             url: "mqtt://localhost:1883".into(),
@@ -270,7 +270,7 @@ impl Default for Mqtt {
 /// Table `outbox`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct Outbox {
+pub(crate) struct OutboxConfig {
     /// The file. Default "/var/lib/glint/outbox.redb".
     pub(crate) path: PathBuf,
     /// Older events are dropped, and counted, in seconds. Default 86400.
@@ -279,7 +279,7 @@ pub(crate) struct Outbox {
     pub(crate) max_bytes: u64,
 }
 
-impl Default for Outbox {
+impl Default for OutboxConfig {
     fn default() -> Self {
         Self { path: "/var/lib/glint/outbox.redb".into(), max_age_s: 86_400, max_bytes: 16 << 20 }
     }
@@ -298,7 +298,7 @@ pub(crate) enum Basis {
 /// Table `deployment`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct Deployment {
+pub(crate) struct DeploymentConfig {
     /// research, clinical, accessibility, demonstration, workplace, education. Default: none, and no
     /// class words in events.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -311,12 +311,12 @@ pub(crate) struct Deployment {
 /// Table `health`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct Health {
+pub(crate) struct HealthConfig {
     /// Seconds between two reports, 1 to 3600. Default 30.
     pub(crate) interval_s: u64,
 }
 
-impl Default for Health {
+impl Default for HealthConfig {
     fn default() -> Self {
         Self { interval_s: 30 }
     }
@@ -345,10 +345,10 @@ pub(crate) struct Broker {
 
 const URLS: &str = "mqtt://HOST[:PORT] or mqtts://HOST[:PORT]";
 
-impl Mqtt {
+impl MqttConfig {
     /// The parts of `mqtt.url`, or what is wrong with it.
     pub(crate) fn broker(&self) -> Result<Broker, String> {
-        let (scheme, rest) = self.url.split_once("://").ok_or("no scheme")?;
+        let (scheme, rest) = self.url.split_once("://").ok_or("the address has no scheme")?;
         let (tls, default_port) = match scheme {
             "mqtt" => (false, 1883),
             "mqtts" => (true, 8883),
@@ -365,10 +365,12 @@ impl Mqtt {
         };
         let port = match port {
             None => default_port,
-            Some(text) => text.parse().ok().filter(|p| *p > 0).ok_or_else(|| format!("port {text:?}"))?,
+            Some(text) => {
+                text.parse().ok().filter(|p| *p > 0).ok_or_else(|| format!("invalid port {text:?}"))?
+            }
         };
         if host.is_empty() || host.contains('/') {
-            return Err("no host".into());
+            return Err("the address has no host".into());
         }
         Ok(Broker { host: host.into(), port, tls })
     }

@@ -5,7 +5,7 @@ use glint::event::Stamps;
 use glint::frame::PixelFormat;
 use serde::{Deserialize, Serialize};
 
-use super::{Camera, Config, Problem, Source, SourceKind};
+use super::{CameraConfig, Config, Problem, SourceConfig, SourceKind};
 
 /// What a program writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -22,7 +22,7 @@ pub(crate) enum StreamFormat {
     Raw,
 }
 
-impl Source {
+impl SourceConfig {
     /// What stamps the frames, where it is not the camera's driver.
     pub(crate) fn stamps(&self) -> Option<Stamps> {
         match (self.kind, self.format) {
@@ -33,7 +33,7 @@ impl Source {
     }
 
     /// How the frames lie in the pipe; of raw ones the camera's keys tell.
-    pub(crate) fn layout(&self, camera: &Camera) -> Layout {
+    pub(crate) fn layout(&self, camera: &CameraConfig) -> Layout {
         match self.format {
             StreamFormat::Y4m => Layout::Y4m,
             StreamFormat::Mjpeg => Layout::Mjpeg,

@@ -20,7 +20,7 @@ impl Command {
     pub(crate) const ALL: [Self; 4] = [Self::Pause, Self::Resume, Self::Calibrate, Self::Purge];
 
     /// The word in topics.
-    pub(crate) fn word(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Pause => "pause",
             Self::Resume => "resume",
@@ -35,7 +35,7 @@ impl Command {
         if payload.is_empty() || payload.len() > MAX_COMMAND_BYTES {
             return None;
         }
-        let command = Self::ALL.into_iter().find(|c| c.word() == word)?;
+        let command = Self::ALL.into_iter().find(|c| c.as_str() == word)?;
         let off = payload.eq_ignore_ascii_case(b"off") || payload.eq_ignore_ascii_case(b"false");
         match (command, off) {
             (Self::Pause, true) => Some(Self::Resume),
@@ -48,6 +48,27 @@ impl Command {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever is published on a topic of commands: a command is one of the words, with content of a bounded length, and
+        /// means what it says.
+        #[test]
+        fn only_commands_are_accepted(word in prop_oneof!["[a-z/+#$]{0,12}", "pause|resume|calibrate|purge"],
+                                      payload in prop_oneof![
+                                          prop::collection::vec(any::<u8>(), 0..400),
+                                          "(?i:on|off|true|false|1|0)".prop_map(String::into_bytes),
+                                      ]) {
+            let off = payload.eq_ignore_ascii_case(b"off") || payload.eq_ignore_ascii_case(b"false");
+            let expected = match word.as_str() {
+                _ if payload.is_empty() || payload.len() > MAX_COMMAND_BYTES => None,
+                "pause" if off => Some("resume"),
+                "pause" | "resume" | "calibrate" | "purge" if !off => Some(word.as_str()),
+                _ => None,
+            };
+            prop_assert_eq!(Command::parse(&word, &payload).map(Command::as_str), expected);
+        }
+    }
 
     #[test]
     fn commands_are_words_and_a_switch_can_undo_a_pause() {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::link::End;
 use super::listen::Check;
 use super::{BACKOFF, Mqtt};
-use crate::daemon::link::End;
 
 /// A broker that refuses the login is asked less often, or it may lock us out.
 const REFUSED_BACKOFF: Duration = BACKOFF.1;
@@ -40,7 +40,7 @@ impl Mqtt {
             self.taken_over = true;
             tracing::error!(
                 client_id = self.client_id,
-                "another client seems to connect with the same client id: give each device a device.id or mqtt.client_id of its own"
+                "another client seems to use the same client id: give each device its own device.id or mqtt.client_id"
             );
         }
         if end == End::TooLarge {
@@ -49,7 +49,7 @@ impl Mqtt {
                 self.deaf_until = Some(Instant::now() + DEAF.1);
                 tracing::error!(
                     minutes = DEAF.1.as_secs() / 60,
-                    "too long a message waits on a command topic: no commands for now"
+                    "a message on a command topic is too long; commands are off for now"
                 );
             }
         }

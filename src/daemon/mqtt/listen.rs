@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::link::Message;
 use super::{Cargo, Command, LASTED, Mqtt, discovery};
 use crate::daemon::config::Protocol;
-use crate::daemon::link::Message;
 
 /// How long the broker may take to give us back what we publish on `check`.
 const CHECK: Duration = Duration::from_secs(5);
@@ -30,7 +30,7 @@ impl Mqtt {
     /// Asks for the topics of commands, and for our own `check` where the broker cannot say that it refuses.
     pub(super) fn subscribe(&mut self) {
         let mut topics: Vec<String> =
-            Command::ALL.iter().map(|c| format!("{}/{}/set", self.base, c.word())).collect();
+            Command::ALL.iter().map(|c| format!("{}/{}/set", self.base, c.as_str())).collect();
         if self.config.mqtt.discovery {
             topics.push(discovery::status(&self.config));
         }
@@ -74,7 +74,7 @@ impl Mqtt {
             self.check = Check::Failed;
             tracing::error!(
                 topic = format!("{}/check", self.base),
-                "the broker does not give back what is published: its access rules may forbid events or commands"
+                "the broker does not deliver a published test message: its access rules may forbid events or commands"
             );
         }
         if self.taken_over && self.connected_at.is_some_and(|at| at.elapsed() >= LASTED) {

@@ -114,11 +114,11 @@ impl Withdrawals {
         }
         (self.running, self.cuts) = (false, 0);
         if self.again_at.is_none() {
-            tracing::info!(online = self.online.len(), "what is retained of earlier names is cleared");
+            tracing::info!(online = self.online.len(), "retained messages of earlier names are cleared");
             self.again_at = Some(Instant::now() + AGAIN);
         } else {
             if !self.online.is_empty() {
-                tracing::warn!(names = ?self.online, "another device has an earlier name: its messages stay");
+                tracing::warn!(names = ?self.online, "another device uses an earlier name of this one; its retained messages are left alone");
             }
             self.topics.clear();
             (self.again_at, self.done) = (None, true);
@@ -136,7 +136,7 @@ impl Withdrawals {
         if self.cuts >= CUTS {
             tracing::error!(
                 topics = self.topics.join(" "),
-                "retained messages of an earlier name cannot be cleared: the broker closes the connection; clear them by hand"
+                "the broker closes the connection when retained messages of an earlier name are cleared; clear them by hand"
             );
             self.topics.clear();
             self.again_at = None;

@@ -14,30 +14,30 @@ use crate::run::plot;
 use crate::statistics::score::{Confusion, bins, calibration_error};
 use crate::student::words::{answers, ceiling, with_word};
 
-/// Films people who train nothing, runs the daemon's own chain and compares the class of every movement it finds with what
-/// the person did.
+/// Compare the class of every movement that the daemon's own chain finds with what the person did, in rendered
+/// sequences of held-out people.
 #[derive(clap::Args)]
 #[command(after_help = "Example: glint-pretrain evaluate classes --assets ../data")]
 pub struct Args {
     /// Folder with `portraits/`, `ict/` and `priors/`.
     #[arg(long)]
     assets: PathBuf,
-    /// Folder of model files; without it those that are compiled in.
+    /// Folder of model files [default: the built-in models].
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
-    /// Sequences of 8 s.
+    /// Number of sequences of 8 s.
     #[arg(long, default_value_t = 80, value_parser = clap::value_parser!(u64).range(1..))]
     sequences: u64,
-    /// People in them.
+    /// Number of people.
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u64).range(1..))]
     people: u64,
-    /// Frames a second.
+    /// Frames per second.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(20..=500))]
     fps: u32,
     /// Seed of people and sequences.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// One JSON object on stdout instead of the table.
+    /// Print a JSON object instead of the table.
     #[arg(long)]
     json: bool,
 }

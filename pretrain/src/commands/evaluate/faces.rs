@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::faces::bench::{self, BenchSettings};
 
-/// Measures detector, landmarks and stabiliser on portraits that did not train them, on rendered heads and on clips.
+/// Measure detector, landmarks and stabiliser on portraits that did not train them, on rendered heads and on clips.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: glint-pretrain evaluate faces --portraits ../data/portraits --ict ../data/ict"
@@ -16,28 +16,28 @@ pub struct Args {
     /// models (models/portraits.txt) are left out.
     #[arg(long, value_name = "DIR")]
     portraits: PathBuf,
-    /// Folder of the ICT head, for rendered heads; without it the folder `ict` beside the portraits, if there is one.
+    /// Folder of the ICT head, for rendered heads [default: the folder `ict` beside the portraits, if present].
     #[arg(long, value_name = "DIR")]
     ict: Option<PathBuf>,
-    /// Folder of real clips. A name with `no_face` says that there is none.
+    /// Folder of real clips. `no_face` in a file's name means that the clip shows no face.
     #[arg(long, value_name = "DIR")]
     clips: Option<PathBuf>,
-    /// Folder of other detectors (YuNet, Ultra-Light as ONNX), measured on the same frames.
+    /// Folder of other detectors (YuNet, Ultra-Light as ONNX) to measure on the same frames.
     #[arg(long, value_name = "DIR")]
     detectors: Option<PathBuf>,
-    /// Python with MediaPipe, whose landmarks are measured on the same rendered heads.
+    /// Python interpreter with MediaPipe, whose landmarks are measured on the same rendered heads.
     #[arg(long, value_name = "PYTHON", default_value = "python3")]
     mediapipe: PathBuf,
-    /// Folder of model files; without it those that are compiled in.
+    /// Folder of model files [default: the built-in models].
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
-    /// A third of the material.
+    /// Use a third of the material.
     #[arg(long)]
     quick: bool,
     /// Seed of scenes and heads.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// One JSON object on stdout instead of tables.
+    /// Print a JSON object instead of the tables.
     #[arg(long)]
     json: bool,
 }

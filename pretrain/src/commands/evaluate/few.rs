@@ -12,21 +12,21 @@ use crate::run::{Run, bar, plot};
 use crate::statistics::score::mean_sd;
 use crate::train::parallel::side_by_side;
 
-/// Learning curve over 3, 6, 12 and 24 labelled subjects, tested on all others: from scratch, from the pretrained
-/// student, and the untouched student.
+/// Print the learning curve over 3, 6, 12 and 24 labelled subjects, tested on all others: training from scratch, from
+/// the pretrained student, and the student as shipped.
 #[derive(clap::Args)]
 #[command(after_help = "Example: glint-pretrain evaluate few --data ../data/megc2019")]
 pub struct Args {
     /// Folder with `index.csv` (file, database, subject, class) and `flow/`.
     #[arg(long)]
     data: PathBuf,
-    /// Draws of subjects at each point.
+    /// Number of draws of subjects at each point.
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u64).range(2..=200))]
     draws: u64,
-    /// Folder with student.onnx and student.toml; without it those that are compiled in.
+    /// Folder with student.onnx and student.toml [default: the built-in student].
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
-    /// One JSON object on stdout instead of the table.
+    /// Print a JSON object instead of the table.
     #[arg(long)]
     json: bool,
 }

@@ -10,45 +10,45 @@ use crate::filter::evaluation::{self, FilmSettings};
 use crate::filter::judge::{MACRO_FROM, Range, least};
 use crate::filter::scan::Rules;
 
-/// Films people who do micro-expressions, macro-expressions, talk, blink, turn and rest, filters the films as `filter`
-/// does and compares what is kept with the truth.
+/// Compare what `filter` keeps with the truth, in rendered sequences of people who show micro- and macro-expressions,
+/// talk, blink, turn and rest.
 #[derive(clap::Args)]
 #[command(after_help = "Example: glint-pretrain evaluate filter --assets ../data --videos 60")]
 pub struct Args {
     /// Folder with `portraits/`, `ict/` and `priors/`.
     #[arg(long, value_name = "DIR")]
     assets: PathBuf,
-    /// Sequences of 8 s.
+    /// Number of sequences of 8 s.
     #[arg(long, default_value_t = 60)]
     videos: u64,
-    /// Sequences of 15 s without micro-expressions: blinks, macro-expressions, talk, turns, hands, light.
+    /// Number of sequences of 15 s without micro-expressions: blinks, macro-expressions, talk, turns, hands, light.
     #[arg(long, default_value_t = 20)]
     distractors: u64,
-    /// People.
+    /// Number of people.
     #[arg(long, default_value_t = 40)]
     people: usize,
     /// Frames per second.
     #[arg(long, default_value_t = 60.0)]
     fps: f64,
-    /// Which people.
+    /// The group of people.
     #[arg(long, value_enum, default_value = "held-out")]
     split: Split,
-    /// Intensity from which a movement is a macro-expression.
+    /// A movement of at least this intensity is a macro-expression.
     #[arg(long, default_value_t = MACRO_FROM)]
     macro_from: f32,
-    /// Longest time in ms at half of the greatest intensity or above it.
+    /// A micro-expression stays at half of its greatest intensity or above for at most this long, in ms.
     #[arg(long, default_value_t = 350.0)]
     max_ms: f32,
-    /// Minimum recognisable intensities, of the filter and of the truth; by default those of the model.
+    /// File of minimum recognisable intensities, for the filter and for the truth [default: those of the model].
     #[arg(long, value_name = "FILE.toml")]
     thresholds: Option<PathBuf>,
-    /// Seed.
+    /// Seed of people and sequences.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Folder of model files; without it those that are compiled in.
+    /// Folder of model files [default: the built-in models].
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
-    /// One JSON object on stdout.
+    /// Print a JSON object.
     #[arg(long)]
     json: bool,
 }

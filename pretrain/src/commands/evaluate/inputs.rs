@@ -9,20 +9,20 @@ use crate::run::Run;
 use crate::student::inputs::compare;
 use crate::student::recipe::Recipe;
 
-/// Trains one network for each kind of input on the same rendered movements and scores it on people who train nothing.
+/// Train one network for each kind of input on the same rendered movements and score it on held-out people.
 #[derive(clap::Args)]
 #[command(after_help = "Example: glint-pretrain evaluate inputs --assets ../data")]
 pub struct Args {
     /// Folder with `portraits/` and `ict/`.
     #[arg(long)]
     assets: PathBuf,
-    /// Rendered training movements; a quarter as many are tested.
+    /// Number of rendered training movements. A quarter as many are tested.
     #[arg(long, default_value_t = 4000, value_parser = clap::value_parser!(u64).range(100..))]
     samples: u64,
-    /// Networks of each kind.
+    /// Number of networks of each kind.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=20))]
     seeds: u64,
-    /// One JSON object on stdout instead of the table.
+    /// Print a JSON object instead of the table.
     #[arg(long)]
     json: bool,
 }

@@ -11,8 +11,9 @@ use crate::recognition::report::{Report, write_csv};
 use crate::run::{Run, bar, plot};
 use crate::statistics::score::{argmax, calibration_error, reliability};
 
-/// Leaves one subject out at a time: glint and its baselines in the same folds, with fixed schedules. With --zero-shot the
-/// student as it is shipped, which has seen none of these samples.
+/// Measure recognition on published flow images of real micro-expressions. Leave one subject out at a time: glint and
+/// its baselines in the same folds, with fixed schedules. With --zero-shot, measure the student as shipped, which has
+/// seen none of these samples.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: glint-pretrain evaluate megc2019 --data ../data/megc2019 --zero-shot --json"
@@ -21,22 +22,22 @@ pub struct Args {
     /// Folder with `index.csv` (file, database, subject, class) and `flow/`.
     #[arg(long)]
     data: PathBuf,
-    /// The shipped student, untouched.
+    /// Measure the student as shipped.
     #[arg(long, conflicts_with = "methods")]
     zero_shot: bool,
-    /// Seeds of the methods that have one.
+    /// Number of seeds of the methods that have one.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=20))]
     seeds: u64,
     /// Rows of the table.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Method::Glint, Method::Logreg, Method::Cnn, Method::Ststnet])]
     methods: Vec<Method>,
-    /// Folder with student.onnx and student.toml; without it those that are compiled in.
+    /// Folder with student.onnx and student.toml [default: the built-in student].
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
-    /// Every prediction as CSV: method, seed, database, subject, file, truth, prediction.
+    /// Write every prediction as CSV: method, seed, database, subject, file, truth, prediction.
     #[arg(long, value_name = "FILE.csv")]
     predictions: Option<PathBuf>,
-    /// One JSON object on stdout instead of the table.
+    /// Print a JSON object instead of the table.
     #[arg(long)]
     json: bool,
 }

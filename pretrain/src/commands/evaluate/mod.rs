@@ -13,28 +13,28 @@ pub mod student;
 
 use anyhow::Result;
 
-/// Measures the shipped models and the daemon's own chain.
+/// Measure the shipped models and the daemon's own chain.
 #[derive(clap::Subcommand)]
 pub enum Command {
-    /// The words given to movements that are found.
+    /// Classes of the movements that the daemon's chain finds.
     Classes(classes::Args),
-    /// What the filter keeps of generated video.
+    /// What `filter` keeps of generated video.
     Filter(filter::Args),
-    /// What contrastive pretraining is worth.
+    /// The gain of contrastive pretraining.
     Pretraining(pretraining::Args),
-    /// What pretraining is worth to the student that ships.
+    /// The gain of pretraining for the student that ships.
     Student(student::Args),
-    /// Training steps on random views.
+    /// Training speed on random views.
     Speed(speed::Args),
-    /// How much real labels help, from few subjects on.
+    /// The gain of real labels, from few subjects on.
     Few(few::Args),
-    /// What the student could see beyond motion at 28 x 28.
+    /// Other inputs of the student than motion at 28 x 28.
     Inputs(inputs::Args),
-    /// Recognition on published real flow images.
+    /// Recognition on published flow images of real micro-expressions.
     Megc2019(megc2019::Args),
-    /// How well faces are found, followed and held still.
+    /// Detector, landmarks and stabiliser.
     Faces(faces::Args),
-    /// How well movements are found.
+    /// Spotting: which movements are found.
     Spotting(spotting::Args),
 }
 

@@ -6,8 +6,8 @@ use anyhow::Result;
 
 use crate::contrast::experiment::{self, ExperimentSettings, Table};
 
-/// Pretrains on generated pairs (micro-expressions, macro-expressions, talk, nothing) and probes the encoders on people whom
-/// they never saw: class, action units, few labels. Each row is a mean over seeds; intervals are over people.
+/// Pretrain on generated pairs (micro-expressions, macro-expressions, talk, rest) and probe the encoders on held-out
+/// people: class, action units, few labels. Each row is a mean over seeds. Intervals are over people.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: glint-pretrain evaluate pretraining --assets ../data --table claims --megc ../data/megc2019"
@@ -19,13 +19,13 @@ pub struct Args {
     /// The table.
     #[arg(long, value_enum, default_value = "claims")]
     table: Table,
-    /// Folder of published flow images, for few labels on real samples.
+    /// Folder of published flow images, for the rows with few labels on real samples.
     #[arg(long, value_name = "DIR")]
     megc: Option<PathBuf>,
-    /// Unlabelled pairs.
+    /// Number of unlabelled pairs.
     #[arg(long, default_value_t = 8000)]
     pool: usize,
-    /// Labelled pairs of held-out people.
+    /// Number of labelled pairs of held-out people.
     #[arg(long, default_value_t = 1500)]
     labelled: usize,
     /// Optimiser steps of every training.
@@ -37,7 +37,7 @@ pub struct Args {
     /// Seed of people and pairs.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// One JSON object on stdout.
+    /// Print a JSON object.
     #[arg(long)]
     json: bool,
 }

@@ -12,8 +12,8 @@ use crate::contrast::recipe::Recipe;
 use crate::contrast::train::{Views, train};
 use crate::run::Run;
 
-/// Trains the networks of a recipe on random views and prints pairs a second; `pretrain/compare/contrastive_torch.py` does the
-/// same with PyTorch.
+/// Train the networks of a recipe on random views and print pairs per second. `pretrain/compare/contrastive_torch.py`
+/// does the same with PyTorch.
 #[derive(clap::Args)]
 #[command(after_help = "Example: glint-pretrain evaluate speed --recipes edge,paper-small --steps 60")]
 pub struct Args {
@@ -23,7 +23,7 @@ pub struct Args {
     /// Optimiser steps of each.
     #[arg(long, default_value_t = 60)]
     steps: usize,
-    /// Device.
+    /// The device that trains.
     #[arg(long, value_enum, default_value = "cpu")]
     device: Device,
 }

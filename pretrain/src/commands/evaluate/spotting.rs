@@ -11,51 +11,51 @@ use crate::spotting::bench::{self, Part, Plan, Split};
 use crate::spotting::long::evaluate;
 use crate::spotting::report::Report;
 
-/// Films people who are held out in generated sequences, or takes sequences of a folder or the long videos of a database,
-/// runs them through the daemon's own pipeline and compares what was published with the truth.
+/// Compare what the daemon's own pipeline publishes with the truth, in rendered sequences of held-out people, in sequences
+/// of a folder or in the long videos of a database.
 #[derive(clap::Args)]
 #[command(after_help = "Example: glint-pretrain evaluate spotting --assets ../data --quick --clips videos")]
 pub struct Args {
-    /// Folder with portraits, ict and priors: sequences are made of them.
+    /// Folder with `portraits/`, `ict/` and `priors/`, from which sequences are rendered.
     #[arg(long, value_name = "DIR", required_unless_present_any = ["data", "real"])]
     assets: Option<PathBuf>,
-    /// Database of long videos, whose folder is --data: F1 counted one to one, and as a published scorer counts it; STRS.
+    /// Database of long videos in --data. F1 is counted one to one and as a published scorer counts it, with STRS.
     #[arg(long, requires = "data", conflicts_with_all = ["real", "clips"])]
     database: Option<LongDatabase>,
-    /// Sheet of the database, where it does not lie under its published name.
+    /// Sheet of the database [default: its published name].
     #[arg(long, value_name = "FILE", requires = "database")]
     sheet: Option<PathBuf>,
-    /// Folder of frames of the database, likewise.
+    /// Folder of frames of the database [default: its published name].
     #[arg(long, value_name = "DIR", requires = "database")]
     frames: Option<PathBuf>,
-    /// Folder of sequences, ID.avi and ID.json, as `corpus --video` writes them; with --database, of the database.
+    /// Folder of sequences, ID.avi and ID.json, as `corpus --video` writes them, or of the database.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["assets", "split", "fps", "parts", "seed", "quick"])]
     data: Option<PathBuf>,
-    /// Folder of real footage with movements of known times in it: `truth.json` and NAME.avi. May be given more than once.
+    /// Folder of real footage with movements at known times: `truth.json` and NAME.avi. Repeatable.
     #[arg(long, value_name = "DIR")]
     real: Vec<PathBuf>,
-    /// Folder of model files; without it those that are compiled in.
+    /// Folder of model files [default: the built-in models].
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
-    /// Folder of real clips on which nothing is annotated: events, rejections and abstention are counted.
+    /// Folder of real clips without annotation. Events, rejections and abstentions are counted.
     #[arg(long, value_name = "DIR")]
     clips: Option<PathBuf>,
-    /// A tenth of the material.
+    /// Use a tenth of the material.
     #[arg(long)]
     quick: bool,
-    /// Which people: settings are chosen on `tune`, figures are reported on `test`.
+    /// The group of people. Choose settings on `tune`; report figures on `test`.
     #[arg(long, value_enum, default_value = "test")]
     split: Split,
-    /// Frame rates.
+    /// Frame rates, in frames per second.
     #[arg(long, value_delimiter = ',', default_values_t = [30, 60, 100, 200])]
     fps: Vec<u32>,
-    /// Parts of the table; what is left out stays empty.
+    /// Parts of the table. Those left out stay empty.
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["rates", "curve", "still", "intensities"])]
     parts: Vec<Part>,
     /// Seed of the sequences.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// One JSON object on stdout instead of tables.
+    /// Print a JSON object instead of the tables.
     #[arg(long)]
     json: bool,
 }

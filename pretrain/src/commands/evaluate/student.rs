@@ -8,8 +8,8 @@ use crate::contrast;
 use crate::student::recipe::Recipe;
 use crate::student::worth::{Worth, WorthSettings};
 
-/// Goes the road from teachers to the int8 student with and without pretrained encoders, and scores each on rendered people
-/// who train nothing and, with --megc, on real flow images: zero-shot, and with the labels of few subjects.
+/// Train teachers and the int8 student with and without pretrained encoders. Score each on rendered people who train
+/// nothing and, with --megc, on real flow images, zero-shot and with the labels of few subjects.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: glint-pretrain evaluate student --assets ../data --pairs pairs --counts 3000 --megc ../data/megc2019"
@@ -21,13 +21,13 @@ pub struct Args {
     /// Sets of unlabelled pairs, as `filter` writes them.
     #[arg(long, value_name = "DIR", required = true, num_args = 1..)]
     pairs: Vec<PathBuf>,
-    /// Encoders are pretrained on so many pairs, from the first on: a row each.
+    /// Numbers of pairs, from the first on. Encoders are pretrained on each; the table has a row for each.
     #[arg(long, value_delimiter = ',', required = true)]
     counts: Vec<usize>,
     /// Recipe of the pretraining: a name or a file.
     #[arg(long, default_value = "student", value_name = "NAME|FILE.toml")]
     contrast: String,
-    /// Recipe of teachers and student; without it the built-in `recipes/student.toml`.
+    /// Recipe of teachers and student [default: the built-in `recipes/student.toml`].
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
     /// Folder of published flow images.
@@ -39,10 +39,10 @@ pub struct Args {
     /// The first seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Little of everything: shows that it works.
+    /// Train for seconds only. This shows that the command works and says nothing about quality.
     #[arg(long)]
     quick: bool,
-    /// One JSON object on stdout.
+    /// Print one JSON object on stdout.
     #[arg(long)]
     json: bool,
 }

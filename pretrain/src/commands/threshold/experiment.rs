@@ -16,28 +16,28 @@ use crate::threshold::session::{Plan, Session};
     after_help = "Example: glint-pretrain threshold run --log p01.jsonl --participant p01 --aus 1,4,12 --trials 60"
 )]
 pub struct Args {
-    /// Log of the session, one JSON object a line.
+    /// Log of the session, one JSON object per line.
     #[arg(long, value_name = "FILE.jsonl")]
     log: PathBuf,
-    /// Code of the participant; no name.
+    /// Code of the participant. Do not use a name.
     #[arg(long, default_value = "p01")]
     participant: String,
-    /// AUs; all that glint measures by default.
+    /// Action units [default: all that glint measures].
     #[arg(long, value_delimiter = ',', default_values_t = AUS)]
     aus: Vec<u8>,
-    /// Trials of each AU.
+    /// Number of trials per AU.
     #[arg(long, default_value_t = 60)]
     trials: usize,
-    /// Chooses order, faces and intervals.
+    /// Seed of order, faces and intervals.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Port on the loopback interface; 0: a free one.
+    /// Port on the loopback interface; 0 takes a free one.
     #[arg(long, default_value_t = 0)]
     port: u16,
 }
 
 /// Runs the command.
-pub fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(args: &Args) -> Result<()> {
     let mut aus = args.aus.clone();
     aus.sort_unstable();
     aus.dedup();

@@ -22,10 +22,10 @@ pub struct Args {
     /// The thresholds file.
     #[arg(long, value_name = "FILE.toml")]
     out: PathBuf,
-    /// Thresholds of AUs that were not asked for; by default those of the built-in models.
+    /// File of thresholds for AUs that no session asked for [default: those of the built-in models].
     #[arg(long, value_name = "FILE.toml")]
     base: Option<PathBuf>,
-    /// Bootstrap draws.
+    /// Number of bootstrap draws.
     #[arg(long, default_value_t = 400)]
     draws: usize,
     /// Seed of the bootstrap.
@@ -40,12 +40,12 @@ fn base(path: Option<&Path>) -> Result<Thresholds> {
 }
 
 /// Runs the command.
-pub fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(args: &Args) -> Result<()> {
     let mut answers = Vec::new();
     let mut people = std::collections::BTreeSet::new();
     for log in &args.logs {
         let (plan, own) = session::read(log)?;
-        ensure!(!own.is_empty(), "{}: no answer in it", log.display());
+        ensure!(!own.is_empty(), "{}: the log holds no answers", log.display());
         people.insert(plan.participant);
         answers.extend(own);
     }
@@ -72,7 +72,7 @@ pub fn run(args: &Args) -> Result<()> {
         }
         found.insert(au, Entry { found: threshold, origin });
     }
-    ensure!(!found.is_empty(), "no answer to any AU");
+    ensure!(!found.is_empty(), "the logs hold no answer to any AU");
     let title = format!(
         "Minimum recognisable intensity (0 to 5), {LEVEL} right in two intervals; bootstrap interval of 95 %.\n\
          Participants: {}.",

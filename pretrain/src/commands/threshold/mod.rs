@@ -6,15 +6,16 @@ mod observe;
 
 use anyhow::Result;
 
-/// Finds the least intensity at which an action unit is recognised: by people before a web page, or by a model observer.
+/// Measure the minimum recognisable intensity of each action unit, with people and a web page or with a model observer.
 #[derive(clap::Subcommand)]
 pub enum Command {
-    /// Serves the experiment to a browser on this machine: the same face twice, in which interval did it move? Answers are on
-    /// disk as they come; the same command goes on with a session that was left.
+    /// Serve the experiment to a browser on this machine. Each trial shows the same face twice and asks in which
+    /// interval it moved. Answers are saved at once; the same command continues an interrupted session.
     Run(experiment::Args),
-    /// Fits a Weibull function to the answers of one or many participants and writes the thresholds at 75 %.
+    /// Fit a Weibull function to the answers of one or more participants and write the thresholds at 75 % correct.
     Fit(fit::Args),
-    /// Lets the daemon's own measurement take the place of a participant, at a camera's noise, and writes its thresholds.
+    /// Put the daemon's own measurement in the place of a participant, under a camera's noise, and write its
+    /// thresholds.
     Observe(observe::Args),
 }
 

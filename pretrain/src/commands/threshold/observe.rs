@@ -21,34 +21,34 @@ pub struct Args {
     /// The thresholds file.
     #[arg(long, value_name = "FILE.toml")]
     out: PathBuf,
-    /// Folder of model files; without it those that are compiled in.
+    /// Folder of model files [default: the built-in models].
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
-    /// Writes the thresholds into au.toml of --models as well: the gate's defaults.
+    /// Also write the thresholds into au.toml of --models. They are the gate's defaults.
     #[arg(long, requires = "models")]
     adopt: bool,
-    /// Intervals to choose from: 2 is the experiment for people, more ask for surer sight.
+    /// Number of intervals to choose from. 2 is the experiment for people; more intervals give higher thresholds.
     #[arg(long, default_value_t = 2)]
     intervals: u32,
-    /// Movements of each AU at each of 8 levels.
+    /// Number of movements of each AU at each of 8 levels.
     #[arg(long, default_value_t = 10)]
     repeats: usize,
     /// Frames per second.
     #[arg(long, default_value_t = 100.0)]
     fps: f64,
-    /// Multiplies the noise of a webcam in a lit room.
+    /// Camera noise, as a multiple of that of a webcam in a lit room.
     #[arg(long, default_value_t = 1.0)]
     noise: f32,
-    /// Chooses people, cameras, order and bootstrap.
+    /// Seed of people, cameras, order and bootstrap.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Bootstrap draws.
+    /// Number of bootstrap draws.
     #[arg(long, default_value_t = 200)]
     draws: usize,
 }
 
 /// Runs the command.
-pub fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(args: &Args) -> Result<()> {
     ensure!((2..=10_000).contains(&args.intervals), "--intervals: 2 to 10000");
     ensure!((1..=1000).contains(&args.repeats), "--repeats: 1 to 1000");
     ensure!((20.0..=500.0).contains(&args.fps), "--fps: 20 to 500");

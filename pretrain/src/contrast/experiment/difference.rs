@@ -11,16 +11,16 @@ use crate::statistics::linear::{Softmax, correlation};
 use crate::statistics::score::uf1_uar;
 
 /// Numbers of labelled people in the few-label columns.
-pub const FEW: [usize; 3] = [3, 6, 12];
+pub(crate) const FEW: [usize; 3] = [3, 6, 12];
 /// Draws of labelled people, the same ones for every row.
 const DRAWS: u64 = 12;
 /// Prior of the linear probes.
-pub const PRIOR: f32 = 1.0;
+pub(crate) const PRIOR: f32 = 1.0;
 /// Resamplings of an interval.
 const RESAMPLINGS: u64 = 400;
 
 /// What one training was worth.
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// True and predicted class of each labelled pair.
     pub rows: Vec<(usize, usize)>,
     /// Predicted AU intensities of each labelled pair.
@@ -34,18 +34,18 @@ pub struct Outcome {
 }
 
 /// Mean.
-pub fn mean(values: &[f64]) -> f64 {
+pub(crate) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
 /// Mean UF1 of some labelled pairs over the seeds of a row.
-pub fn uf1(row: &[Outcome], picks: &[usize]) -> f64 {
+pub(crate) fn uf1(row: &[Outcome], picks: &[usize]) -> f64 {
     let of = |o: &Outcome| uf1_uar(&picks.iter().map(|&i| o.rows[i]).collect::<Vec<_>>(), 3).0;
     mean(&row.iter().map(of).collect::<Vec<_>>())
 }
 
 /// Mean correlation with true intensities over AUs that move in 20 of `truth` or more, and over the seeds of a row.
-pub fn au(row: &[Outcome], truth: &[&[f32]], picks: &[usize]) -> f64 {
+pub(crate) fn au(row: &[Outcome], truth: &[&[f32]], picks: &[usize]) -> f64 {
     let moving = |k: &usize| truth.iter().filter(|t| t[*k] > 0.0).count() >= 20;
     let aus: Vec<usize> = (0..AU_COUNT).filter(moving).collect();
     let of = |o: &Outcome| {
@@ -59,7 +59,7 @@ pub fn au(row: &[Outcome], truth: &[&[f32]], picks: &[usize]) -> f64 {
 }
 
 /// UF1 on everybody else of a probe on the samples of `count` people, for each of the draws of those people.
-pub fn few(rows: &[Vec<f32>], classes: &[usize], subjects: &[&str], count: usize) -> Vec<f64> {
+pub(crate) fn few(rows: &[Vec<f32>], classes: &[usize], subjects: &[&str], count: usize) -> Vec<f64> {
     let mut people: Vec<&str> = subjects.to_vec();
     people.sort_unstable();
     people.dedup();
@@ -83,7 +83,7 @@ pub fn few(rows: &[Vec<f32>], classes: &[usize], subjects: &[&str], count: usize
 }
 
 /// Interval of 95 % of a difference, people drawn anew; `of` gets the pairs of the people that were drawn.
-pub fn over_people(people: &[&str], seed: u64, of: impl Fn(&[usize]) -> f64 + Sync) -> (f64, f64) {
+pub(crate) fn over_people(people: &[&str], seed: u64, of: impl Fn(&[usize]) -> f64 + Sync) -> (f64, f64) {
     let mut by_person: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     people.iter().enumerate().for_each(|(i, p)| by_person.entry(p).or_default().push(i));
     let groups: Vec<&Vec<usize>> = by_person.values().collect();
@@ -95,7 +95,7 @@ pub fn over_people(people: &[&str], seed: u64, of: impl Fn(&[usize]) -> f64 + Sy
 }
 
 /// Interval of 95 % of the difference of two rows in few labels on real samples, draws of the labelled people drawn anew.
-pub fn over_draws(ours: &[Outcome], theirs: &[Outcome], number: usize, seed: u64) -> (f64, f64) {
+pub(crate) fn over_draws(ours: &[Outcome], theirs: &[Outcome], number: usize, seed: u64) -> (f64, f64) {
     let of_draw =
         |row: &[Outcome], d: usize| mean(&row.iter().map(|o| o.real[number][d]).collect::<Vec<_>>());
     let draws: Vec<f64> =

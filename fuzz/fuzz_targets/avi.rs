@@ -1,0 +1,8 @@
+//! An AVI.
+#![no_main]
+
+#[allow(dead_code)]
+#[path = "../../tests/fuzz/targets.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::avi(bytes));

@@ -1,0 +1,8 @@
+//! A JPEG of a camera.
+#![no_main]
+
+#[allow(dead_code)]
+#[path = "../../tests/fuzz/targets.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::jpeg(bytes));

@@ -1,0 +1,8 @@
+//! A network.
+#![no_main]
+
+#[allow(dead_code)]
+#[path = "../../tests/fuzz/targets.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::onnx(bytes));

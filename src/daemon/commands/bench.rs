@@ -1,0 +1,234 @@
+//! `glintd bench`: what each stage costs, in time, memory and allocations.
+#![allow(clippy::disallowed_methods)] // A benchmark reads the clock.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use glint::clip::Media;
+use glint::frame::Frame;
+use glint::pipeline::{Models, Options, Pipeline, Purpose, Stage};
+use serde_json::json;
+
+use super::media::print_line;
+use super::samples::{Samples, round};
+use super::{allocations, networks};
+use crate::daemon::sources::footage::{Footage, Selection};
+
+/// Arguments of `glintd bench`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The clip to measure. Required without --models.
+    #[arg(required_unless_present = "models", conflicts_with = "models")]
+    clip: Option<PathBuf>,
+    /// Measure each network instead of a clip.
+    #[arg(long)]
+    models: bool,
+    #[command(flatten)]
+    selection: Selection,
+    /// Print the result as a JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Measures a clip, or the networks.
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let models = Models::embedded()?;
+    let options = Options { purpose: Some(Purpose::Research), ..Options::default() };
+    match &args.clip {
+        Some(path) => clip(path, args.selection, &models, options, args.json)?,
+        None => networks::run(&models, args.json)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Frames that are not counted: caches fill.
+const WARM_UP: u64 = 60;
+/// Allocations are counted after so much of the clip: until then buffers of two seconds grow.
+const STEADY_NS: i64 = 2_500_000_000;
+
+const STAGES: [(&str, Option<Stage>); 7] = [
+    ("decode", None),
+    ("face_track", Some(Stage::FaceTrack)),
+    ("face_detect", Some(Stage::FaceDetect)),
+    ("flow", Some(Stage::Flow)),
+    ("gate", Some(Stage::Gate)),
+    ("spot", Some(Stage::Spot)),
+    ("student", Some(Stage::Student)),
+];
+
+/// Runs a clip frame by frame on one thread and prints the table, or one JSON object.
+fn clip(
+    path: &Path,
+    selection: Selection,
+    models: &Models,
+    options: Options,
+    as_json: bool,
+) -> anyhow::Result<()> {
+    let mut pipeline = Pipeline::new(options, models)?;
+    let mut clip = Footage::open(path, selection)?;
+    let mut frame = Frame::default();
+    allocations::start();
+    let began = Instant::now();
+    let mut samples: Vec<Samples> = STAGES.iter().map(|_| Samples::default()).collect();
+    let (mut tracked, mut quiet) = (Samples::default(), Samples::default());
+    let (mut frames, mut busy) = (0u64, 0.0f64);
+    let (mut ours, mut tract, mut counted) = (0u64, 0u64, 0u64);
+    loop {
+        let begin = Instant::now();
+        match clip.next(&mut frame)? {
+            None => break,
+            Some(Media::Gap { seq, at_ns, .. }) => {
+                pipeline.gap(seq, at_ns);
+                continue;
+            }
+            Some(Media::Frame) => {}
+        }
+        let decoded = begin.elapsed();
+        let track = pipeline.observation().track;
+        let before = allocations::count();
+        let start = Instant::now();
+        let mut last = start;
+        let mut marks: [(Option<Stage>, f32); 8] = [(None, 0.0); 8];
+        let mut n = 0;
+        let step = pipeline.push_timed(&frame, &mut |stage| {
+            let now = Instant::now();
+            if let Some(mark) = marks.get_mut(n) {
+                *mark = (Some(stage), (now - last).as_secs_f32() * 1e6);
+                n += 1;
+            }
+            last = now;
+        });
+        let whole = start.elapsed();
+        let after = allocations::count();
+        frames += 1;
+        busy += whole.as_secs_f64();
+        if frames <= WARM_UP {
+            continue;
+        }
+        samples[0].0.push(decoded.as_secs_f32() * 1e6);
+        for (stage, us) in &marks[..n] {
+            if let Some(i) = STAGES.iter().position(|(_, s)| s == stage && stage.is_some()) {
+                samples[i].0.push(*us);
+            }
+        }
+        if marks[..n].iter().any(|(s, _)| *s == Some(Stage::FaceTrack))
+            && pipeline.observation().bounds.is_some()
+        {
+            tracked.0.push(whole.as_secs_f32() * 1e6);
+        }
+        if step == glint::pipeline::Step::Quiet {
+            quiet.0.push(whole.as_secs_f32() * 1e6);
+        }
+        // A face that comes gets buffers of its own; the steady state is a face that is followed.
+        if frame.at_ns >= STEADY_NS && track == pipeline.observation().track {
+            counted += 1;
+            ours += after.ours - before.ours;
+            tract += after.tract - before.tract;
+        }
+    }
+    let wall = began.elapsed().as_secs_f64();
+    // The decoder of a clip that glint does not read itself has ended, and is counted now.
+    drop(clip);
+    let decoder = children_cpu_s();
+    anyhow::ensure!(
+        frames > WARM_UP,
+        "{}: {frames} frames; at least {} are needed",
+        path.display(),
+        WARM_UP + 1
+    );
+    let per_frame = |v: u64| v as f64 / counted.max(1) as f64;
+    let per_second = frames as f64 / busy.max(1e-9);
+    if as_json {
+        let stages: serde_json::Map<_, _> =
+            STAGES.iter().zip(&mut samples).map(|((name, _), s)| ((*name).to_owned(), s.json())).collect();
+        let result = json!({
+            "frames": frames,
+            "fps": (per_second * 10.0).round() / 10.0,
+            "stages": stages,
+            "tracked_frame": tracked.json(),
+            "quiet_frame": quiet.json(),
+            "wall_fps": (frames as f64 / wall.max(1e-9) * 10.0).round() / 10.0,
+            "decoder_process_us": decoder.map(|s| round((s * 1e6 / frames as f64) as f32)),
+            "peak_rss_bytes": peak_rss_bytes(),
+            "allocs_ours": per_frame(ours),
+            "allocs_tract": per_frame(tract),
+        });
+        return print_line(&result.to_string());
+    }
+    print_line(&format!("{frames} frames, {per_second:.0} frames/s on one thread, decoding apart"))?;
+    print_line(&format!("{:<14} {:>10} {:>10} {:>8}", "stage", "p50 us", "p99 us", "runs"))?;
+    let row = |name: &str, s: &mut Samples| -> anyhow::Result<()> {
+        if let (Some(p50), Some(p99)) = (s.quantile(0.5), s.quantile(0.99)) {
+            print_line(&format!("{name:<14} {p50:>10.1} {p99:>10.1} {:>8}", s.0.len()))?;
+        }
+        Ok(())
+    };
+    for ((name, _), s) in STAGES.iter().zip(&mut samples) {
+        row(name, s)?;
+    }
+    row("tracked frame", &mut tracked)?;
+    row("quiet frame", &mut quiet)?;
+    let wall_fps = frames as f64 / wall.max(1e-9);
+    match decoder {
+        Some(s) => print_line(&format!(
+            "with ffmpeg beside it {wall_fps:.0} frames/s, {:.0} us of a processor a frame in ffmpeg",
+            s * 1e6 / frames as f64
+        ))?,
+        None => print_line(&format!("with decoding {wall_fps:.0} frames/s"))?,
+    }
+    print_line(&format!("peak memory {:.1} MiB", peak_rss_bytes() as f64 / f64::from(1 << 20)))?;
+    print_line(&format!("allocations a frame: ours {:.3}, tract {:.1}", per_frame(ours), per_frame(tract)))?;
+    Ok(())
+}
+
+/// Processor time of child processes that have ended, in seconds; `None` where there was none.
+fn children_cpu_s() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // Behind the name, which may hold anything: cutime and cstime are the 14th and 15th field from there.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut times = fields.split_whitespace().skip(13).take(2).map(str::parse::<f64>);
+    let ticks = times.next()?.ok()? + times.next()?.ok()?;
+    // Linux tells hundredths of a second, whatever its own tick is.
+    (ticks > 0.0).then_some(ticks / 100.0)
+}
+
+/// Greatest resident set of this process so far; 0 where the kernel does not tell.
+fn peak_rss_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    line.and_then(|l| l.split_whitespace().next()).and_then(|v| v.parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use glint::synth::{Camera, Pack, Scene, Script, Subject};
+
+    #[test]
+    fn a_followed_face_allocates_nothing() {
+        allocations::start();
+        let script = Script::new(Vec::new()).expect("a script");
+        let subject = Subject::random(Pack::embedded().expect("a pack"), 1);
+        let mut scene = Scene::new(subject, script, Camera::default());
+        let models = Models::embedded().expect("models");
+        let mut pipeline = Pipeline::new(Options::default(), &models).expect("a pipeline");
+        let mut frame = Frame::default();
+        let (mut counted, mut ours) = (0, 0);
+        for seq in 0..180 {
+            let at_ns = seq as i64 * 16_666_667;
+            scene.render(seq, at_ns, &mut frame);
+            let track = pipeline.observation().track;
+            let before = allocations::count().ours;
+            pipeline.push(&frame);
+            let after = allocations::count().ours;
+            // As `bench` counts: buffers are full, and the face is the one of the frame before.
+            if at_ns >= STEADY_NS && pipeline.observation().track == track {
+                counted += 1;
+                ours += after - before;
+            }
+        }
+        assert!(counted > 20, "{counted} frames with a followed face");
+        assert_eq!(ours, 0, "allocations in {counted} frames");
+    }
+}

@@ -1,0 +1,252 @@
+//! `glintd demo`: the running daemon on the synthetic subject, with a broker of its own, checked against
+//! what the subject did.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use glint::event::{Class, Event};
+use glint::pipeline::Purpose;
+use glint::synth::{Action, Script};
+use rumqttc::{Client, MqttOptions, Packet, QoS};
+
+use super::media::print_line;
+use crate::daemon::clock::monotonic_ns;
+use crate::daemon::config::{Config, SourceKind};
+use crate::daemon::runtime::memory::Memory;
+use crate::daemon::runtime::serve::serve;
+use crate::daemon::runtime::setup::set_up;
+use crate::daemon::sources::source::SyntheticSource;
+
+/// Onsets of truth and event may differ so much.
+const ONSET_TOLERANCE_NS: i64 = 30_000_000;
+/// First movement, and how much later the next one comes.
+const FIRST_NS: i64 = 2_000_000_000;
+const PERIOD_NS: i64 = 3_000_000_000;
+/// A movement needs so much time before the end, to be seen as one that has ended.
+const REST_NS: i64 = 1_500_000_000;
+const DEVICE: &str = "demo";
+
+/// Arguments of `glintd demo`: what the synthetic subject does.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Action units that move together.
+    #[arg(long, value_delimiter = ',', default_value = "12")]
+    aus: Vec<u8>,
+    /// Size of the movement, as a fraction of the full movement (0 to 1).
+    #[arg(long, default_value_t = 0.2)]
+    intensity: f32,
+    /// Frames per second (20 to 500).
+    #[arg(long, default_value_t = 100.0, value_parser = rate)]
+    fps: f64,
+    /// Length of the demo in seconds (4 to 3600).
+    #[arg(long, default_value_t = 10.0, value_parser = length)]
+    seconds: f64,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let fps: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (20.0..=500.0).contains(&fps) { Ok(fps) } else { Err("allowed: 20 to 500".into()) }
+}
+
+fn length(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (4.0..=3600.0).contains(&seconds) { Ok(seconds) } else { Err("allowed: 4 to 3600".into()) }
+}
+
+/// The class of a movement, where its action units have one (the prototypes of EMFACS).
+fn class_of(aus: &[u8]) -> Option<Class> {
+    if aus.contains(&1) && aus.contains(&2) && !aus.contains(&4) {
+        Some(Class::Surprise)
+    } else if aus.contains(&12) && !aus.iter().any(|au| [4, 9, 10, 14, 15].contains(au)) {
+        Some(Class::Positive)
+    } else if aus.iter().any(|au| [4, 9, 10, 14, 15].contains(au)) {
+        Some(Class::Negative)
+    } else {
+        None
+    }
+}
+
+/// Runs the demo; exit 0 only if an event agrees with the truth.
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let total_ns = (args.seconds * 1e9) as i64;
+    let onsets: Vec<i64> =
+        (0..).map(|i| FIRST_NS + i * PERIOD_NS).take_while(|onset| onset + REST_NS <= total_ns).collect();
+    let actions = onsets
+        .iter()
+        .flat_map(|onset| args.aus.iter().map(|au| Action::micro(*au, args.intensity, *onset)))
+        .collect();
+    let script = match Script::new(actions) {
+        Ok(script) => script,
+        Err(e) => {
+            eprintln!("glintd: {e}");
+            return Ok(ExitCode::from(2));
+        }
+    };
+    let port = start_broker()?;
+    let events = subscribe(port)?;
+
+    let dir = std::env::temp_dir().join(format!("glint-demo-{}", std::process::id()));
+    let mut config = Config::default();
+    config.device.id = Some(DEVICE.into());
+    config.source.kind = SourceKind::Synthetic;
+    config.mqtt.url = format!("mqtt://127.0.0.1:{port}");
+    config.outbox.path = dir.join("outbox.redb");
+    config.deployment.purpose = Some(Purpose::Demonstration);
+    let mut setup = set_up(config, Memory::default())?;
+    let start_ns = monotonic_ns() + 200_000_000;
+    let frames = (args.seconds * args.fps) as u64;
+    let fps = args.fps;
+    setup.open = Box::new(move || Ok(Box::new(SyntheticSource::new(script.clone(), fps, frames, start_ns)?)));
+    for onset in &onsets {
+        eprintln!(
+            "truth: AU {:?} at {:.0} % of the full movement, onset {:.3} s",
+            args.aus,
+            args.intensity * 100.0,
+            *onset as f64 / 1e9
+        );
+    }
+    let daemon = std::thread::Builder::new().name("daemon".into()).spawn(move || serve(setup))?;
+    let mut agreed = 0;
+    let mut take = |line: String| -> anyhow::Result<()> {
+        print_line(&line)?;
+        let event: Event = serde_json::from_str(&line).context("the event cannot be parsed")?;
+        let verdict = judge(&event, &onsets, start_ns, &args.aus);
+        eprintln!("verdict: {}", verdict.as_ref().map_or_else(String::clone, String::clone));
+        agreed += usize::from(verdict.is_ok());
+        Ok(())
+    };
+    while !daemon.is_finished() {
+        if let Ok(line) = events.recv_timeout(Duration::from_millis(100)) {
+            take(line)?;
+        }
+    }
+    // The last event was acknowledged by the broker, and may still be on its way to the subscriber.
+    while let Ok(line) = events.recv_timeout(Duration::from_millis(500)) {
+        take(line)?;
+    }
+    match daemon.join() {
+        Ok(ended) => ended?,
+        Err(_) => bail!("the daemon panicked"),
+    }
+    // Nothing of the demo stays; where that fails it is a file of a few kilobytes.
+    _ = std::fs::remove_dir_all(&dir);
+    eprintln!("verdict: {agreed} of {} movements were reported correctly", onsets.len());
+    Ok(if agreed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Whether an event tells what the subject did: every AU that moved is there and one of them is the
+/// strongest, the class is right, the onset is near. Further, weaker AUs are named and do not count:
+/// neighbours on the face pull the same skin.
+fn judge(event: &Event, onsets: &[i64], start_ns: i64, aus: &[u8]) -> Result<String, String> {
+    let data = &event.data;
+    let error_ns = onsets
+        .iter()
+        .map(|onset| data.onset_ns - start_ns - onset)
+        .min_by_key(|e| e.abs())
+        .ok_or("the subject did not move")?;
+    let found: Vec<u8> = data.aus.iter().map(|a| a.au).collect();
+    let class = data.label.as_ref().map(|l| l.class);
+    let extra: Vec<u8> = found.iter().copied().filter(|au| !aus.contains(au)).collect();
+    let name = class.map_or("none", Class::as_str);
+    let mut text = format!("AU {found:?}, class {name}, onset {:+.1} ms off", error_ns as f64 / 1e6);
+    if !extra.is_empty() {
+        text.push_str(&format!(", AU {extra:?} reported too and weaker"));
+    }
+    let expected = class_of(aus);
+    if error_ns.abs() > ONSET_TOLERANCE_NS {
+        Err(format!("{text}: too far from every movement"))
+    } else if !aus.iter().all(|au| found.contains(au)) || found.first().is_none_or(|au| !aus.contains(au)) {
+        Err(format!("{text}: the AUs are not those that moved"))
+    } else if expected.is_some() && class != expected {
+        Err(format!("{text}: expected {expected:?}"))
+    } else {
+        Ok(format!("{text}: agrees"))
+    }
+}
+
+/// A broker in this process, on a free port of the loopback interface.
+fn start_broker() -> anyhow::Result<u16> {
+    let port = TcpListener::bind("127.0.0.1:0").context("loopback")?.local_addr()?.port();
+    let listen = SocketAddr::from(([127, 0, 0, 1], port));
+    let server = rumqttd::ServerSettings {
+        name: "demo".into(),
+        listen,
+        tls: None,
+        next_connection_delay_ms: 1,
+        connections: rumqttd::ConnectionSettings {
+            connection_timeout_ms: 60_000,
+            max_payload_size: 1 << 20,
+            max_inflight_count: 100,
+            auth: None,
+            external_auth: None,
+            dynamic_filters: true,
+        },
+    };
+    let config = rumqttd::Config {
+        id: 0,
+        router: rumqttd::RouterConfig {
+            max_connections: 16,
+            max_outgoing_packet_count: 200,
+            max_segment_size: 1 << 20,
+            max_segment_count: 10,
+            ..Default::default()
+        },
+        v4: Some(std::collections::HashMap::from([("demo".into(), server)])),
+        v5: None,
+        ws: None,
+        cluster: None,
+        console: None,
+        bridge: None,
+        prometheus: None,
+        metrics: None,
+    };
+    let mut broker = rumqttd::Broker::new(config);
+    // It cannot be stopped and lives as long as the process.
+    std::thread::Builder::new().name("broker".into()).spawn(move || {
+        if let Err(e) = broker.start() {
+            tracing::error!("broker: {e}");
+        }
+    })?;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while TcpStream::connect_timeout(&listen, Duration::from_millis(200)).is_err() {
+        if Instant::now() > deadline {
+            bail!("the broker does not listen on {listen}");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(port)
+}
+
+/// A subscriber like any other; the events as they arrive.
+fn subscribe(port: u16) -> anyhow::Result<std::sync::mpsc::Receiver<String>> {
+    let mut options = MqttOptions::new("glint-demo-subscriber", "127.0.0.1", port);
+    options.set_keep_alive(Duration::from_secs(30));
+    let (client, mut connection) = Client::new(options, 16);
+    client.subscribe(format!("glint/{DEVICE}/event"), QoS::AtLeastOnce)?;
+    let (sender, events) = std::sync::mpsc::channel();
+    let (ready, is_ready) = std::sync::mpsc::channel();
+    std::thread::Builder::new().name("subscriber".into()).spawn(move || {
+        // The connection lasts as long as its client.
+        let _client = client;
+        for event in connection.iter() {
+            match event {
+                Ok(rumqttc::Event::Incoming(Packet::SubAck(_))) => _ = ready.send(()),
+                Ok(rumqttc::Event::Incoming(Packet::Publish(p))) => {
+                    let line = String::from_utf8_lossy(&p.payload).into_owned();
+                    if sender.send(line).is_err() {
+                        return;
+                    }
+                }
+                Ok(_) => {}
+                Err(e) => {
+                    tracing::warn!("subscriber: {e}");
+                    std::thread::sleep(Duration::from_millis(200));
+                }
+            }
+        }
+    })?;
+    is_ready.recv_timeout(Duration::from_secs(10)).context("the broker did not accept the subscription")?;
+    Ok(events)
+}

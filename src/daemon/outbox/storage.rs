@@ -1,0 +1,343 @@
+//! The thread that alone writes the outbox's file ([`log`]) and what the device remembers beside it.
+//!
+//! An operation is on disk when its news comes. A card that takes seconds for it holds up nobody else.
+
+mod log;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::Receiver;
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::losses::Lost;
+use crate::daemon::clock::Stamp;
+pub(crate) use log::{Failure, Found, Key};
+use log::{Log, MAX_BODY_BYTES, SLACK_BYTES, event_record, losses, record};
+
+/// A small file that is replaced as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Note {
+    pub(crate) path: PathBuf,
+    pub(crate) text: String,
+}
+
+/// The files of a device.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Files {
+    /// The outbox.
+    pub(crate) path: PathBuf,
+    /// Outboxes of earlier paths: what they hold moves into this one.
+    pub(crate) earlier: Vec<PathBuf>,
+    /// Written before anything else.
+    pub(crate) note: Option<Note>,
+}
+
+/// What the thread is to do.
+#[derive(Debug)]
+pub(crate) enum Op {
+    /// Write an event.
+    Put { key: Key, stamp: Stamp, topic: String, json: String },
+    /// Events are done with.
+    Remove(Vec<Key>),
+    /// Counts to keep.
+    Lost(Lost),
+    /// Give the content of an event.
+    Read(Key),
+    /// Open the file again, if it is not open, and write what could not be written.
+    Retry,
+    /// Replace the note.
+    Note(Note),
+}
+
+/// What the thread tells.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// The file is open, and holds these events that were not told before.
+    Opened(Found),
+    /// These came out of an earlier outbox.
+    Brought(Found),
+    /// An event is on disk.
+    Stored(Key),
+    /// An event could not be written: only memory has it.
+    NotStored(Key),
+    /// The content of an event, or why there is none.
+    Content(Key, Result<String, String>),
+    /// The file could not be opened or written.
+    Failed(Failure),
+    /// The file was written again.
+    Well,
+    /// Nothing waits in the outbox of an earlier path any more.
+    Moved(PathBuf),
+    /// Whether an outbox of an earlier path cannot be read now.
+    LeftBehind(bool),
+}
+
+/// The thread: ends when its channel does.
+pub(crate) fn run(
+    files: &Files,
+    topic: impl Fn(&str) -> String,
+    ops: &Receiver<Op>,
+    news: &UnboundedSender<News>,
+) {
+    let mut storage = Storage::new(files);
+    // Whoever is told of nothing any more has gone.
+    let tell = |what: News| _ = news.send(what);
+    storage.write_note();
+    storage.open(&topic, &tell);
+    storage.move_earlier(&topic, &tell);
+    while let Ok(op) = ops.recv() {
+        // What came meanwhile goes into the same write.
+        let batch: Vec<Op> = std::iter::once(op).chain(ops.try_iter()).collect();
+        storage.work(batch, &topic, &tell);
+    }
+}
+
+struct Storage<'a> {
+    path: &'a Path,
+    /// Outboxes whose events are still to be moved.
+    earlier: Vec<PathBuf>,
+    /// What could not be written yet.
+    note: Option<Note>,
+    log: Option<Log>,
+    /// Events that are done with and whose removal is not on disk yet.
+    removed: BTreeSet<Key>,
+    /// Counts that are not on disk yet, or the latest.
+    lost: Option<Lost>,
+    /// Events that the main thread knows.
+    told: BTreeSet<Key>,
+}
+
+impl<'a> Storage<'a> {
+    fn new(files: &'a Files) -> Self {
+        Self {
+            path: &files.path,
+            earlier: files.earlier.clone(),
+            note: files.note.clone(),
+            log: None,
+            removed: BTreeSet::new(),
+            lost: None,
+            told: BTreeSet::new(),
+        }
+    }
+
+    /// Without it the device works, and forgets.
+    fn write_note(&mut self) {
+        if let Some(note) = self.note.take()
+            && let Err(e) = replace(&note)
+        {
+            tracing::error!(file = %note.path.display(), "the device's memory file cannot be written: {e}");
+            self.note = Some(note);
+        }
+    }
+
+    /// Moves what waits in the outboxes of earlier paths into this one, and deletes them.
+    fn move_earlier(&mut self, topic: &impl Fn(&str) -> String, tell: &impl Fn(News)) {
+        for path in std::mem::take(&mut self.earlier) {
+            // Another spelling of the same path.
+            let real = |path: &Path| std::fs::canonicalize(path).ok();
+            if real(&path).is_some_and(|p| Some(p) == real(self.path)) {
+                tell(News::Moved(path));
+                continue;
+            }
+            if matches!(path.try_exists(), Ok(false)) {
+                tracing::warn!(file = %path.display(), "the outbox of an earlier path does not exist");
+                // A disk that is not mounted may come with the next start.
+                if path.parent().is_some_and(Path::exists) {
+                    tell(News::Moved(path));
+                }
+                continue;
+            }
+            match self.move_from(&path, topic) {
+                Ok(found) => {
+                    tracing::info!(file = %path.display(), events = found.events.len(), damaged = found.damaged,
+                        "the outbox of an earlier path is moved to the present one");
+                    tell(News::Brought(found));
+                    tell(News::Moved(path));
+                }
+                Err(Failure { reason, .. }) => {
+                    tracing::error!(file = %path.display(), reason,
+                        "the outbox of an earlier path cannot be moved; its events wait there");
+                    self.earlier.push(path);
+                }
+            }
+        }
+        tell(News::LeftBehind(!self.earlier.is_empty()));
+    }
+
+    fn move_from(&mut self, path: &Path, topic: &impl Fn(&str) -> String) -> Result<Found, Failure> {
+        let Some(log) = &mut self.log else {
+            return Err(Failure { full: false, reason: "the present outbox is not open".into() });
+        };
+        let (mut old, mut found) = Log::open(path, topic)?;
+        // A move that was cut off has brought some of them.
+        found.events.retain(|e| !self.removed.contains(&e.key) && self.told.insert(e.key));
+        let keys: Vec<Key> = found.events.iter().map(|e| e.key).collect();
+        if let Err(failure) = log.copy(&old, &keys) {
+            keys.iter().for_each(|k| _ = self.told.remove(k));
+            return Err(failure);
+        }
+        let (mine, there) = (self.lost.unwrap_or_default(), found.lost_in_all());
+        let lost = Lost {
+            by_age: mine.by_age + there.by_age,
+            by_size: mine.by_size + there.by_size,
+            purged: mine.purged + there.purged,
+            damaged: mine.damaged + there.damaged,
+        };
+        if lost != mine {
+            log.append(&losses(&lost))?;
+            self.lost = Some(lost);
+        }
+        // Emptied first: a deletion may be undone by a power cut.
+        old.clear(&Lost::default())?;
+        std::fs::remove_file(path)?;
+        Ok(found)
+    }
+
+    fn open(&mut self, topic: &impl Fn(&str) -> String, tell: &impl Fn(News)) {
+        match Log::open(self.path, topic) {
+            Ok((mut log, mut found)) => {
+                log.forget(self.removed.iter());
+                found.events.retain(|e| !self.removed.contains(&e.key) && self.told.insert(e.key));
+                self.lost.get_or_insert(found.lost_in_all());
+                self.log = Some(log);
+                tell(News::Opened(found));
+            }
+            Err(failure) => tell(News::Failed(failure)),
+        }
+    }
+
+    fn work(&mut self, batch: Vec<Op>, topic: &impl Fn(&str) -> String, tell: &impl Fn(News)) {
+        let mut records = Vec::new();
+        let mut put: Vec<(Key, usize, usize)> = Vec::new();
+        let mut changed = false;
+        let (mut retry, mut noted) = (false, false);
+        for op in batch {
+            match op {
+                Op::Put { key, stamp, topic, json } => {
+                    let record = event_record(key, &stamp, &topic, &json);
+                    put.push((key, records.len(), record.len()));
+                    records.extend(record);
+                    self.told.insert(key);
+                }
+                Op::Remove(keys) => {
+                    changed = true;
+                    self.removed.extend(&keys);
+                    keys.iter().for_each(|k| _ = self.told.remove(k));
+                }
+                Op::Lost(lost) => {
+                    changed = true;
+                    self.lost = Some(lost);
+                }
+                Op::Read(key) => {
+                    let log = self.log.as_ref().ok_or_else(|| "the outbox is not open".to_owned());
+                    tell(News::Content(key, log.and_then(|log| log.content(key))));
+                }
+                Op::Retry => retry = true,
+                Op::Note(note) => {
+                    self.note = Some(note);
+                    noted = true;
+                }
+            }
+        }
+        if retry || noted {
+            self.write_note();
+        }
+        if self.log.is_none() && retry {
+            self.open(topic, tell);
+        }
+        if retry {
+            self.move_earlier(topic, tell);
+        }
+        let written = self.write(&records, &put, changed || retry);
+        match &written {
+            Ok(()) if retry => tell(News::Well),
+            // That it is not open was told when it was tried.
+            Err(failure) if self.log.is_some() => tell(News::Failed(failure.clone())),
+            _ => {}
+        }
+        for (key, _, _) in put {
+            tell(if written.is_ok() { News::Stored(key) } else { News::NotStored(key) });
+        }
+    }
+
+    /// Events first: they are what must not be lost.
+    fn write(&mut self, records: &[u8], put: &[(Key, usize, usize)], changed: bool) -> Result<(), Failure> {
+        let Some(log) = &mut self.log else {
+            return Err(Failure { full: false, reason: "the outbox is not open".into() });
+        };
+        if !records.is_empty() {
+            let start = log.end;
+            log.append(records)?;
+            for (key, offset, bytes) in put {
+                log.live.insert(*key, (start + *offset as u64, *bytes));
+                log.live_bytes += *bytes as u64;
+            }
+        }
+        if !changed {
+            return Ok(());
+        }
+        let lost = self.lost.unwrap_or_default();
+        let gone: Vec<Key> = self.removed.iter().copied().filter(|k| log.live.contains_key(k)).collect();
+        log.forget(gone.iter());
+        if log.live.is_empty() {
+            log.clear(&lost)?;
+        } else {
+            let body: Vec<u8> =
+                self.removed.iter().flat_map(|(a, b)| [a.to_le_bytes(), b.to_le_bytes()]).flatten().collect();
+            let removals: Vec<u8> = body.chunks(MAX_BODY_BYTES).flat_map(|body| record(2, body)).collect();
+            log.append(&[removals, losses(&lost)].concat())?;
+            if log.end > 2 * log.live_bytes + SLACK_BYTES {
+                log.compact(&lost)?;
+            }
+        }
+        self.removed.clear();
+        Ok(())
+    }
+}
+
+/// Another file takes the place of this one.
+fn replace(note: &Note) -> std::io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    if std::fs::read_to_string(&note.path).is_ok_and(|text| text == note.text) {
+        return Ok(());
+    }
+    let dir = note.path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(dir)?;
+    let mut beside = note.path.clone().into_os_string();
+    beside.push(".new");
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    file.write_all(note.text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&beside, &note.path)?;
+    std::fs::File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topic(device: &str) -> String {
+        format!("p/{device}/event")
+    }
+
+    #[test]
+    fn a_file_of_which_most_is_done_with_is_written_anew() {
+        let dir = tempfile::tempdir().expect("folder");
+        let path = dir.path().join("outbox");
+        let (log, _) = Log::open(&path, topic).expect("opens");
+        let files = Files { path: path.clone(), ..Files::default() };
+        let mut storage = Storage::new(&files);
+        (storage.log, storage.lost) = (Some(log), Some(Lost { purged: 3, ..Lost::default() }));
+        let long = "x".repeat(100_000);
+        let put = |n| Op::Put { key: (1, n), stamp: Stamp::now(), topic: "t".into(), json: long.clone() };
+        storage.work((0..20).map(put).collect(), &topic, &|_| ());
+        storage.work(vec![Op::Remove((1..20).map(|n| (1, n)).collect())], &topic, &|_| ());
+        assert!(std::fs::metadata(&path).expect("there").len() < 110_000);
+        drop(storage);
+        let (_, found) = Log::open(&path, topic).expect("opens");
+        assert_eq!((found.events.len(), found.lost.purged), (1, 3));
+    }
+}

@@ -1,0 +1,115 @@
+//! The file, whole and damaged.
+
+use super::*;
+
+fn topic(device: &str) -> String {
+    format!("p/{device}/event")
+}
+
+fn json(n: u64) -> String {
+    format!("{{\"id\":\"{n}\",\"text\":\"{}\"}}", "x".repeat(300))
+}
+
+/// Opens a file that this process alone uses. Where another test starts a program meanwhile, a copy of this process holds
+/// the lock that was just given free, until that program runs.
+fn open(path: &Path) -> (Log, Found) {
+    for _ in 0..500 {
+        match Log::open(path, topic) {
+            Err(e) if e.reason.contains("another process") => {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            other => return other.expect("opens"),
+        }
+    }
+    panic!("{} stays locked", path.display());
+}
+
+/// A file of `count` events.
+fn write(path: &Path, count: u64) -> Vec<u8> {
+    let (mut log, _) = open(path);
+    for n in 0..count {
+        log.append(&event_record((1, n), &Stamp::now(), "t", &json(n))).expect("written");
+    }
+    drop(log);
+    std::fs::read(path).expect("readable")
+}
+
+/// Whatever happens to the bytes, what is read is what was written, and what is not read is counted.
+#[test]
+fn flipped_bits_and_cuts_cost_what_they_hit_and_nothing_else() {
+    let dir = tempfile::tempdir().expect("folder");
+    let path = dir.path().join("outbox");
+    let good = write(&path, 6);
+    let check = |bytes: &[u8], at_least: usize| {
+        std::fs::write(&path, bytes).expect("written");
+        let (log, found) = open(&path);
+        for event in &found.events {
+            assert_eq!(log.content(event.key).expect("readable"), json(event.key.1));
+        }
+        assert!(found.events.len() >= at_least, "{} events", found.events.len());
+        assert!(found.events.len() == 6 || found.damaged > 0, "lost and not counted");
+        drop(log);
+        let (_, again) = open(&path);
+        assert_eq!((again.events.len(), again.damaged), (found.events.len(), 0), "mended");
+    };
+    for at in (0..good.len()).step_by(7) {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1 << (at % 8);
+        check(&bytes, 5);
+    }
+    let each = (good.len() - HEADER.len()) / 6;
+    for length in (HEADER.len()..good.len()).step_by(31) {
+        // Between two records a cut cannot be told from events that never were.
+        if !(length - HEADER.len()).is_multiple_of(each) {
+            check(&good[..length], (length - HEADER.len()) / each);
+        }
+    }
+}
+
+/// Whatever bit flips, the losses of before are known: those of a file that holds nothing else, too.
+#[test]
+fn counts_outlive_a_flipped_bit_anywhere() {
+    let dir = tempfile::tempdir().expect("folder");
+    let path = dir.path().join("outbox");
+    let lost = Lost { by_age: 3, purged: 70, damaged: 2, ..Lost::default() };
+    let (mut log, _) = open(&path);
+    log.append(&event_record((1, 1), &Stamp::now(), "t", &json(1))).expect("written");
+    log.clear(&lost).expect("written");
+    drop(log);
+    let good = std::fs::read(&path).expect("readable");
+    for at in 0..good.len() {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1 << (at % 8);
+        std::fs::write(&path, &bytes).expect("written");
+        let (_, found) = open(&path);
+        assert_eq!((found.lost, found.damaged), (lost, 1), "byte {at}");
+        // The count of this one is on disk before anybody has been told of it.
+        let (_, found) = open(&path);
+        assert_eq!((found.lost.purged, found.lost.damaged, found.damaged), (70, 3, 0), "byte {at}");
+    }
+}
+
+#[test]
+fn what_is_not_the_files_own_is_counted_and_the_file_works() {
+    let dir = tempfile::tempdir().expect("folder");
+    let path = dir.path().join("outbox");
+    std::fs::write(&path, vec![7; 20_000]).expect("file");
+    let (mut log, found) = open(&path);
+    assert_eq!((found.events.len(), found.damaged), (0, 1));
+    assert!(dir.path().join("outbox.damaged").exists());
+    log.append(&event_record((1, 1), &Stamp::now(), "t", "{}")).expect("written");
+    assert!(Log::open(&path, topic).is_err_and(|e| e.reason.contains("another process")));
+}
+
+#[test]
+fn events_of_a_database_of_version_0_1_are_taken_over() {
+    let dir = tempfile::tempdir().expect("folder");
+    let path = dir.path().join("outbox");
+    let event = r#"{"specversion":"1.0","id":"a","source":"glint/door","data":{}}"#;
+    let old = [REDB, &[0; 100], event.as_bytes(), &[1; 50], event.as_bytes()].concat();
+    std::fs::write(&path, old).expect("file");
+    let (log, found) = open(&path);
+    assert_eq!(found.events.len(), 1);
+    assert_eq!(found.events[0].topic, "p/door/event");
+    assert_eq!(log.content(found.events[0].key).expect("readable"), event);
+}

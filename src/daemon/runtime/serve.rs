@@ -1,0 +1,479 @@
+//! The running daemon: four threads and the order in which they start and stop.
+//!
+//! | thread | owns | hands over by |
+//! |---|---|---|
+//! | `capture` | the source | bounded channel of frames; a camera's frames are dropped, and counted, when it is full |
+//! | `vision` | the pipeline | the latest [`Sight`]; events, none of which is dropped |
+//! | main | MQTT, queue, commands, signals, watchdog | the broker |
+//! | `storage` | the outbox's file | what is on disk |
+//!
+//! Shutdown flows with the data: capture ends and drops its sender, vision drains and drops its own, the
+//! outbox is sent under a deadline, `offline` is said. A second signal exits at once.
+
+mod marker;
+mod signals;
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::time::Duration;
+
+use glint::event::{Clock, Event, Movement};
+use tokio::sync::{mpsc, watch};
+
+use super::memory::Memory;
+use super::report::{Capabilities, Health, Phase, Reply, SCHEMA, State, Waiting, json};
+use super::systemd;
+use super::vision::{self, Sight, Vision};
+use crate::daemon::clock::{boot_id, monotonic_ns, now_s, rfc3339, synchronization, wall, wall_time};
+use crate::daemon::config::Config;
+use crate::daemon::grab::Opener;
+use crate::daemon::mqtt::link::Credentials;
+use crate::daemon::mqtt::{Command, Mqtt, base};
+use crate::daemon::outbox::Outbox;
+use crate::daemon::outbox::storage::Files;
+use crate::daemon::sources::capture::{self, Shared};
+use marker::{absent, marker, paused_before};
+use signals::{Asked, Signals};
+
+/// Frames between capture and vision: a late wake-up, no backlog.
+const FRAMES: usize = 4;
+/// Events between vision and the main thread.
+const EVENTS: usize = 16;
+/// How long the outbox is sent before the end.
+const FLUSH: Duration = Duration::from_secs(5);
+/// A thread that did not tick for so long hangs.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What a daemon is made of.
+pub(crate) struct Setup {
+    /// The configuration.
+    pub(crate) config: Config,
+    /// Password and certificates.
+    pub(crate) credentials: Credentials,
+    /// What finds movements.
+    pub(crate) vision: Box<dyn Vision>,
+    /// Opens the source.
+    pub(crate) open: Opener,
+    /// Content of the retained topic `capabilities`.
+    pub(crate) capabilities: Capabilities,
+    /// What is remembered of earlier runs.
+    pub(crate) memory: Memory,
+}
+
+/// How a daemon ended.
+enum Outcome {
+    /// It was told to, or its source ended.
+    Stopped,
+    /// This configuration, which has been read and found right, takes over.
+    Reload(Box<Setup>),
+}
+
+/// Tells this run from every other: boot id and start time.
+fn stream_id() -> String {
+    format!("{}/{}", boot_id(), monotonic_ns())
+}
+
+/// Reads the configuration and everything that it names; called again for each reload.
+pub(crate) type Load = std::sync::Arc<dyn Fn() -> anyhow::Result<Setup> + Send + Sync>;
+
+/// What outlives a reload: the runtime, and the signals, none of which is lost between two configurations.
+pub(crate) struct Host {
+    runtime: Option<tokio::runtime::Runtime>,
+    signals: Signals,
+}
+
+impl Host {
+    /// From here on no signal ends the process by itself.
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let signals = {
+            let _inside = runtime.enter();
+            Signals::listen()?
+        };
+        Ok(Self { runtime: Some(runtime), signals })
+    }
+
+    /// Runs daemons, one after the other, until one is told to stop or its source ends.
+    pub(crate) fn serve(&mut self, mut setup: Setup, load: &Load) -> anyhow::Result<()> {
+        let Some(runtime) = &self.runtime else { return Ok(()) };
+        loop {
+            match runtime.block_on(main_loop(setup, &mut self.signals, load))? {
+                Outcome::Stopped => return Ok(()),
+                Outcome::Reload(next) => setup = *next,
+            }
+        }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // A name server that is silent holds nobody up.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Runs a daemon to its end, without any configuration to read again.
+pub(crate) fn serve(setup: Setup) -> anyhow::Result<()> {
+    let load: Load = Arc::new(|| anyhow::bail!("there is no configuration file"));
+    Host::new()?.serve(setup, &load)
+}
+
+/// A configuration that is being read, by a thread of its own.
+type Loading = tokio::task::JoinHandle<anyhow::Result<Setup>>;
+
+/// The configuration that was read; waits for ever where none is.
+async fn loaded(loading: &mut Option<Loading>) -> anyhow::Result<Setup> {
+    match loading {
+        Some(task) => {
+            let setup = task.await;
+            *loading = None;
+            setup?
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// State of the main thread.
+struct Main {
+    config: Config,
+    stream: String,
+    shared: Arc<Shared>,
+    mqtt: Mqtt,
+    outbox: Outbox,
+    sight: watch::Receiver<Sight>,
+    marker: PathBuf,
+    start_s: i64,
+    ready: bool,
+    next_health_s: i64,
+    events: u64,
+    /// Accepted events by hour, the latest last.
+    hours: VecDeque<(i64, u64)>,
+    memory: Memory,
+    /// What was said last.
+    phase: Option<Phase>,
+    /// Reply to a pause; it is given once the camera is closed.
+    pausing: Option<Reply>,
+}
+
+/// The threads beside the main one.
+struct Threads {
+    events: mpsc::Receiver<Movement>,
+    all: [(&'static str, std::thread::JoinHandle<()>); 2],
+}
+
+/// Starts what a daemon is made of.
+fn start(setup: Setup) -> anyhow::Result<(Main, Threads)> {
+    let Setup { config, credentials, vision, open, capabilities, memory } = setup;
+    let shared = Arc::new(Shared::default());
+    let marker = marker(&config.outbox.path);
+    shared.pause.store(paused_before(&marker, &memory), SeqCst);
+    let outbox = open_outbox(&config, &memory);
+    let now = monotonic_ns();
+    shared.capture_tick.store(now, Relaxed);
+    shared.vision_tick.store(now, Relaxed);
+
+    let (items, items_out) = std::sync::mpsc::sync_channel(FRAMES);
+    let (spare, spare_out) = std::sync::mpsc::sync_channel(FRAMES);
+    let (events, events_out) = mpsc::channel::<Movement>(EVENTS);
+    let (sight, sight_out) = watch::channel(Sight::default());
+    let thread = |name: &str| std::thread::Builder::new().name(name.into());
+    let seen = Arc::clone(&shared);
+    let capture = thread("capture").spawn(move || capture::run(open, &items, &spare_out, &seen))?;
+    let seen = Arc::clone(&shared);
+    let watcher =
+        thread("vision").spawn(move || vision::run(vision, &items_out, &spare, &events, &sight, &seen))?;
+
+    let mut main = Main {
+        stream: stream_id(),
+        mqtt: Mqtt::new(&config, credentials, memory.stale_topics()),
+        config,
+        shared,
+        outbox,
+        sight: sight_out,
+        marker,
+        start_s: now_s(),
+        ready: false,
+        next_health_s: i64::MIN,
+        events: 0,
+        hours: VecDeque::new(),
+        memory,
+        phase: None,
+        pausing: None,
+    };
+    main.mqtt.retain("capabilities", json(&capabilities));
+    Ok((main, Threads { events: events_out, all: [("capture", capture), ("vision", watcher)] }))
+}
+
+async fn main_loop(setup: Setup, signals: &mut Signals, load: &Load) -> anyhow::Result<Outcome> {
+    let (mut main, mut threads) = start(setup)?;
+    let mut tick = tokio::time::interval(Duration::from_millis(500));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut next: Option<Box<Setup>> = None;
+    let mut loading: Option<Loading> = None;
+    let mut stopping = false;
+    let mut deadline: Option<tokio::time::Instant> = None;
+    let mut ending = false;
+    loop {
+        tokio::select! {
+            movement = threads.events.recv(), if !ending => match movement {
+                Some(movement) => main.accept(movement),
+                None => {
+                    ending = true;
+                    systemd::stopping();
+                    // Capture has ended, and the camera is closed.
+                    main.answer_pause();
+                    main.tick();
+                    deadline = Some(tokio::time::Instant::now() + FLUSH);
+                }
+            },
+            signal = main.mqtt.signal() => {
+                if let Some(command) = main.mqtt.handle(signal, &mut main.outbox) {
+                    main.command(command);
+                }
+            }
+            news = main.outbox.news() => main.outbox.handle(news, now_s()),
+            asked = signals.next() => match asked {
+                Asked::Command(command) => main.command(command),
+                // Who stops is not started again.
+                Asked::Reload if stopping || loading.is_some() || next.is_some() => {
+                    tracing::info!("reload ignored: another reload is in progress, or glintd is stopping");
+                }
+                Asked::Reload => {
+                    let load = Arc::clone(load);
+                    loading = Some(tokio::task::spawn_blocking(move || load()));
+                }
+                Asked::Stop if stopping => {
+                    tracing::warn!("second signal: exiting at once");
+                    std::process::exit(1);
+                }
+                Asked::Stop => {
+                    tracing::info!("stopping");
+                    (stopping, next, loading) = (true, None, None);
+                    main.shared.stop.store(true, Relaxed);
+                }
+            },
+            setup = loaded(&mut loading) => match setup {
+                Ok(setup) => {
+                    tracing::info!("configuration reloaded");
+                    next = Some(Box::new(setup));
+                    main.shared.stop.store(true, Relaxed);
+                }
+                Err(e) => tracing::error!("the new configuration is not used, and the present one stays in force: {e:#}"),
+            },
+            () = main.shared.changed.notified() => {
+                main.say_state();
+            }
+            _ = tick.tick() => main.tick(),
+            () = until(deadline), if ending => break,
+        }
+        main.mqtt.pump(&mut main.outbox, now_s());
+        main.remember();
+        // A broker that is not there gets no time: what waits is on disk.
+        if ending && (!main.mqtt.connected() && main.shared.stop.load(Relaxed) || main.outbox.len() == 0) {
+            break;
+        }
+    }
+    main.mqtt.retain("state", json(&State { schema: SCHEMA, state: Phase::Stopped, reason: None }));
+    // No retained report goes on saying that frames come.
+    let report = main.health();
+    let problems = report.problems.into_iter().filter(|p| Some(*p) != main.state().reason).collect();
+    main.mqtt.retain("health", json(&Health { state: Phase::Stopped, problems, ..report }));
+    main.mqtt.disconnect_in_order(&mut main.outbox).await;
+    main.outbox.close(FLUSH, now_s());
+    for (name, thread) in threads.all {
+        if thread.join().is_err() {
+            anyhow::bail!("the {name} thread panicked");
+        }
+    }
+    // A signal that came meanwhile waits for the next one.
+    Ok(next.map_or(Outcome::Stopped, Outcome::Reload))
+}
+
+/// The outbox, with what waits in those of earlier paths.
+fn open_outbox(config: &Config, memory: &Memory) -> Outbox {
+    let limits = &config.outbox;
+    let files = Files { path: limits.path.clone(), earlier: memory.earlier_outboxes(), note: memory.note() };
+    Outbox::open(files, limits.max_age_s, limits.max_bytes, &config.mqtt.prefix, now_s())
+}
+
+/// Sleeps until a deadline; for ever without one.
+pub(crate) async fn until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Main {
+    /// A movement becomes an event: on disk first, then sent.
+    fn accept(&mut self, movement: Movement) {
+        let time = wall_time(movement.onset_ns);
+        let mut event = Event::new(self.config.device.id(), &self.stream, Some(time), movement);
+        let (synchronized, estimated_error_us) = synchronization();
+        let stamps = self.config.source.stamps();
+        event.data.clock = Some(Clock { synchronized, estimated_error_us, boot_id: boot_id(), stamps });
+        let topic = format!("{}/event", base(&self.config));
+        self.outbox.put(&event.id, &topic, &event.to_json(), now_s());
+        self.events += 1;
+        let hour = now_s() / 3600;
+        match self.hours.back_mut() {
+            Some((last, count)) if *last == hour => *count += 1,
+            _ => self.hours.push_back((hour, 1)),
+        }
+        self.hours.retain(|(h, _)| hour - h < 24);
+    }
+
+    fn command(&mut self, command: Command) {
+        let mut reply = Reply::new(rfc3339(wall().as_millis() as i64));
+        tracing::info!(command = command.as_str(), "command");
+        match command {
+            Command::Pause => {
+                self.shared.pause.store(true, SeqCst);
+                if let Err(e) = std::fs::write(&self.marker, "") {
+                    tracing::error!(file = %self.marker.display(), "a restart would end this pause: {e}");
+                    reply.kept_over_restart = Some(false);
+                }
+                self.pausing = Some(reply);
+                self.next_health_s = i64::MIN;
+                self.tick();
+                return;
+            }
+            Command::Resume => match std::fs::remove_file(&self.marker) {
+                Err(e) if !absent(&e) => {
+                    tracing::error!(file = %self.marker.display(), "the pause cannot be ended for the next start: {e}");
+                    (reply.done, reply.error) = (false, Some(e.to_string()));
+                }
+                _ => {
+                    self.shared.pause.store(false, SeqCst);
+                    if let Some(mut pause) = self.pausing.take() {
+                        (pause.done, pause.error) =
+                            (false, Some("resumed before the camera was closed".into()));
+                        self.mqtt.retain("pause/state", json(&pause));
+                    }
+                }
+            },
+            Command::Calibrate => self.shared.calibrate.store(true, Relaxed),
+            Command::Purge => reply.events = Some(self.outbox.purge()),
+        }
+        self.mqtt.retain(&format!("{}/state", command.as_str()), json(&reply));
+        self.next_health_s = i64::MIN;
+        self.tick();
+    }
+
+    /// What the device does, and why nothing can be seen.
+    fn state(&self) -> State {
+        let says = |state, reason| State { schema: SCHEMA, state, reason };
+        if self.shared.pause.load(SeqCst) {
+            let closed = self.shared.closed.load(SeqCst);
+            return says(if closed { Phase::Paused } else { Phase::Pausing }, None);
+        }
+        let sight = self.sight.borrow();
+        if self.shared.no_source.load(Relaxed) {
+            says(Phase::Waiting, Some("no_camera"))
+        } else if !sight.streaming {
+            says(Phase::Waiting, None)
+        } else {
+            says(Phase::Streaming, sight.reason)
+        }
+    }
+
+    /// Answers a pause.
+    fn answer_pause(&mut self) {
+        if let Some(mut reply) = self.pausing.take() {
+            reply.time = rfc3339(wall().as_millis() as i64);
+            self.mqtt.retain("pause/state", json(&reply));
+        }
+    }
+
+    /// Says what the device does, and answers a pause once the camera is closed.
+    fn say_state(&mut self) -> State {
+        let state = self.state();
+        if self.phase.replace(state.state) != Some(state.state) {
+            // A report of before must not stand beside it.
+            self.next_health_s = i64::MIN;
+        }
+        self.mqtt.retain("state", json(&state));
+        if state.state == Phase::Paused {
+            self.answer_pause();
+        }
+        state
+    }
+
+    /// Notes what has been withdrawn and moved.
+    fn remember(&mut self) {
+        let moved = self.outbox.moved();
+        let withdrawn = self.mqtt.withdrawn();
+        if moved.is_empty() && !withdrawn {
+            return;
+        }
+        moved.iter().for_each(|path| self.memory.forget_outbox(path));
+        if withdrawn {
+            self.memory.withdrawn();
+        }
+        self.outbox.remember(self.memory.note());
+    }
+
+    /// Twice a second: watchdog, state, health, expiry.
+    fn tick(&mut self) {
+        let now_ns = monotonic_ns();
+        let now_s = now_s();
+        self.outbox.tick(now_s);
+        let lives = |tick: i64| systemd::alive(tick, now_ns, PATIENCE);
+        if lives(self.shared.capture_tick.load(Relaxed)) && lives(self.shared.vision_tick.load(Relaxed)) {
+            systemd::watchdog();
+        }
+        let state = self.say_state();
+        let waits =
+            matches!(state.state, Phase::Streaming | Phase::Paused) || state.reason == Some("no_camera");
+        if !self.ready && waits {
+            self.ready = true;
+            systemd::ready();
+        }
+        if now_s >= self.next_health_s {
+            self.next_health_s = now_s + self.config.health.interval_s as i64;
+            self.outbox.expire(now_s);
+            let health = self.health();
+            let reason = state.reason.map(|r| format!(": {r}")).unwrap_or_default();
+            systemd::status(&format!("{}{reason}", state.state.as_str()));
+            self.mqtt.retain("health", json(&health));
+        }
+    }
+
+    fn health(&self) -> Health {
+        let sight = self.sight.borrow();
+        let State { state, reason, .. } = self.state();
+        let mut problems: Vec<&str> = reason.into_iter().collect();
+        problems.extend(self.outbox.problems());
+        problems.extend(self.mqtt.problems());
+        // Zone 0 is the processor on the boards that glint runs on.
+        let temperature_c = std::fs::read_to_string("/sys/class/thermal/thermal_zone0/temp")
+            .ok()
+            .and_then(|t| t.trim().parse::<f64>().ok())
+            .map(|milli| milli / 1000.0);
+        Health {
+            schema: SCHEMA,
+            state,
+            problems,
+            uptime_s: (now_s() - self.start_s).max(0).cast_unsigned(),
+            fps: (f64::from(sight.fps) * 10.0).round() / 10.0,
+            jitter: (f64::from(sight.jitter) * 1000.0).round() / 1000.0,
+            frames: sight.counters.frames,
+            frames_dropped: self.shared.dropped.load(Relaxed),
+            frames_damaged: self.shared.damaged.load(Relaxed),
+            events: self.events,
+            events_day: self.hours.iter().filter(|(h, _)| now_s() / 3600 - h < 24).map(|(_, n)| n).sum(),
+            counters: sight.counters,
+            outbox: Waiting {
+                events: self.outbox.len(),
+                bytes: self.outbox.bytes(),
+                lost: self.outbox.lost(),
+                refused: self.mqtt.rejections(),
+            },
+            temperature_c,
+        }
+    }
+}

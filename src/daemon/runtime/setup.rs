@@ -1,0 +1,189 @@
+//! A configuration becomes what a daemon is made of.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use glint::frame::Mounting;
+use glint::gate::Thresholds;
+use glint::model::{Checked, ModelError};
+use glint::pipeline::{Models, Options, Pipeline};
+use glint::synth::{Action, Script};
+
+use super::memory::Memory;
+use super::report::Capabilities;
+use super::serve::Setup;
+use crate::daemon::camera::CameraSettings;
+use crate::daemon::camera::modes::ModeRequest;
+use crate::daemon::clock::monotonic_ns;
+use crate::daemon::config::{CameraConfig, Config, ConfigError, SourceKind};
+use crate::daemon::grab::Opener;
+use crate::daemon::mqtt::Command;
+use crate::daemon::mqtt::link::Credentials;
+use crate::daemon::sources::footage::Selection;
+use crate::daemon::sources::piped::PipedSource;
+use crate::daemon::sources::source::{CameraSource, ClipSource, SyntheticSource};
+
+/// Frame rate of the synthetic subject where `camera.fps` says nothing.
+const SYNTHETIC_FPS: f64 = 60.0;
+/// The synthetic subject moves so often, and ends after so many movements (6 hours).
+const SYNTHETIC_PERIOD_NS: i64 = 3_000_000_000;
+const SYNTHETIC_MOVEMENTS: i64 = 7200;
+
+/// A problem of a file that the configuration names.
+fn named(key: &str, reason: impl std::fmt::Display) -> ConfigError {
+    ConfigError::Content(vec![format!("{key}: {reason}")])
+}
+
+/// Everything that can be wrong with files is found here, before a thread runs.
+pub(crate) fn set_up(config: Config, memory: Memory) -> anyhow::Result<Setup> {
+    let models = models(&config)?;
+    let options = options(&config)?;
+    let pipeline = Pipeline::new(options, &models)?;
+    let credentials = Credentials::read(&config).map_err(|e| ConfigError::Content(vec![e]))?;
+    let capabilities = capabilities(&config, &models);
+    let open = opener(&config)?;
+    Ok(Setup { config, credentials, vision: Box::new(pipeline), open, capabilities, memory })
+}
+
+/// The model files that a configuration asks for.
+pub(crate) fn models(config: &Config) -> Result<Models, ModelError> {
+    let mut models = match &config.model.path {
+        Some(dir) => Models::load(dir)?,
+        None => Models::embedded()?,
+    };
+    if let Some(path) = &config.face.detector {
+        models.detector = Checked::load_external(path, config.face.detector_sha256.as_deref())?;
+    }
+    Ok(models)
+}
+
+/// The pipeline's options that a configuration asks for.
+pub(crate) fn options(config: &Config) -> Result<Options, ConfigError> {
+    let thresholds = match &config.gate.thresholds {
+        None => None,
+        Some(path) => {
+            let fail = |e: String| named("gate.thresholds", format!("{}: {e}", path.display()));
+            let text = std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
+            let thresholds: Thresholds = toml::from_str(&text).map_err(|e| fail(e.to_string()))?;
+            thresholds.by_unit().map_err(fail)?;
+            Some(thresholds)
+        }
+    };
+    Ok(Options {
+        max_tracks: config.face.max_tracks,
+        purpose: config.deployment.purpose,
+        kinds: config.gate.kinds.clone(),
+        thresholds,
+    })
+}
+
+/// What the device is and can do, with every key that the site has set: a retained message.
+fn capabilities(config: &Config, models: &Models) -> Capabilities {
+    let limits = glint::spot::Settings::default();
+    Capabilities {
+        version: env!("CARGO_PKG_VERSION"),
+        event_type: glint::event::EVENT_TYPE,
+        models: models.digests().into_iter().map(|(name, d)| (name, format!("sha256:{d}"))).collect(),
+        commands: Command::ALL.map(Command::as_str).to_vec(),
+        kinds: config.gate.kinds.clone(),
+        micro_ms: [limits.min_ms, limits.max_ms],
+        purpose: config.deployment.purpose,
+        overrides: overrides(config),
+    }
+}
+
+/// The keys that differ from their defaults. Where files lie and who logs in is nobody's business.
+fn overrides(config: &Config) -> BTreeMap<String, serde_json::Value> {
+    let value = |c: &Config| serde_json::to_value(c).unwrap_or_default();
+    let (mine, default) = (value(config), value(&Config::default()));
+    let mut changed = BTreeMap::new();
+    for table in ["source", "camera", "face", "gate", "model", "deployment", "health"] {
+        for (key, v) in mine[table].as_object().into_iter().flatten() {
+            let key_of = format!("{table}.{key}");
+            // An address may hold a login too.
+            let hidden = key_of == "source.command"
+                || key_of == "source.path" && v.as_str().is_some_and(|p| p.contains("://"));
+            if !hidden && default[table].get(key) != Some(v) {
+                changed.insert(key_of, v.clone());
+            }
+        }
+    }
+    changed
+}
+
+fn opener(config: &Config) -> anyhow::Result<Opener> {
+    let fps = config.camera.fps;
+    Ok(match config.source.kind {
+        SourceKind::Clip => {
+            let path = config.source.path.clone().unwrap_or_default();
+            let CameraConfig { rotate, mirror, .. } = config.camera;
+            let selection = Selection { fps, rotate, mirror, ..Selection::default() };
+            Box::new(move || Ok(Box::new(ClipSource::open(&path, selection)?)))
+        }
+        SourceKind::Synthetic => {
+            let fps = fps.unwrap_or(SYNTHETIC_FPS);
+            let actions =
+                (1..=SYNTHETIC_MOVEMENTS).map(|i| Action::micro(12, 0.3, i * SYNTHETIC_PERIOD_NS)).collect();
+            let script = Script::new(actions).context("synthetic subject")?;
+            let frames = (SYNTHETIC_MOVEMENTS as f64 * SYNTHETIC_PERIOD_NS as f64 / 1e9 * fps) as u64;
+            Box::new(move || Ok(Box::new(SyntheticSource::new(script.clone(), fps, frames, monotonic_ns())?)))
+        }
+        SourceKind::Command => {
+            let command = config.source.command.clone().unwrap_or_default();
+            let layout = config.source.layout(&config.camera);
+            let mounting = mounting(&config.camera);
+            Box::new(move || Ok(Box::new(PipedSource::open(&command, layout, mounting)?)))
+        }
+        SourceKind::V4l2 => {
+            let path = config.source.path.clone();
+            let settings = camera_settings(&config.camera);
+            let mounting = mounting(&config.camera);
+            Box::new(move || Ok(Box::new(CameraSource::open(path.as_ref(), &settings, mounting)?)))
+        }
+    })
+}
+
+fn mounting(camera: &CameraConfig) -> Mounting {
+    Mounting { rotate: camera.rotate, mirror: camera.mirror }
+}
+
+fn camera_settings(camera: &CameraConfig) -> CameraSettings {
+    // Sides are at most 4096: checked with the configuration.
+    let size = camera.size.map(|[w, h]| (w as u32, h as u32));
+    CameraSettings {
+        request: ModeRequest { format: camera.format, size, fps: camera.fps },
+        power_line_hz: Some(camera.power_line_hz.into()),
+        lock_exposure: camera.lock_exposure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn birth_echoes_what_the_site_has_set_and_no_login() {
+        let text = "[camera]\nrotate = 90\n[mqtt]\nusername = \"u\"\n[gate]\nkinds = [\"micro\", \"macro\"]";
+        let config = Config::parse("g", text).expect("valid");
+        let expected = [("camera.rotate", json!(90)), ("gate.kinds", json!(["micro", "macro"]))];
+        assert_eq!(overrides(&config), expected.map(|(k, v)| (k.to_owned(), v)).into());
+        let text = "[source]\nkind = \"command\"\ncommand = [\"ffmpeg\", \"-i\", \"rtsp://me:secret@x\"]\n\
+                    path = \"rtsp://me:secret@x\"\nformat = \"nut\"";
+        let config = Config::parse("g", text).expect("valid");
+        let expected = [("source.format", json!("nut")), ("source.kind", json!("command"))];
+        assert_eq!(overrides(&config), expected.map(|(k, v)| (k.to_owned(), v)).into());
+    }
+
+    #[test]
+    fn thresholds_of_the_site_are_checked() {
+        let dir = tempfile::tempdir().expect("folder");
+        let path = dir.path().join("t.toml");
+        let mut config = Config::default();
+        config.gate.thresholds = Some(path.clone());
+        assert!(options(&config).expect_err("absent").to_string().starts_with("gate.thresholds: "));
+        std::fs::write(&path, "au12 = nan\n").expect("file");
+        let error = options(&config).expect_err("NaN").to_string();
+        assert!(error.contains("au12: NaN"), "{error}");
+    }
+}

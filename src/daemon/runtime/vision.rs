@@ -1,0 +1,137 @@
+//! The vision thread: owns the pipeline, tells what it sees and why it sees nothing.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+
+use glint::event::Movement;
+use glint::frame::Frame;
+use glint::pipeline::{Counters, Observation, Pipeline, Step};
+use tokio::sync::{mpsc, watch};
+
+use super::visibility::Light;
+use crate::daemon::clock::monotonic_ns;
+use crate::daemon::grab::WAIT;
+use crate::daemon::sources::capture::{Item, Shared};
+
+/// What finds movements in frames. [`Pipeline`] does; the tests have a simpler one, whose movements
+/// are known beforehand.
+pub(crate) trait Vision: Send {
+    /// One frame.
+    fn push(&mut self, frame: &Frame) -> Step;
+    /// A frame that could not be decoded.
+    fn gap(&mut self, seq: u64, at_ns: i64) -> Step;
+    /// The source was opened anew.
+    fn reset(&mut self);
+    /// The present face is neutral.
+    fn calibrate(&mut self);
+    /// Movements that wait at the end.
+    fn finish(&mut self) -> Option<Movement>;
+    /// What was measured in the last frame.
+    fn observation(&self) -> Observation;
+    /// Running counts.
+    fn counters(&self) -> Counters;
+}
+
+impl Vision for Pipeline {
+    fn push(&mut self, frame: &Frame) -> Step {
+        Self::push(self, frame)
+    }
+    fn gap(&mut self, seq: u64, at_ns: i64) -> Step {
+        Self::gap(self, seq, at_ns)
+    }
+    fn reset(&mut self) {
+        Self::reset(self);
+    }
+    fn calibrate(&mut self) {
+        Self::calibrate(self);
+    }
+    fn finish(&mut self) -> Option<Movement> {
+        Self::finish(self)
+    }
+    fn observation(&self) -> Observation {
+        Self::observation(self).clone()
+    }
+    fn counters(&self) -> Counters {
+        *Self::counters(self)
+    }
+}
+
+/// What is known of the latest frame; the latest wins.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sight {
+    /// Why nothing can be seen; a word of the state topic.
+    pub(crate) reason: Option<&'static str>,
+    /// Whether frames come.
+    pub(crate) streaming: bool,
+    /// Measured frames per second.
+    pub(crate) fps: f32,
+    /// Deviation of the frame interval, as its share.
+    pub(crate) jitter: f32,
+    /// Counts of the pipeline.
+    pub(crate) counters: Counters,
+}
+
+/// The vision thread: ends with its frames.
+pub(crate) fn run(
+    mut vision: Box<dyn Vision>,
+    items: &Receiver<Item>,
+    spare: &SyncSender<Frame>,
+    events: &mpsc::Sender<Movement>,
+    sight: &watch::Sender<Sight>,
+    shared: &Arc<Shared>,
+) {
+    // Events that the main thread has no room for: none is dropped on this side.
+    let mut waiting: VecDeque<Movement> = VecDeque::new();
+    let mut light = Light::default();
+    loop {
+        shared.vision_tick.store(monotonic_ns(), Relaxed);
+        while let Some(movement) = waiting.pop_front() {
+            if let Err(mpsc::error::TrySendError::Full(movement)) = events.try_send(movement) {
+                waiting.push_front(movement);
+                break;
+            }
+        }
+        if shared.calibrate.swap(false, Relaxed) {
+            vision.calibrate();
+        }
+        let mut why = None;
+        let step = match items.recv_timeout(WAIT) {
+            Ok(Item::Frame(frame)) => {
+                let step = vision.push(&frame);
+                why = light.view(&frame, step == Step::Moving, &vision.observation()).reason();
+                // No room for spares only means that a buffer is allocated anew.
+                _ = spare.try_send(frame);
+                step
+            }
+            Ok(Item::Damaged { seq, at_ns }) => vision.gap(seq, at_ns),
+            Ok(Item::Opened) => {
+                vision.reset();
+                light = Light::default();
+                continue;
+            }
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
+        let seen = vision.observation();
+        sight.send_replace(Sight {
+            reason: why,
+            streaming: true,
+            fps: seen.fps,
+            jitter: seen.jitter,
+            counters: vision.counters(),
+        });
+        if let Step::Event(movement) = step {
+            waiting.push_back(movement);
+        }
+    }
+    while let Some(movement) = vision.finish() {
+        waiting.push_back(movement);
+    }
+    for movement in waiting {
+        if events.blocking_send(movement).is_err() {
+            return;
+        }
+    }
+}
