@@ -157,12 +157,12 @@ pub(super) mod tests {
     use crate::contrast::views::View;
     use crate::train::student::TrueAus;
 
-    pub fn side() -> Side {
+    pub(crate) fn side() -> Side {
         Side { view: View::Motion, reduce: 4, encoder: Shape::Perceptron { layers: vec![24, 16] } }
     }
 
     /// Samples whose class stands in a third of the rows.
-    pub fn samples(count: usize, seed: u64) -> Vec<TrainingSample> {
+    pub(crate) fn samples(count: usize, seed: u64) -> Vec<TrainingSample> {
         (0..count)
             .map(|i| {
                 let mut rng = generator(seed, i as u64);
@@ -175,7 +175,7 @@ pub(super) mod tests {
             .collect()
     }
 
-    pub fn tuning() -> FineTuning {
+    pub(crate) fn tuning() -> FineTuning {
         let schedule = Schedule { steps: 40, batch: 32, learning_rate: 3e-3, weight_decay: 1e-2 };
         FineTuning { dropout: 0.2, input_noise: 0.3, au_weight: 1.0, schedule }
     }
