@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::daemon::config::DEFAULT_PATH;
 use crate::daemon::runtime::memory;
 
 /// Arguments of `glintd check`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The configuration file.
-    #[arg(long, value_name = "FILE")]
+    /// The configuration file. Files of conf.d beside it, and variables as GLINT_MQTT__URL, are merged into it.
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
     config: PathBuf,
 }
 

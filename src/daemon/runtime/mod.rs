@@ -1,5 +1,6 @@
 //! The running daemon: what it is made of, its threads, what it reports and what it remembers.
 
+pub(crate) mod files;
 pub(crate) mod memory;
 pub(crate) mod publish;
 pub(crate) mod report;
