@@ -91,6 +91,78 @@ fn files_of_the_folder_and_variables_are_merged_and_named() {
 }
 
 #[test]
+fn the_environment_is_tried_and_each_file_that_is_missing_is_a_line() {
+    for (key, more) in [
+        ("face.detector", ""),
+        ("gate.thresholds", ""),
+        ("model.path", ""),
+        ("mqtt.password_file", "mqtt.username = \"u\"\n"),
+        ("mqtt.ca", ""),
+        ("mqtt.cert", "mqtt.key = \"/dev/null\"\n"),
+        ("mqtt.key", "mqtt.cert = \"CA\"\n"),
+    ] {
+        let dir = tempfile::tempdir().expect("folder");
+        // A certificate that is one, so that its key alone is missing.
+        let ca = "/etc/ssl/certs/ca-certificates.crt";
+        if more.contains("CA") && !Path::new(ca).exists() {
+            eprintln!("skipped: {ca} is not there");
+            continue;
+        }
+        let file = dir.path().join("g.toml");
+        let text = format!("{}{key} = \"/no/such\"\nsource.kind = \"synthetic\"\n", more.replace("CA", ca));
+        std::fs::write(&file, &text).expect("file");
+        let path = file.to_str().expect("UTF-8");
+        for arguments in [
+            &["check", "--environment", "--config", path][..],
+            &["check", "--start", "--config", path],
+            &["run", "--config", path],
+        ] {
+            let (code, _, errors) = said(dir.path(), arguments, &[]);
+            assert_eq!(code, Some(78), "{arguments:?}: {errors}");
+            let own: Vec<&str> = errors.lines().filter(|l| l.contains("/no/such")).collect();
+            assert_eq!(own.len(), 1, "{key}: {errors}");
+            assert!(
+                own[0].starts_with("g.toml:") && own[0].contains(&format!(": {key}: /no/such")),
+                "{errors}"
+            );
+        }
+        let (code, _, _) = said(dir.path(), &["check", "--config", path], &[]);
+        assert_eq!(code, Some(0), "{key}: the text alone is right");
+    }
+}
+
+#[test]
+fn what_may_still_come_is_a_warning_at_the_start_and_a_fault_else() {
+    let dir = tempfile::tempdir().expect("folder");
+    let file = dir.path().join("g.toml");
+    let text = format!(
+        "[source]\npath = \"/dev/video-none\"\n[mqtt]\nurl = \"mqtt://127.0.0.1:{}\"\n[outbox]\npath = {:?}\n",
+        super::broker::free_port(),
+        dir.path().join("a/outbox")
+    );
+    std::fs::write(&file, text).expect("file");
+    let path = file.to_str().expect("UTF-8");
+    let (code, out, errors) = said(dir.path(), &["check", "--start", "--config", path], &[]);
+    assert_eq!((code, out.as_str()), (Some(0), ""), "{errors}");
+    for start in [
+        "warning: g.toml:2:8: source.path: no_camera: /dev/video-none: ",
+        "warning: g.toml:4:7: mqtt.url: broker_unreachable: mqtt://127.0.0.1:",
+        "g.toml:6:8: outbox.path: the folder a does not exist; glintd run makes it",
+    ] {
+        assert!(errors.lines().any(|l| l.starts_with(start)), "{start}\n{errors}");
+    }
+    let (code, out, errors) = said(dir.path(), &["check", "--environment", "--config", path], &[]);
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(out.contains("[mqtt]"), "the effective configuration");
+    for start in ["g.toml:2:8: source.path: no_camera: ", "g.toml:4:7: mqtt.url: broker_unreachable: "] {
+        assert_eq!(errors.lines().filter(|l| l.starts_with(start)).count(), 1, "{errors}");
+    }
+    let (_, _, errors) = said(dir.path(), &["check", "--config", path], &[]);
+    assert!(errors.contains("the folder a does not exist"), "{errors}");
+    assert!(!dir.path().join("a").exists());
+}
+
+#[test]
 fn the_shipped_file_is_as_the_schema_for_editors_says() {
     let schema = super::schema::document("config.json");
     let problems = |text: &str| {

@@ -6,6 +6,7 @@ pub(crate) mod cameras;
 pub(crate) mod check;
 #[cfg(feature = "demo")]
 pub(crate) mod demo;
+pub(crate) mod doctor;
 pub(crate) mod inspect;
 pub(crate) mod media;
 pub(crate) mod networks;

@@ -47,6 +47,12 @@ impl Places {
         place.cloned().unwrap_or_else(|| format!("{}:1:1", self.main))
     }
 
+    /// Which layer has set each key, a line each.
+    pub(crate) fn list(&self) -> String {
+        let keys = self.found.iter().filter(|(key, _)| find(key).is_some());
+        keys.map(|(key, place)| format!("{key}: {place}\n")).collect()
+    }
+
     /// A problem of a key as a line.
     pub(crate) fn line(&self, key: &str, reason: impl std::fmt::Display) -> String {
         let reason = reason.to_string().replace('\n', " ");

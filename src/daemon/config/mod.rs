@@ -22,6 +22,7 @@ use glint::frame::PixelFormat;
 use glint::pipeline::Purpose;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use broker::Broker;
 pub(crate) use layers::Places;
 pub(crate) use load::ConfigError;
 use rules::Problem;
