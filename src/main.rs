@@ -21,7 +21,7 @@ const EX_CONFIG: u8 = 78;
 
 /// Watches a face and publishes each micro-expression as an MQTT event.
 #[derive(Parser)]
-#[command(name = "glintd", disable_version_flag = true)]
+#[command(name = "glintd", disable_version_flag = true, arg_required_else_help = true)]
 struct Cli {
     /// Print the version and the digest of each model.
     #[arg(long, short = 'V')]

@@ -10,6 +10,7 @@ pub(crate) mod doctor;
 pub(crate) mod inspect;
 pub(crate) mod media;
 pub(crate) mod networks;
+pub(crate) mod plot;
 pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod samples;
