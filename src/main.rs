@@ -3,6 +3,8 @@
 #![warn(unreachable_pub)] // A program has nothing that is public.
 
 mod daemon;
+#[cfg(test)]
+mod pages_test;
 
 use std::process::ExitCode;
 
