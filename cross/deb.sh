@@ -14,6 +14,6 @@ binary=$(cross/build.sh "$target" --locked | tail -1)
 package=$(CARGO_TARGET_DIR=target/arm cargo deb -p glint --no-build --target "$target" | tail -1)
 dpkg-deb --info "$package" >&2
 dpkg-deb --contents "$package" >&2
-# what lintian says is shown, not judged: a package of ours needs no manual page
+# what lintian says is shown, not judged
 if command -v lintian >/dev/null; then lintian "$package" >&2 || true; fi
 realpath "$package"

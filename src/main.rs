@@ -3,6 +3,8 @@
 #![warn(unreachable_pub)] // A program has nothing that is public.
 
 mod daemon;
+#[cfg(test)]
+mod pages_test;
 
 use std::process::ExitCode;
 
@@ -21,7 +23,7 @@ const EX_CONFIG: u8 = 78;
 
 /// Watches a face and publishes each micro-expression as an MQTT event.
 #[derive(Parser)]
-#[command(name = "glintd", disable_version_flag = true)]
+#[command(name = "glintd", disable_version_flag = true, arg_required_else_help = true)]
 struct Cli {
     /// Print the version and the digest of each model.
     #[arg(long, short = 'V')]
@@ -33,7 +35,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run the daemon: read a camera, a clip or the synthetic subject and publish the events over MQTT.
-    #[command(after_help = "Example: glintd run --config /etc/glint/glint.toml\n\n\
+    #[command(after_help = "Example: glintd run\n\n\
         Signals: TERM and INT stop the daemon, and a second one exits at once. HUP reloads the configuration. \
         USR1 pauses and closes the camera. USR2 resumes.")]
     Run(commands::run::Args),
@@ -42,8 +44,12 @@ enum Command {
     #[command(after_help = "Example: glintd demo --aus 12 --intensity 0.2 --fps 100")]
     Demo(commands::demo::Args),
     /// Check a configuration and print the effective one.
-    #[command(after_help = "Example: glintd check --config /etc/glint/glint.toml")]
+    #[command(after_help = "Example: glintd check --environment")]
     Check(commands::check::Args),
+    /// Say what is wrong with camera, face, broker, disk and clock, and what to do about it.
+    #[command(after_help = "Example: glintd doctor --bundle report.tar\n\n\
+        It may run beside the daemon. Exit status: 0 nothing to do, 1 something is wrong, 78 configuration or a file of it.")]
+    Doctor(commands::doctor::Args),
     /// Run the pipeline over a clip and print one event per line.
     #[command(after_help = "Example: glintd replay talk.mp4 --purpose research --from 60 --to 90\n\n\
         glintd reads AVI (MJPEG or raw frames), Y4M and folders of images itself. Every other format needs ffmpeg.")]
@@ -75,6 +81,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "demo")]
         Command::Demo(args) => commands::demo::run(&args),
         Command::Check(args) => commands::check::run(&args),
+        Command::Doctor(args) => commands::doctor::run(&args),
         Command::Replay(args) => commands::replay::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Selftest(args) => commands::selftest::run(&args),

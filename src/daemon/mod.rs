@@ -16,4 +16,6 @@ pub(crate) mod mqtt;
 
 pub(crate) mod runtime;
 
+pub(crate) mod doctor;
+
 pub(crate) mod commands;

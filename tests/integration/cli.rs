@@ -7,7 +7,7 @@ fn every_command_has_help_with_an_example() {
     let help = run(&["--help"]);
     let text = String::from_utf8_lossy(&help.stdout).into_owned();
     assert_eq!(help.status.code(), Some(0));
-    for command in ["run", "check", "replay", "inspect", "cameras", "bench"] {
+    for command in ["run", "check", "doctor", "replay", "inspect", "cameras", "bench"] {
         assert!(text.contains(&format!("\n  {command}")), "{command} is not listed:\n{text}");
         let help = run(&[command, "--help"]);
         let text = String::from_utf8_lossy(&help.stdout).into_owned();
@@ -27,7 +27,13 @@ fn version_names_each_model_with_its_digest() {
 #[test]
 fn usage_errors_are_2_and_missing_files_1() {
     assert_eq!(run(&["frobnicate"]).status.code(), Some(2));
-    assert_eq!(run(&["run"]).status.code(), Some(2));
+    let alone = run(&[]);
+    assert_eq!(alone.status.code(), Some(2));
+    assert!(
+        stderr(&alone).contains("Usage: glintd") && stderr(&alone).contains("\n  run"),
+        "{}",
+        stderr(&alone)
+    );
     let output = run(&["replay", "/nonexistent.avi"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("/nonexistent.avi"));

@@ -28,6 +28,166 @@ fn errors_name_file_line_column_key_and_what_is_allowed() {
     assert_eq!(run(&["check", "--config", "/nonexistent.toml"]).status.code(), Some(78));
 }
 
+/// What `glintd` says of a configuration: exit code, stdout, stderr without the folder's name.
+fn said(dir: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
+    let output = super::glintd(arguments).envs(variables.iter().copied()).output().expect("glintd starts");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&format!("{}/", dir.display()), "");
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn the_file_has_a_default_path() {
+    if Path::new("/etc/glint/glint.toml").exists() {
+        eprintln!("skipped: glint is installed here");
+        return;
+    }
+    for command in ["check", "run"] {
+        let output = run(&[command]);
+        assert_eq!(output.status.code(), Some(78), "{command}");
+        assert!(stderr(&output).starts_with("/etc/glint/glint.toml: cannot be read"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn files_of_the_folder_and_variables_are_merged_and_named() {
+    let dir = tempfile::tempdir().expect("folder");
+    let (file, folder) = (dir.path().join("g.toml"), dir.path().join("conf.d"));
+    std::fs::create_dir(&folder).expect("folder");
+    std::fs::write(&file, "[mqtt]\nurl = \"mqtt://a\"\nprefix = \"p\"\n").expect("file");
+    std::fs::write(folder.join("20-site.toml"), "[mqtt]\nurl = \"mqtt://site\"\n").expect("file");
+    std::fs::write(folder.join("10-fleet.toml"), "[mqtt]\nurl = \"mqtt://fleet\"\n[camera]\nfps = 30\n")
+        .expect("file");
+    for ignored in [".hidden.toml", "old.toml.bak", "README"] {
+        std::fs::write(folder.join(ignored), "no TOML").expect("file");
+    }
+    let check = ["check", "--config", file.to_str().expect("UTF-8")];
+    let effective = |variables: &[(&str, &str)]| -> toml::Table {
+        let (code, out, errors) = said(dir.path(), &check, variables);
+        assert_eq!(code, Some(0), "{errors}");
+        out.parse().expect("TOML")
+    };
+    let merged = effective(&[]);
+    assert_eq!(merged["mqtt"]["url"].as_str(), Some("mqtt://site"));
+    assert_eq!(
+        (merged["mqtt"]["prefix"].as_str(), merged["camera"]["fps"].as_float()),
+        (Some("p"), Some(30.0))
+    );
+    assert_eq!(effective(&[("GLINT_MQTT__URL", "mqtt://e")])["mqtt"]["url"].as_str(), Some("mqtt://e"));
+
+    std::fs::write(folder.join("30.toml"), "[camera]\nfps = \"60\"\nroate = 1\n").expect("file");
+    let (code, out, errors) = said(dir.path(), &check, &[("GLINT_FACE__MAX_TRACKS", "99")]);
+    assert_eq!((code, out.as_str()), (Some(78), ""));
+    let lines: Vec<&str> = errors.lines().collect();
+    assert_eq!(lines.len(), 3, "{errors}");
+    assert!(lines[0].starts_with("conf.d/30.toml:2:7: camera.fps: \"60\" is not a number; "), "{errors}");
+    assert!(
+        lines[1].starts_with("conf.d/30.toml:3:1: camera.roate: unknown key (did you mean camera.rotate?)"),
+        "{errors}"
+    );
+    assert_eq!(lines[2], "GLINT_FACE__MAX_TRACKS: face.max_tracks: 99; allowed: 1 to 8");
+    for words in ["f64", "usize", "invalid type", "expected", "variant"] {
+        assert!(!errors.contains(words), "{errors}");
+    }
+}
+
+#[test]
+fn the_environment_is_tried_and_each_file_that_is_missing_is_a_line() {
+    for (key, more) in [
+        ("face.detector", ""),
+        ("gate.thresholds", ""),
+        ("model.path", ""),
+        ("mqtt.password_file", "mqtt.username = \"u\"\n"),
+        ("mqtt.ca", ""),
+        ("mqtt.cert", "mqtt.key = \"/dev/null\"\n"),
+        ("mqtt.key", "mqtt.cert = \"CA\"\n"),
+    ] {
+        let dir = tempfile::tempdir().expect("folder");
+        // A certificate that is one, so that its key alone is missing.
+        let ca = "/etc/ssl/certs/ca-certificates.crt";
+        if more.contains("CA") && !Path::new(ca).exists() {
+            eprintln!("skipped: {ca} is not there");
+            continue;
+        }
+        let file = dir.path().join("g.toml");
+        let text = format!("{}{key} = \"/no/such\"\nsource.kind = \"synthetic\"\n", more.replace("CA", ca));
+        std::fs::write(&file, &text).expect("file");
+        let path = file.to_str().expect("UTF-8");
+        for arguments in [
+            &["check", "--environment", "--config", path][..],
+            &["check", "--start", "--config", path],
+            &["run", "--config", path],
+        ] {
+            let (code, _, errors) = said(dir.path(), arguments, &[]);
+            assert_eq!(code, Some(78), "{arguments:?}: {errors}");
+            let own: Vec<&str> = errors.lines().filter(|l| l.contains("/no/such")).collect();
+            assert_eq!(own.len(), 1, "{key}: {errors}");
+            assert!(
+                own[0].starts_with("g.toml:") && own[0].contains(&format!(": {key}: /no/such")),
+                "{errors}"
+            );
+        }
+        let (code, _, _) = said(dir.path(), &["check", "--config", path], &[]);
+        assert_eq!(code, Some(0), "{key}: the text alone is right");
+    }
+}
+
+#[test]
+fn what_may_still_come_is_a_warning_at_the_start_and_a_fault_else() {
+    let dir = tempfile::tempdir().expect("folder");
+    let file = dir.path().join("g.toml");
+    let text = format!(
+        "[source]\npath = \"/dev/video-none\"\n[mqtt]\nurl = \"mqtt://127.0.0.1:{}\"\n[outbox]\npath = {:?}\n",
+        super::broker::free_port(),
+        dir.path().join("a/outbox")
+    );
+    std::fs::write(&file, text).expect("file");
+    let path = file.to_str().expect("UTF-8");
+    let (code, out, errors) = said(dir.path(), &["check", "--start", "--config", path], &[]);
+    assert_eq!((code, out.as_str()), (Some(0), ""), "{errors}");
+    for start in [
+        "warning: g.toml:2:8: source.path: no_camera: /dev/video-none: ",
+        "warning: g.toml:4:7: mqtt.url: broker_unreachable: mqtt://127.0.0.1:",
+        "g.toml:6:8: outbox.path: the folder a does not exist; glintd run makes it",
+    ] {
+        assert!(errors.lines().any(|l| l.starts_with(start)), "{start}\n{errors}");
+    }
+    let (code, out, errors) = said(dir.path(), &["check", "--environment", "--config", path], &[]);
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(out.contains("[mqtt]"), "the effective configuration");
+    for start in ["g.toml:2:8: source.path: no_camera: ", "g.toml:4:7: mqtt.url: broker_unreachable: "] {
+        assert_eq!(errors.lines().filter(|l| l.starts_with(start)).count(), 1, "{errors}");
+    }
+    let (_, _, errors) = said(dir.path(), &["check", "--config", path], &[]);
+    assert!(errors.contains("the folder a does not exist"), "{errors}");
+    assert!(!dir.path().join("a").exists());
+}
+
+#[test]
+fn the_shipped_file_is_as_the_schema_for_editors_says() {
+    let schema = super::schema::document("config.json");
+    let problems = |text: &str| {
+        let table: toml::Table = text.parse().expect("TOML");
+        let value = serde_json::to_value(table).expect("JSON");
+        super::schema::problems(&schema, &schema, &value, "config")
+    };
+    let shipped = include_str!("../../systemd/glint.toml");
+    let in_force: String = shipped
+        .lines()
+        .map(|l| l.strip_prefix('#').filter(|rest| rest.starts_with(char::is_alphabetic)).unwrap_or(l))
+        .map(|l| format!("{l}\n"))
+        .collect();
+    assert!(problems(shipped).is_empty() && problems(&in_force).is_empty(), "{:?}", problems(&in_force));
+    for wrong in [
+        "[camera]\nfps = \"60\"",
+        "[camera]\nfps = 0",
+        "[camera]\nroate = 1",
+        "[mqqt]",
+        "[gate]\nkinds = [\"big\"]",
+    ] {
+        assert_eq!(problems(wrong).len(), 1, "{wrong}");
+    }
+}
+
 #[test]
 fn check_prints_the_effective_configuration() {
     let dir = tempfile::tempdir().expect("folder");

@@ -54,6 +54,10 @@ fn the_cheap_commands_run() {
             continue;
         }
         let mut command = glintd(&[]);
+        let mut arguments = arguments;
+        if arguments == ["check"] {
+            arguments.extend(["--config".into(), config.into()]);
+        }
         command.current_dir(dir.path()).env("STATE_DIRECTORY", dir.path());
         for argument in &arguments {
             match argument.as_str() {

@@ -6,6 +6,7 @@ mod cli;
 mod clips;
 mod config;
 mod daemon;
+mod doctor;
 mod documented;
 mod examples;
 mod guide;

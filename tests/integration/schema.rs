@@ -65,7 +65,8 @@ pub(crate) fn problems(root: &Value, schema: &Value, value: &Value, at: &str) ->
             }
         }
         for (key, item) in object {
-            match (schema["properties"].get(key), schema.get("additionalProperties")) {
+            let more = schema.get("additionalProperties").filter(|more| **more != Value::Bool(false));
+            match (schema["properties"].get(key), more) {
                 (Some(schema), _) | (None, Some(schema)) => {
                     out.extend(problems(root, schema, item, &format!("{at}.{key}")));
                 }

@@ -7,13 +7,13 @@ use super::broker::{Broker, Subscriber, free_port};
 use super::daemon::{Accepted, Daemon, configure_with, start_command};
 
 /// Certificates in a folder.
-struct Authority {
+pub(crate) struct Authority {
     dir: PathBuf,
 }
 
 impl Authority {
     /// An authority; `None`, with a message, where openssl is not installed.
-    fn new(dir: &Path) -> Option<Self> {
+    pub(crate) fn new(dir: &Path) -> Option<Self> {
         if Command::new("openssl").arg("version").output().is_err() {
             super::tools::missing("openssl");
             return None;
@@ -31,7 +31,7 @@ impl Authority {
     }
 
     /// Signs a certificate for a host name: `NAME.pem` and `NAME.key`.
-    fn sign(&self, name: &str, host: &str) {
+    pub(crate) fn sign(&self, name: &str, host: &str) {
         std::fs::write(self.dir.join("san"), format!("subjectAltName=DNS:{host}\n")).expect("file");
         self.openssl(&format!("req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr"));
         self.openssl(&format!(
@@ -39,13 +39,13 @@ impl Authority {
         ));
     }
 
-    fn file(&self, name: &str) -> String {
+    pub(crate) fn file(&self, name: &str) -> String {
         self.dir.join(name).display().to_string()
     }
 }
 
 /// A broker with a second port that wants certificates, and that port.
-fn broker(dir: &Path, authority: &Authority) -> Option<(Broker, u16)> {
+pub(crate) fn broker(dir: &Path, authority: &Authority) -> Option<(Broker, u16)> {
     let port = free_port();
     let file = |name| authority.file(name);
     let extra = format!(
@@ -60,7 +60,7 @@ fn broker(dir: &Path, authority: &Authority) -> Option<(Broker, u16)> {
 }
 
 /// A configuration that trusts `ca` and shows the client certificate of `authority`.
-fn configuration(dir: &Path, port: u16, authority: &Authority, ca: &str) -> PathBuf {
+pub(crate) fn configuration(dir: &Path, port: u16, authority: &Authority, ca: &str) -> PathBuf {
     let more = format!(
         "mqtt.ca = {ca:?}\nmqtt.cert = {:?}\nmqtt.key = {:?}",
         authority.file("client.pem"),

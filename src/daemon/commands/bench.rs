@@ -42,6 +42,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The rate that is recommended for a camera.
+const ENOUGH_FPS: f64 = 60.0;
 /// Frames that are not counted: caches fill.
 const WARM_UP: u64 = 60;
 /// Allocations are counted after so much of the clip: until then buffers of two seconds grow.
@@ -156,6 +158,7 @@ fn clip(
         });
         return print_line(&result.to_string());
     }
+    print_line(&keeps_up(per_second))?;
     print_line(&format!("{frames} frames, {per_second:.0} frames/s on one thread, decoding apart"))?;
     print_line(&format!("{:<14} {:>10} {:>10} {:>8}", "stage", "p50 us", "p99 us", "runs"))?;
     let row = |name: &str, s: &mut Samples| -> anyhow::Result<()> {
@@ -182,6 +185,18 @@ fn clip(
     Ok(())
 }
 
+/// Whether this machine is fast enough for a camera, in words.
+fn keeps_up(per_second: f64) -> String {
+    let times = per_second / ENOUGH_FPS;
+    if times >= 1.0 {
+        format!("keeps up with {ENOUGH_FPS:.0} frames/s: yes, {times:.1} times")
+    } else {
+        format!(
+            "keeps up with {ENOUGH_FPS:.0} frames/s: no, with {per_second:.0} frames/s at most; set camera.fps"
+        )
+    }
+}
+
 /// Processor time of child processes that have ended, in seconds; `None` where there was none.
 fn children_cpu_s() -> Option<f64> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
@@ -204,6 +219,12 @@ fn peak_rss_bytes() -> u64 {
 mod tests {
     use super::*;
     use glint::synth::{Camera, Pack, Scene, Script, Subject};
+
+    #[test]
+    fn a_board_keeps_up_or_is_told_what_it_can() {
+        assert_eq!(keeps_up(966.0), "keeps up with 60 frames/s: yes, 16.1 times");
+        assert_eq!(keeps_up(43.4), "keeps up with 60 frames/s: no, with 43 frames/s at most; set camera.fps");
+    }
 
     #[test]
     fn a_followed_face_allocates_nothing() {

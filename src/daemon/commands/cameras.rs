@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use glint::frame::Frame;
 use glint::pipeline::{Models, Options, Pipeline, Step};
 use serde_json::json;
@@ -12,6 +13,7 @@ use serde_json::json;
 use super::media::print_line;
 use crate::daemon::camera::modes::{Mode, ModeRequest, choose};
 use crate::daemon::camera::{CameraSettings, V4l2Camera, controls_of, modes_of, nodes};
+use crate::daemon::doctor::source::first_node;
 use crate::daemon::grab::Grab;
 use crate::daemon::runtime::visibility::Light;
 
@@ -41,8 +43,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn list(as_json: bool) -> anyhow::Result<ExitCode> {
     let mut out = Vec::new();
     for node in nodes() {
-        let device = v4l::Device::with_path(&node.path)?;
-        let modes = modes_of(&device)?;
+        let name = || node.path.display().to_string();
+        let device = v4l::Device::with_path(&node.path).with_context(name)?;
+        let modes = modes_of(&device).with_context(name)?;
         let controls = controls_of(&device);
         let choice = choose(&modes, ModeRequest::default());
         if as_json {
@@ -69,9 +72,17 @@ fn list(as_json: bool) -> anyhow::Result<ExitCode> {
     if as_json {
         print_line(&json!({ "cameras": out }).to_string())?;
     } else if nodes().is_empty() {
-        eprintln!("no camera found: no V4L2 node of this machine captures video");
+        eprintln!("{}", none());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Why there is no camera, and what to do.
+fn none() -> String {
+    match first_node() {
+        Ok(path) => format!("{} has come meanwhile", path.display()),
+        Err(found) => format!("no camera found: {}; {}", found.text, found.remedy.unwrap_or_default()),
+    }
 }
 
 fn mode_json(mode: &Mode) -> serde_json::Value {
@@ -85,9 +96,10 @@ fn mode_json(mode: &Mode) -> serde_json::Value {
 fn watch(path: Option<PathBuf>, models: &Models, as_json: bool) -> anyhow::Result<ExitCode> {
     let path = match path.or_else(|| nodes().into_iter().next().map(|n| n.path)) {
         Some(path) => path,
-        None => anyhow::bail!("no camera found: no V4L2 node of this machine captures video"),
+        None => anyhow::bail!("{}", none()),
     };
-    let mut camera = V4l2Camera::open(&path, &CameraSettings::default())?;
+    let name = || path.display().to_string();
+    let mut camera = V4l2Camera::open(&path, &CameraSettings::default()).with_context(name)?;
     eprintln!("{}: {}", path.display(), camera.description());
     let mut pipeline = Pipeline::new(Options::default(), models)?;
     let mut frame = Frame::default();
@@ -95,7 +107,7 @@ fn watch(path: Option<PathBuf>, models: &Models, as_json: bool) -> anyhow::Resul
     let mut light = Light::default();
     loop {
         let mut moving = false;
-        if camera.next(&mut frame, Duration::from_secs(1))? == Grab::Frame {
+        if camera.next(&mut frame, Duration::from_secs(1)).with_context(name)? == Grab::Frame {
             moving = pipeline.push(&frame) == Step::Moving;
         }
         let o = pipeline.observation();

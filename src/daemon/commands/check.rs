@@ -1,21 +1,77 @@
-//! `glintd check`: is this configuration valid?
+//! `glintd check`: whether a configuration can be used, before anything runs.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::daemon::runtime::memory;
+use crate::daemon::config::{Config, DEFAULT_PATH};
+use crate::daemon::doctor::broker::{self, Depth};
+use crate::daemon::doctor::finding::{Finding, Level};
+use crate::daemon::doctor::{disk, source};
+use crate::daemon::mqtt::credentials::Credentials;
+use crate::daemon::runtime::{files, memory};
 
 /// Arguments of `glintd check`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The configuration file.
-    #[arg(long, value_name = "FILE")]
+    /// The configuration file. Files of conf.d beside it, and variables as GLINT_MQTT__URL, are merged into it.
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
     config: PathBuf,
+    /// Open every file, load the models, and try outbox, camera and broker.
+    #[arg(long)]
+    environment: bool,
+    /// The same for a service manager: fails only for what waiting cannot mend. A camera, broker, name server or lock that
+    /// is away is a warning. Prints no configuration.
+    #[arg(long, conflicts_with = "environment")]
+    start: bool,
 }
 
-/// Prints the effective configuration.
+/// Validates a configuration, prints the effective one, and tries what it names where that is asked for.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (config, _) = memory::load(&args.config, None)?;
-    print!("{}", config.to_toml());
-    Ok(ExitCode::SUCCESS)
+    if !args.start {
+        print!("{}", config.to_toml());
+    }
+    if !args.environment && !args.start {
+        disk::folder(&config).iter().for_each(|note| eprintln!("{}", line(&config, note)));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let opened = files::open(&config)?;
+    let depth = if args.start { Depth::Login } else { Depth::Rules };
+    let mut wrong = false;
+    for finding in environment(&config, &opened.credentials, depth) {
+        // At the start all of it is what may still come.
+        let fault = finding.level == Level::Fault && !args.start;
+        wrong |= fault;
+        let word = match finding.level {
+            Level::Good => continue,
+            Level::Note => "",
+            _ if fault => "",
+            _ => "warning: ",
+        };
+        eprintln!("{word}{}", line(&config, &finding));
+    }
+    Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// What the configuration names outside of this process and its files.
+fn environment(config: &Config, credentials: &Credentials, depth: Depth) -> Vec<Finding> {
+    let mut found = disk::look(config);
+    found.extend(source::first_frame(config));
+    found.extend(broker::look(config, credentials, depth).0);
+    found
+}
+
+/// A finding as a line, with the place of the key that it concerns.
+fn line(config: &Config, finding: &Finding) -> String {
+    let key = match finding.check {
+        "outbox" | "disk" => "outbox.path",
+        "camera" | "modes" | "frames" if config.source.path.is_some() => "source.path",
+        "camera" | "modes" | "frames" => "source.kind",
+        "certificate" => "mqtt.ca",
+        "login" => "mqtt.username",
+        _ => "mqtt.url",
+    };
+    let name = finding.fault.map(|f| format!("{f}: ")).unwrap_or_default();
+    let remedy = finding.remedy.as_ref().map(|r| format!("; remedy: {r}")).unwrap_or_default();
+    config.places.line(key, format!("{name}{}{remedy}", finding.text))
 }

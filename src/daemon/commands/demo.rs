@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use glint::au::AUS;
 use glint::event::{Class, Event};
 use glint::pipeline::Purpose;
 use glint::synth::{Action, Script};
@@ -31,8 +32,8 @@ const DEVICE: &str = "demo";
 /// Arguments of `glintd demo`: what the synthetic subject does.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Action units that move together.
-    #[arg(long, value_delimiter = ',', default_value = "12")]
+    /// Action units that move together, as 12 or AU12.
+    #[arg(long, value_delimiter = ',', default_value = "12", value_parser = unit)]
     aus: Vec<u8>,
     /// Size of the movement, as a fraction of the full movement (0 to 1).
     #[arg(long, default_value_t = 0.2)]
@@ -43,6 +44,16 @@ pub(crate) struct Args {
     /// Length of the demo in seconds (4 to 3600).
     #[arg(long, default_value_t = 10.0, value_parser = length)]
     seconds: f64,
+}
+
+fn unit(text: &str) -> Result<u8, String> {
+    let digits = text.trim().trim_start_matches(['A', 'a']).trim_start_matches(['U', 'u']);
+    digits.parse().ok().filter(|au| AUS.contains(au)).ok_or_else(|| format!("allowed: {}", list(&AUS)))
+}
+
+/// Action units as a sentence has them.
+fn list(aus: &[u8]) -> String {
+    aus.iter().map(u8::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -101,8 +112,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     setup.open = Box::new(move || Ok(Box::new(SyntheticSource::new(script.clone(), fps, frames, start_ns)?)));
     for onset in &onsets {
         eprintln!(
-            "truth: AU {:?} at {:.0} % of the full movement, onset {:.3} s",
-            args.aus,
+            "truth: AU {} at {:.0} % of the full movement, onset {:.3} s",
+            list(&args.aus),
             args.intensity * 100.0,
             *onset as f64 / 1e9
         );
@@ -150,9 +161,9 @@ fn judge(event: &Event, onsets: &[i64], start_ns: i64, aus: &[u8]) -> Result<Str
     let class = data.label.as_ref().map(|l| l.class);
     let extra: Vec<u8> = found.iter().copied().filter(|au| !aus.contains(au)).collect();
     let name = class.map_or("none", Class::as_str);
-    let mut text = format!("AU {found:?}, class {name}, onset {:+.1} ms off", error_ns as f64 / 1e6);
+    let mut text = format!("AU {}, class {name}, onset {:+.1} ms off", list(&found), error_ns as f64 / 1e6);
     if !extra.is_empty() {
-        text.push_str(&format!(", AU {extra:?} reported too and weaker"));
+        text.push_str(&format!(", AU {} reported too and weaker", list(&extra)));
     }
     let expected = class_of(aus);
     if error_ns.abs() > ONSET_TOLERANCE_NS {
@@ -160,7 +171,7 @@ fn judge(event: &Event, onsets: &[i64], start_ns: i64, aus: &[u8]) -> Result<Str
     } else if !aus.iter().all(|au| found.contains(au)) || found.first().is_none_or(|au| !aus.contains(au)) {
         Err(format!("{text}: the AUs are not those that moved"))
     } else if expected.is_some() && class != expected {
-        Err(format!("{text}: expected {expected:?}"))
+        Err(format!("{text}: expected {}", expected.map_or("none", Class::as_str)))
     } else {
         Ok(format!("{text}: agrees"))
     }
@@ -249,4 +260,17 @@ fn subscribe(port: u16) -> anyhow::Result<std::sync::mpsc::Receiver<String>> {
     })?;
     is_ready.recv_timeout(Duration::from_secs(10)).context("the broker did not accept the subscription")?;
     Ok(events)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_taken_as_people_write_them_and_others_are_listed() {
+        assert_eq!((unit("12"), unit("AU12"), unit("au4")), (Ok(12), Ok(12), Ok(4)));
+        for wrong in ["3", "AUX", "", "300"] {
+            assert!(unit(wrong).is_err_and(|e| e.starts_with("allowed: 1, 2, 4, 5")), "{wrong}");
+        }
+    }
 }

@@ -36,8 +36,12 @@ fn progress(clip: &Clip) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let bar = clip.frame_count().map_or_else(ProgressBar::no_length, ProgressBar::new);
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} frames {eta}") {
+    let (bar, template) = match clip.frame_count() {
+        Some(count) => (ProgressBar::new(count), "{bar:40} {pos}/{len} frames {eta}"),
+        // Nobody knows how many will come.
+        None => (ProgressBar::no_length(), "{spinner} {pos} frames {per_sec} {elapsed}"),
+    };
+    if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
     bar

@@ -13,7 +13,7 @@ use glint::pipeline::{Models, Options, Pipeline, Purpose, Step};
 use super::media::{self, Ending, print_line};
 use super::summary::{Account, AccountArgs};
 use crate::daemon::runtime::publish::Publisher;
-use crate::daemon::runtime::{memory, setup};
+use crate::daemon::runtime::{files, memory};
 use crate::daemon::sources::footage::Selection;
 
 /// Arguments of `glintd replay`.
@@ -84,7 +84,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let config = args.config.as_deref().map(load).transpose()?;
     let device = config.as_ref().map_or_else(|| "replay".to_owned(), |c| c.device.id().to_owned());
     let (mut options, models) = match &config {
-        Some(config) => (setup::options(config)?, setup::models(config)?),
+        Some(config) => (files::options(config)?, files::models(config)?),
         None => (Options::default(), Models::embedded()?),
     };
     if let Some(purpose) = args.purpose {

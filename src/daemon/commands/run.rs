@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::daemon::config::DEFAULT_PATH;
 use crate::daemon::runtime::memory;
 use crate::daemon::runtime::serve::{Host, Load};
 use crate::daemon::runtime::setup::set_up;
@@ -11,8 +12,8 @@ use crate::daemon::runtime::setup::set_up;
 /// Arguments of `glintd run`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The configuration file.
-    #[arg(long, value_name = "FILE")]
+    /// The configuration file. Files of conf.d beside it, and variables as GLINT_MQTT__URL, are merged into it.
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
     config: PathBuf,
 }
 

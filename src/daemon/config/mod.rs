@@ -1,10 +1,19 @@
 //! The configuration: TOML into a validated [`Config`].
 //!
 //! Every key has a default, so an empty file is a valid configuration. Unknown keys are refused.
-//! `systemd/glint.toml` lists every key with its default; a test compares the two.
+//! `systemd/glint.toml` lists every key with its default; a test compares the two. [`keys`] says what each key may hold.
 
+mod broker;
+mod keys;
+mod layers;
 mod load;
+mod rules;
+#[cfg(test)]
+mod schema_test;
 mod source;
+#[cfg(test)]
+mod tests;
+mod words;
 
 use std::path::PathBuf;
 
@@ -13,12 +22,18 @@ use glint::frame::PixelFormat;
 use glint::pipeline::Purpose;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use broker::Broker;
+pub(crate) use layers::Places;
 pub(crate) use load::ConfigError;
+use rules::Problem;
 pub(crate) use source::StreamFormat;
 
 /// The commented default configuration that is installed with the unit.
 #[cfg(test)]
 pub(crate) const DEFAULT_TOML: &str = include_str!("../../../systemd/glint.toml");
+
+/// The file that is read where none is given.
+pub(crate) const DEFAULT_PATH: &str = "/etc/glint/glint.toml";
 
 /// Everything a site may set.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -44,6 +59,9 @@ pub(crate) struct Config {
     pub(crate) deployment: DeploymentConfig,
     /// Reports about the device itself.
     pub(crate) health: HealthConfig,
+    /// Where each key was set.
+    #[serde(skip)]
+    pub(crate) places: Places,
 }
 
 /// Table `device`.
@@ -322,165 +340,7 @@ impl Default for HealthConfig {
     }
 }
 
-/// What is wrong with one key of a configuration that parses.
-pub(crate) struct Problem {
-    /// The key with its table.
-    pub(crate) key: &'static str,
-    /// Why.
-    pub(crate) reason: String,
-    /// What would be right.
-    pub(crate) allowed: &'static str,
-}
-
-/// Where the broker is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Broker {
-    /// Name or address.
-    pub(crate) host: String,
-    /// Port.
-    pub(crate) port: u16,
-    /// Whether the connection is encrypted.
-    pub(crate) tls: bool,
-}
-
-const URLS: &str = "mqtt://HOST[:PORT] or mqtts://HOST[:PORT]";
-
-impl MqttConfig {
-    /// The parts of `mqtt.url`, or what is wrong with it.
-    pub(crate) fn broker(&self) -> Result<Broker, String> {
-        let (scheme, rest) = self.url.split_once("://").ok_or("the address has no scheme")?;
-        let (tls, default_port) = match scheme {
-            "mqtt" => (false, 1883),
-            "mqtts" => (true, 8883),
-            _ => return Err(format!("unknown scheme {scheme:?}")),
-        };
-        if rest.contains('@') {
-            return Err("a user or password in the address; use mqtt.username and mqtt.password_file".into());
-        }
-        let rest = rest.trim_end_matches('/');
-        // An IPv6 address stands in brackets, since it has colons of its own.
-        let (host, port) = match rest.strip_prefix('[').and_then(|r| r.split_once(']')) {
-            Some((host, tail)) => (host, tail.strip_prefix(':')),
-            None => rest.rsplit_once(':').map_or((rest, None), |(host, port)| (host, Some(port))),
-        };
-        let port = match port {
-            None => default_port,
-            Some(text) => {
-                text.parse().ok().filter(|p| *p > 0).ok_or_else(|| format!("invalid port {text:?}"))?
-            }
-        };
-        if host.is_empty() || host.contains('/') {
-            return Err("the address has no host".into());
-        }
-        Ok(Broker { host: host.into(), port, tls })
-    }
-}
-
 impl Config {
-    /// The rules that types cannot express.
-    pub(crate) fn problems(&self) -> Vec<Problem> {
-        let mut found = self.source_problems();
-        let mut check = |ok: bool, key, reason: String, allowed| {
-            if !ok {
-                found.push(Problem { key, reason, allowed });
-            }
-        };
-        let word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        let id = self.device.id();
-        check(
-            (1..=64).contains(&id.len()) && id.chars().all(word),
-            "device.id",
-            format!("{id:?}"),
-            "1 to 64 letters, digits, - and _",
-        );
-        if let Some([w, h]) = self.camera.size {
-            let side = 16..=glint::frame::MAX_SIDE;
-            check(
-                side.contains(&w) && side.contains(&h),
-                "camera.size",
-                format!("[{w}, {h}]"),
-                "each side 16 to 4096",
-            );
-        }
-        if let Some(fps) = self.camera.fps {
-            check((1.0..=1000.0).contains(&fps), "camera.fps", fps.to_string(), "1 to 1000");
-        }
-        let rotate = self.camera.rotate;
-        check([0, 90, 180, 270].contains(&rotate), "camera.rotate", rotate.to_string(), "0, 90, 180, 270");
-        let hz = self.camera.power_line_hz;
-        check([50, 60].contains(&hz), "camera.power_line_hz", hz.to_string(), "50, 60");
-        let tracks = self.face.max_tracks;
-        check((1..=8).contains(&tracks), "face.max_tracks", tracks.to_string(), "1 to 8");
-        let digits = |s: &String| s.len() == 64 && s.bytes().all(|b| b.is_ascii_hexdigit());
-        check(
-            self.face.detector.is_some() || self.face.detector_sha256.is_none(),
-            "face.detector_sha256",
-            "given without face.detector".into(),
-            "both, face.detector alone, or none",
-        );
-        check(
-            self.face.detector_sha256.as_ref().is_none_or(digits),
-            "face.detector_sha256",
-            "not a digest".into(),
-            "64 hexadecimal digits",
-        );
-        check(!self.gate.kinds.is_empty(), "gate.kinds", "empty".into(), "some of micro, macro, blink");
-        if let Err(reason) = self.mqtt.broker() {
-            check(false, "mqtt.url", reason, URLS);
-        }
-        for (key, prefix) in
-            [("mqtt.prefix", &self.mqtt.prefix), ("mqtt.discovery_prefix", &self.mqtt.discovery_prefix)]
-        {
-            check(
-                !prefix.is_empty()
-                    && prefix.len() <= 256
-                    && prefix.split('/').all(|level| !level.is_empty())
-                    && !prefix.contains(['+', '#', '\0', '$']),
-                key,
-                format!("{prefix:?}"),
-                "levels divided by /, none empty, without + # $",
-            );
-        }
-        check(
-            self.mqtt.client_id.as_ref().is_none_or(|c| (1..=128).contains(&c.len()) && !c.contains('\0')),
-            "mqtt.client_id",
-            "length".into(),
-            "1 to 128 bytes",
-        );
-        check(
-            self.mqtt.cert.is_some() == self.mqtt.key.is_some(),
-            if self.mqtt.cert.is_some() { "mqtt.cert" } else { "mqtt.key" },
-            "one of mqtt.cert and mqtt.key is missing".into(),
-            "both or none",
-        );
-        check(
-            self.mqtt.password_file.is_none() || self.mqtt.username.is_some(),
-            "mqtt.password_file",
-            "given without mqtt.username".into(),
-            "both, or none",
-        );
-        let age = self.outbox.max_age_s;
-        check((1..=31_536_000).contains(&age), "outbox.max_age_s", age.to_string(), "1 to 31536000");
-        let bytes = self.outbox.max_bytes;
-        check(
-            (65_536..=1 << 30).contains(&bytes),
-            "outbox.max_bytes",
-            bytes.to_string(),
-            "65536 to 1073741824",
-        );
-        let restricted = matches!(self.deployment.purpose, Some(Purpose::Workplace | Purpose::Education));
-        check(
-            !restricted || self.deployment.basis.is_some(),
-            "deployment.purpose",
-            "workplace and education need deployment.basis".into(),
-            "research, clinical, accessibility, demonstration; workplace and education with \
-             deployment.basis = \"medical\" or \"safety\"",
-        );
-        let interval = self.health.interval_s;
-        check((1..=3600).contains(&interval), "health.interval_s", interval.to_string(), "1 to 3600");
-        found
-    }
-
     /// The client id in use.
     pub(crate) fn client_id(&self) -> String {
         self.mqtt.client_id.clone().unwrap_or_else(|| format!("glint-{}", self.device.id()))
@@ -490,5 +350,10 @@ impl Config {
     pub(crate) fn to_toml(&self) -> String {
         // Strings, numbers and lists of them: there is nothing that TOML could not hold.
         toml::to_string(self).unwrap_or_default()
+    }
+
+    /// A problem of a key as a line, with the place where the key was set.
+    pub(crate) fn wrong(&self, key: &str, reason: impl std::fmt::Display) -> ConfigError {
+        ConfigError(vec![self.places.line(key, reason)])
     }
 }

@@ -51,7 +51,8 @@ impl Config {
     /// What is wrong with table `source`, and with what it needs of `camera`.
     pub(super) fn source_problems(&self) -> Vec<Problem> {
         let Self { source, camera, .. } = self;
-        let problem = |key, reason: &str, allowed| Problem { key, reason: reason.into(), allowed };
+        let with: &[&str] = &["source.kind", "source.format"];
+        let problem = |key, reason: &str, allowed| Problem { key, reason: reason.into(), allowed, with };
         let mut found = Vec::new();
         if source.kind == SourceKind::Clip && source.path.is_none() {
             let allowed = "the path of a clip, with source.kind = \"clip\"";

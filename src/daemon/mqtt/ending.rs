@@ -39,8 +39,8 @@ impl Mqtt {
         if !self.taken_over && (end == End::TakenOver || self.short >= TAKEN_OVER.1) {
             self.taken_over = true;
             tracing::error!(
-                client_id = self.client_id,
-                "another client seems to use the same client id: give each device its own device.id or mqtt.client_id"
+                "another client uses the id {}: give each device its own device.id or mqtt.client_id",
+                self.client_id
             );
         }
         if end == End::TooLarge {

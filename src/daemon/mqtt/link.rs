@@ -9,13 +9,13 @@
 //! The broker keeps no session for us: each connection starts a clean one and subscribes anew, so that
 //! a command can only come while somebody waits for the device to obey.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use rumqttc::v5;
 use rumqttc::{ConnectReturnCode, TlsConfiguration, Transport};
 use tokio::sync::mpsc;
 
+use super::credentials::Credentials;
 use crate::daemon::config::{Config, Protocol};
 
 /// Packets in the library's queue; far more than [`WINDOW`] events and one set of retained messages.
@@ -29,8 +29,6 @@ const MAX_INCOMING_BYTES: usize = 1 << 20;
 /// Largest packet that a broker with MQTT 5 is told to send; it drops what is longer.
 const MAX_ANNOUNCED_BYTES: u32 = 64 << 10;
 const MAX_OUTGOING_BYTES: usize = 256 << 10;
-/// Authorities of the system, on Debian and its kin.
-const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// What a link tells.
 #[derive(Debug)]
@@ -106,79 +104,6 @@ pub(crate) struct Identity<'a> {
     pub(crate) will: Option<(&'a str, &'a str)>,
 }
 
-/// What a link needs to know beside the configuration.
-pub(crate) struct Login {
-    username: String,
-    password: String,
-}
-
-/// Files that the broker's connection needs, read once.
-pub(crate) struct Credentials {
-    login: Option<Login>,
-    tls: Option<TlsConfiguration>,
-}
-
-impl Credentials {
-    /// Reads password and certificates. The error names the file.
-    pub(crate) fn read(config: &Config) -> Result<Self, String> {
-        let mqtt = &config.mqtt;
-        let login = match &mqtt.username {
-            None => None,
-            Some(username) => {
-                let default = std::env::var_os("CREDENTIALS_DIRECTORY")
-                    .map(|dir| std::path::Path::new(&dir).join("mqtt-password"))
-                    .filter(|path| path.exists());
-                let password = match mqtt.password_file.as_ref().or(default.as_ref()) {
-                    None => String::new(),
-                    Some(path) => {
-                        let text = std::fs::read_to_string(path)
-                            .map_err(|e| format!("mqtt.password_file: {}: {e}", path.display()))?;
-                        text.trim_end_matches(['\r', '\n']).to_owned()
-                    }
-                };
-                Some(Login { username: username.clone(), password })
-            }
-        };
-        let broker = mqtt.broker().map_err(|e| format!("mqtt.url: {e}"))?;
-        let tls = if broker.tls { Some(tls(config)?) } else { None };
-        Ok(Self { login, tls })
-    }
-}
-
-/// Certificates of both sides; ring does the arithmetic. The host's name is always checked.
-fn tls(config: &Config) -> Result<TlsConfiguration, String> {
-    use rustls::pki_types::pem::PemObject;
-    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-    let certificates = |key: &str, path: &std::path::Path| -> Result<Vec<CertificateDer<'static>>, String> {
-        let fail = |e: String| format!("{key}: {}: {e}", path.display());
-        let found: Result<Vec<_>, _> =
-            CertificateDer::pem_file_iter(path).map_err(|e| fail(e.to_string()))?.collect();
-        let found = found.map_err(|e| fail(e.to_string()))?;
-        if found.is_empty() { Err(fail("the file holds no certificate".into())) } else { Ok(found) }
-    };
-    let system = std::path::PathBuf::from(SYSTEM_AUTHORITIES);
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(certificates("mqtt.ca", config.mqtt.ca.as_ref().unwrap_or(&system))?);
-    if roots.is_empty() {
-        return Err("mqtt.ca: the file holds no usable certificate".into());
-    }
-    let builder =
-        rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|e| e.to_string())?
-            .with_root_certificates(roots);
-    let client = match (&config.mqtt.cert, &config.mqtt.key) {
-        (Some(cert), Some(key)) => {
-            let chain = certificates("mqtt.cert", cert)?;
-            let key =
-                PrivateKeyDer::from_pem_file(key).map_err(|e| format!("mqtt.key: {}: {e}", key.display()))?;
-            builder.with_client_auth_cert(chain, key).map_err(|e| format!("mqtt.cert: {e}"))?
-        }
-        _ => builder.with_no_client_auth(),
-    };
-    Ok(TlsConfiguration::Rustls(Arc::new(client)))
-}
-
 impl Link {
     /// Starts to connect, with a clean session.
     pub(crate) fn start(
@@ -192,7 +117,7 @@ impl Link {
         let (signals, receiver) = mpsc::channel(64);
         let transport = match &credentials.tls {
             None => Transport::tcp(),
-            Some(tls) => Transport::tls_with_config(tls.clone()),
+            Some(tls) => Transport::tls_with_config(TlsConfiguration::Rustls(tls.clone())),
         };
         let (client, task) = match config.mqtt.protocol {
             Protocol::V311 => {

@@ -8,6 +8,7 @@
 //! none that were queued; retained ones and repetitions are known by their marks.
 
 mod command;
+pub(crate) mod credentials;
 mod discovery;
 mod ending;
 pub(crate) mod link;
@@ -23,10 +24,11 @@ use tokio::time::Instant;
 use crate::daemon::config::Config;
 use crate::daemon::outbox::Outbox;
 pub(crate) use command::Command;
+use credentials::Credentials;
 pub(crate) use discovery::announcement;
 use discovery::discovery;
 use ending::LASTED;
-use link::{Credentials, End, Identity, Link, Message, Signal, WINDOW};
+use link::{End, Identity, Link, Message, Signal, WINDOW};
 use listen::Check;
 use withdraw::Withdrawals;
 

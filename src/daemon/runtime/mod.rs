@@ -1,6 +1,9 @@
 //! The running daemon: what it is made of, its threads, what it reports and what it remembers.
 
+pub(crate) mod files;
 pub(crate) mod memory;
+#[cfg_attr(not(test), expect(dead_code, reason = "nothing serves it over HTTP yet"))]
+pub(crate) mod metrics;
 pub(crate) mod publish;
 pub(crate) mod report;
 pub(crate) mod serve;

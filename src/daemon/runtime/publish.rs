@@ -9,9 +9,9 @@ use glint::event::Event;
 use tokio::sync::mpsc;
 
 use super::serve::until;
-use crate::daemon::config::{Config, ConfigError};
+use crate::daemon::config::Config;
 use crate::daemon::mqtt::Mqtt;
-use crate::daemon::mqtt::link::Credentials;
+use crate::daemon::mqtt::credentials::Credentials;
 use crate::daemon::outbox::Outbox;
 
 /// How long events are sent after the last one.
@@ -27,7 +27,7 @@ pub(crate) struct Publisher {
 impl Publisher {
     /// Reads password and certificates, starts to connect.
     pub(crate) fn start(config: &Config) -> anyhow::Result<Self> {
-        let credentials = Credentials::read(config).map_err(|e| ConfigError::Content(vec![e]))?;
+        let credentials = Credentials::read(config)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         // A replay has few events, and the clip is read no faster than it is understood.
         let (events, receiver) = mpsc::unbounded_channel();

@@ -29,7 +29,7 @@ use super::vision::{self, Sight, Vision};
 use crate::daemon::clock::{boot_id, monotonic_ns, now_s, rfc3339, synchronization, wall, wall_time};
 use crate::daemon::config::Config;
 use crate::daemon::grab::Opener;
-use crate::daemon::mqtt::link::Credentials;
+use crate::daemon::mqtt::credentials::Credentials;
 use crate::daemon::mqtt::{Command, Mqtt, base};
 use crate::daemon::outbox::Outbox;
 use crate::daemon::outbox::storage::Files;

@@ -16,7 +16,7 @@ use super::vision::Vision;
 use crate::daemon::clock::monotonic_ns;
 use crate::daemon::config::Config;
 use crate::daemon::grab::{FrameSource, Grab};
-use crate::daemon::mqtt::link::Credentials;
+use crate::daemon::mqtt::credentials::Credentials;
 use crate::daemon::outbox::Outbox;
 use crate::daemon::outbox::storage::Files;
 

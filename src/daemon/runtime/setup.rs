@@ -4,21 +4,19 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use glint::frame::Mounting;
-use glint::gate::Thresholds;
-use glint::model::{Checked, ModelError};
-use glint::pipeline::{Models, Options, Pipeline};
+use glint::pipeline::Models;
 use glint::synth::{Action, Script};
 
+use super::files::{self, Opened};
 use super::memory::Memory;
 use super::report::Capabilities;
 use super::serve::Setup;
 use crate::daemon::camera::CameraSettings;
 use crate::daemon::camera::modes::ModeRequest;
 use crate::daemon::clock::monotonic_ns;
-use crate::daemon::config::{CameraConfig, Config, ConfigError, SourceKind};
+use crate::daemon::config::{CameraConfig, Config, SourceKind};
 use crate::daemon::grab::Opener;
 use crate::daemon::mqtt::Command;
-use crate::daemon::mqtt::link::Credentials;
 use crate::daemon::sources::footage::Selection;
 use crate::daemon::sources::piped::PipedSource;
 use crate::daemon::sources::source::{CameraSource, ClipSource, SyntheticSource};
@@ -29,52 +27,12 @@ const SYNTHETIC_FPS: f64 = 60.0;
 const SYNTHETIC_PERIOD_NS: i64 = 3_000_000_000;
 const SYNTHETIC_MOVEMENTS: i64 = 7200;
 
-/// A problem of a file that the configuration names.
-fn named(key: &str, reason: impl std::fmt::Display) -> ConfigError {
-    ConfigError::Content(vec![format!("{key}: {reason}")])
-}
-
 /// Everything that can be wrong with files is found here, before a thread runs.
 pub(crate) fn set_up(config: Config, memory: Memory) -> anyhow::Result<Setup> {
-    let models = models(&config)?;
-    let options = options(&config)?;
-    let pipeline = Pipeline::new(options, &models)?;
-    let credentials = Credentials::read(&config).map_err(|e| ConfigError::Content(vec![e]))?;
+    let Opened { models, pipeline, credentials } = files::open(&config)?;
     let capabilities = capabilities(&config, &models);
     let open = opener(&config)?;
     Ok(Setup { config, credentials, vision: Box::new(pipeline), open, capabilities, memory })
-}
-
-/// The model files that a configuration asks for.
-pub(crate) fn models(config: &Config) -> Result<Models, ModelError> {
-    let mut models = match &config.model.path {
-        Some(dir) => Models::load(dir)?,
-        None => Models::embedded()?,
-    };
-    if let Some(path) = &config.face.detector {
-        models.detector = Checked::load_external(path, config.face.detector_sha256.as_deref())?;
-    }
-    Ok(models)
-}
-
-/// The pipeline's options that a configuration asks for.
-pub(crate) fn options(config: &Config) -> Result<Options, ConfigError> {
-    let thresholds = match &config.gate.thresholds {
-        None => None,
-        Some(path) => {
-            let fail = |e: String| named("gate.thresholds", format!("{}: {e}", path.display()));
-            let text = std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
-            let thresholds: Thresholds = toml::from_str(&text).map_err(|e| fail(e.to_string()))?;
-            thresholds.by_unit().map_err(fail)?;
-            Some(thresholds)
-        }
-    };
-    Ok(Options {
-        max_tracks: config.face.max_tracks,
-        purpose: config.deployment.purpose,
-        kinds: config.gate.kinds.clone(),
-        thresholds,
-    })
 }
 
 /// What the device is and can do, with every key that the site has set: a retained message.
@@ -111,7 +69,8 @@ fn overrides(config: &Config) -> BTreeMap<String, serde_json::Value> {
     changed
 }
 
-fn opener(config: &Config) -> anyhow::Result<Opener> {
+/// Opens the source of a configuration.
+pub(crate) fn opener(config: &Config) -> anyhow::Result<Opener> {
     let fps = config.camera.fps;
     Ok(match config.source.kind {
         SourceKind::Clip => {
@@ -147,7 +106,8 @@ fn mounting(camera: &CameraConfig) -> Mounting {
     Mounting { rotate: camera.rotate, mirror: camera.mirror }
 }
 
-fn camera_settings(camera: &CameraConfig) -> CameraSettings {
+/// How the camera is to be used.
+pub(crate) fn camera_settings(camera: &CameraConfig) -> CameraSettings {
     // Sides are at most 4096: checked with the configuration.
     let size = camera.size.map(|[w, h]| (w as u32, h as u32));
     CameraSettings {
@@ -173,17 +133,5 @@ mod tests {
         let config = Config::parse("g", text).expect("valid");
         let expected = [("source.format", json!("nut")), ("source.kind", json!("command"))];
         assert_eq!(overrides(&config), expected.map(|(k, v)| (k.to_owned(), v)).into());
-    }
-
-    #[test]
-    fn thresholds_of_the_site_are_checked() {
-        let dir = tempfile::tempdir().expect("folder");
-        let path = dir.path().join("t.toml");
-        let mut config = Config::default();
-        config.gate.thresholds = Some(path.clone());
-        assert!(options(&config).expect_err("absent").to_string().starts_with("gate.thresholds: "));
-        std::fs::write(&path, "au12 = nan\n").expect("file");
-        let error = options(&config).expect_err("NaN").to_string();
-        assert!(error.contains("au12: NaN"), "{error}");
     }
 }

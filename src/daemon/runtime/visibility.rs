@@ -4,11 +4,11 @@ use glint::frame::Frame;
 use glint::pipeline::{DARK_LUMA, Observation};
 
 /// Under this distance between the eyes, in pixels, small movements vanish.
-const SMALL_EYES_PX: f32 = 40.0;
+pub(crate) const SMALL_EYES_PX: f32 = 40.0;
 /// Weight of the latest frame in the measure of flicker.
 const FLICKER_WEIGHT: f32 = 0.1;
 /// Relative flicker of the face's brightness from frame to frame that counts.
-const FLICKER: f32 = 0.02;
+pub(crate) const FLICKER: f32 = 0.02;
 
 /// What is seen of a face, and what keeps it from being measured.
 #[derive(Debug, Clone, Copy, Default)]

@@ -1,0 +1,57 @@
+//! `glintd doctor`: what is wrong with a device, printed or written into a file.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::media::print_line;
+use crate::daemon::config::DEFAULT_PATH;
+use crate::daemon::doctor::finding::Level;
+use crate::daemon::doctor::{bundle, examine};
+use crate::daemon::runtime::memory;
+
+/// Arguments of `glintd doctor`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The configuration file. Files of conf.d beside it, and variables as GLINT_MQTT__URL, are merged into it.
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
+    config: PathBuf,
+    /// How long the camera is watched, 3 to 60.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(3..=60))]
+    seconds: u64,
+    /// One JSON object on stdout.
+    #[arg(long)]
+    json: bool,
+    /// Write what was found, the configuration without secrets, and the log into a tar file. It holds no frames.
+    #[arg(long, value_name = "FILE.tar")]
+    bundle: Option<PathBuf>,
+}
+
+/// Looks at everything; exit 1 where something is wrong, 78 where it is the configuration.
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let (config, _) = memory::load(&args.config, None)?;
+    let (findings, usable) = examine(&config, Duration::from_secs(args.seconds));
+    let report: String = findings.iter().map(|f| f.lines() + "\n").collect();
+    let as_json = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "device": config.device.id(),
+        "findings": findings,
+    });
+    if args.json {
+        print_line(&as_json.to_string())?;
+    } else {
+        print_line(report.trim_end())?;
+    }
+    if let Some(path) = &args.bundle {
+        bundle::write(path, &config, &report, &as_json.to_string())?;
+        eprintln!("{} holds no frames and no passwords; read it before you send it", path.display());
+    }
+    let faults = findings.iter().filter(|f| f.level == Level::Fault).count();
+    Ok(match (usable, faults) {
+        (false, _) => ExitCode::from(78),
+        (true, 0) => ExitCode::SUCCESS,
+        (true, _) => ExitCode::FAILURE,
+    })
+}

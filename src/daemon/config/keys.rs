@@ -1,0 +1,272 @@
+//! What each key may hold: the one table from which values are checked, suggestions and variables are made, and the JSON
+//! Schema for editors is written.
+
+use toml::Value;
+
+/// Longest value that an error shows, in characters.
+const SHOWN: usize = 40;
+
+/// What a value has to be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Kind {
+    /// Text.
+    Text,
+    /// Path of a file, folder or device.
+    Path,
+    /// Text, one or more: a program and its arguments.
+    Texts,
+    /// true or false.
+    Flag,
+    /// A whole number of a range.
+    Whole(i64, i64),
+    /// One of these whole numbers.
+    OneOf(&'static [i64]),
+    /// A number of a range.
+    Number(f64, f64),
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// One or more of these words.
+    Words(&'static [&'static str]),
+    /// Width and height, each of a range.
+    Size(i64, i64),
+    /// A version: one of these words, of which the second may stand without quotes.
+    Version([&'static str; 2]),
+}
+
+/// A key and what it may hold.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Key {
+    /// The key with its table, as `camera.fps`.
+    pub(super) name: &'static str,
+    /// What it may hold.
+    pub(super) kind: Kind,
+}
+
+impl Key {
+    /// The table.
+    pub(super) fn table(&self) -> &'static str {
+        self.name.split_once('.').map_or(self.name, |(table, _)| table)
+    }
+
+    /// The key without its table.
+    pub(super) fn short(&self) -> &'static str {
+        self.name.split_once('.').map_or(self.name, |(_, key)| key)
+    }
+}
+
+const fn key(name: &'static str, kind: Kind) -> Key {
+    Key { name, kind }
+}
+
+const FORMATS: &[&str] = &["GREY", "YUYV", "UYVY", "NV12", "MJPG", "BAYER8", "BAYER10", "BAYER12"];
+const PURPOSES: &[&str] =
+    &["research", "clinical", "accessibility", "demonstration", "workplace", "education"];
+
+/// Every key, in the order of the reference page.
+pub(super) const KEYS: [Key; 35] = [
+    key("device.id", Kind::Text),
+    key("source.kind", Kind::Word(&["v4l2", "clip", "command", "synthetic"])),
+    key("source.path", Kind::Path),
+    key("source.command", Kind::Texts),
+    key("source.format", Kind::Word(&["y4m", "mjpeg", "nut", "raw"])),
+    key("camera.format", Kind::Word(FORMATS)),
+    key("camera.size", Kind::Size(16, glint::frame::MAX_SIDE as i64)),
+    key("camera.fps", Kind::Number(1.0, 1000.0)),
+    key("camera.rotate", Kind::OneOf(&[0, 90, 180, 270])),
+    key("camera.mirror", Kind::Flag),
+    key("camera.power_line_hz", Kind::OneOf(&[50, 60])),
+    key("camera.lock_exposure", Kind::Flag),
+    key("face.detector", Kind::Path),
+    key("face.detector_sha256", Kind::Text),
+    key("face.max_tracks", Kind::Whole(1, 8)),
+    key("gate.thresholds", Kind::Path),
+    key("gate.kinds", Kind::Words(&["micro", "macro", "blink"])),
+    key("model.path", Kind::Path),
+    key("mqtt.url", Kind::Text),
+    key("mqtt.prefix", Kind::Text),
+    key("mqtt.client_id", Kind::Text),
+    key("mqtt.protocol", Kind::Version(["3.1.1", "5"])),
+    key("mqtt.username", Kind::Text),
+    key("mqtt.password_file", Kind::Path),
+    key("mqtt.ca", Kind::Path),
+    key("mqtt.cert", Kind::Path),
+    key("mqtt.key", Kind::Path),
+    key("mqtt.discovery", Kind::Flag),
+    key("mqtt.discovery_prefix", Kind::Text),
+    key("outbox.path", Kind::Path),
+    key("outbox.max_age_s", Kind::Whole(1, 31_536_000)),
+    key("outbox.max_bytes", Kind::Whole(65_536, 1 << 30)),
+    key("deployment.purpose", Kind::Word(PURPOSES)),
+    key("deployment.basis", Kind::Word(&["medical", "safety"])),
+    key("health.interval_s", Kind::Whole(1, 3600)),
+];
+
+/// The key of a name.
+pub(super) fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+impl Kind {
+    /// What is wrong with a value, without what is allowed.
+    pub(super) fn check(self, value: &Value) -> Result<(), String> {
+        let not = |what: &str| Err(format!("{} is not {what}", shown(value)));
+        let within = |ok: bool| if ok { Ok(()) } else { Err(shown(value)) };
+        match (self, value) {
+            (Self::Text | Self::Path, Value::String(_)) | (Self::Flag, Value::Boolean(_)) => Ok(()),
+            (Self::Text | Self::Path, _) => not("text in quotes"),
+            (Self::Flag, _) => not("true or false"),
+            (Self::Texts, Value::Array(items)) if !items.is_empty() && items.iter().all(Value::is_str) => {
+                Ok(())
+            }
+            (Self::Texts, _) => not("a list of texts"),
+            (Self::Whole(least, most), Value::Integer(i)) => within((least..=most).contains(i)),
+            (Self::OneOf(choices), Value::Integer(i)) => within(choices.contains(i)),
+            (Self::Whole(..) | Self::OneOf(_), _) => not("a whole number"),
+            (Self::Number(least, most), Value::Float(f)) => within((least..=most).contains(f)),
+            (Self::Number(least, most), Value::Integer(i)) => within((least..=most).contains(&(*i as f64))),
+            (Self::Number(..), _) => not("a number"),
+            (Self::Word(words), Value::String(word)) => within(words.contains(&word.as_str())),
+            (Self::Word(_), _) => not("a word in quotes"),
+            (Self::Words(words), Value::Array(items)) if !items.is_empty() => {
+                match items.iter().find(|i| !i.as_str().is_some_and(|word| words.contains(&word))) {
+                    None => Ok(()),
+                    Some(item) => Err(shown(item)),
+                }
+            }
+            (Self::Words(_), Value::Array(_)) => Err("empty".into()),
+            (Self::Words(_), _) => not("a list of words"),
+            (Self::Size(least, most), Value::Array(items)) if items.len() == 2 => {
+                within(items.iter().all(|i| i.as_integer().is_some_and(|i| (least..=most).contains(&i))))
+            }
+            (Self::Size(..), Value::Array(items)) => {
+                let count =
+                    if items.len() == 1 { "1 entry".into() } else { format!("{} entries", items.len()) };
+                Err(format!("{} has {count} instead of 2", shown(value)))
+            }
+            (Self::Size(..), _) => not("a list of two numbers"),
+            (Self::Version(words), Value::String(word)) => within(words.contains(&word.as_str())),
+            // 5 is what people write without quotes.
+            (Self::Version([_, plain]), Value::Integer(i)) => within(i.to_string() == plain),
+            (Self::Version(_), _) => not("a version"),
+        }
+    }
+
+    /// What is allowed, in words.
+    pub(super) fn allowed(self) -> String {
+        let numbers = |all: &[i64]| all.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
+        match self {
+            Self::Text => "text in quotes".into(),
+            Self::Path => "a path in quotes".into(),
+            Self::Texts => "a program and its arguments, each in quotes: [\"PROGRAM\", \"ARGUMENT\"]".into(),
+            Self::Flag => "true, false".into(),
+            Self::Whole(least, most) => format!("{least} to {most}"),
+            Self::OneOf(all) => numbers(all),
+            Self::Number(least, most) => format!("a number, {least} to {most}"),
+            Self::Word(words) => words.join(", "),
+            Self::Words(words) => format!("some of {}, in brackets", words.join(", ")),
+            Self::Size(least, most) => format!("[width, height], each side {least} to {most}"),
+            Self::Version(words) => words.map(|w| format!("\"{w}\"")).join(", "),
+        }
+    }
+
+    /// The value of an environment variable. What is no number, no list and the like stays text, and is refused as such.
+    pub(super) fn of_variable(self, text: &str) -> Value {
+        let as_text = || Value::String(text.to_owned());
+        let parsed = || {
+            let table: toml::Table = format!("v = {text}").parse().ok()?;
+            // A line break would begin another key.
+            if table.len() == 1 { table.get("v").cloned() } else { None }
+        };
+        match self {
+            Self::Text | Self::Path | Self::Word(_) | Self::Version(_) => as_text(),
+            Self::Words(_) if !text.trim_start().starts_with('[') => {
+                Value::Array(text.split(',').map(|word| Value::String(word.trim().to_owned())).collect())
+            }
+            _ => parsed().unwrap_or_else(as_text),
+        }
+    }
+}
+
+/// A value as it would be written, cut where it is long.
+pub(super) fn shown(value: &Value) -> String {
+    let whole = match value {
+        Value::Float(f) => f.to_string(),
+        Value::Table(_) => "a table".into(),
+        other => other.to_string().replace('\n', " "),
+    };
+    if whole.chars().count() > SHOWN {
+        whole.chars().take(SHOWN).chain("...".chars()).collect()
+    } else {
+        whole
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Values of every shape, and such that lie on a border.
+    fn values() -> impl Strategy<Value = Value> {
+        let words = ["v4l2", "raw", "MJPG", "5", "3.1.1", "micro", "blink", "research", "safety", "", "x"];
+        let leaf = prop_oneof![
+            prop::sample::select(&[0, 1, 5, 8, 16, 50, 90, 3600, 4096, 65_536, -1, i64::MAX][..])
+                .prop_map(Value::Integer),
+            prop::sample::select(&[0.5, 60.0, f64::NAN, f64::INFINITY, 1000.0][..]).prop_map(Value::Float),
+            any::<bool>().prop_map(Value::Boolean),
+            prop::sample::select(words.to_vec()).prop_map(|w| Value::String(w.into())),
+        ];
+        leaf.prop_recursive(2, 12, 3, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
+                prop::collection::vec(inner, 0..2)
+                    .prop_map(|v| Value::Table(v.into_iter().map(|v| ("k".to_owned(), v)).collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        /// The table and the types are of one mind: what the table lets through becomes a configuration.
+        #[test]
+        fn what_a_kind_allows_the_type_takes(n in 0..KEYS.len(), value in values()) {
+            let key = KEYS[n];
+            if key.kind.check(&value).is_ok() {
+                let inner: toml::Table = [(key.short().to_owned(), value.clone())].into_iter().collect();
+                let table: toml::Table = [(key.table().to_owned(), Value::Table(inner))].into_iter().collect();
+                let read: Result<super::super::Config, _> = table.try_into();
+                prop_assert!(read.is_ok(), "{} = {value}: {:?}", key.name, read.err());
+            }
+        }
+    }
+
+    #[test]
+    fn every_word_of_the_table_is_one_of_the_type() {
+        for key in KEYS {
+            let (words, list) = match key.kind {
+                Kind::Word(words) => (words.to_vec(), false),
+                Kind::Words(words) => (words.to_vec(), true),
+                Kind::Version(words) => (words.to_vec(), false),
+                _ => continue,
+            };
+            for word in words {
+                let value = if list { format!("[\"{word}\"]") } else { format!("\"{word}\"") };
+                let read: Result<super::super::Config, _> =
+                    toml::from_str(&format!("{} = {value}", key.name));
+                assert!(read.is_ok(), "{} = {value}: {:?}", key.name, read.err());
+            }
+        }
+        assert_eq!(FORMATS.len(), glint::frame::PixelFormat::ALL.len());
+    }
+
+    #[test]
+    fn variables_become_what_their_key_holds() {
+        let value = |name: &str, text: &str| find(name).expect("a key").kind.of_variable(text);
+        assert_eq!(value("mqtt.url", "mqtt://x"), Value::String("mqtt://x".into()));
+        assert_eq!(value("mqtt.username", "5"), Value::String("5".into()), "text stays text");
+        assert_eq!(value("camera.fps", "60"), Value::Integer(60));
+        assert_eq!(value("camera.mirror", "true"), Value::Boolean(true));
+        assert_eq!(value("gate.kinds", "micro, blink"), value("gate.kinds", "[\"micro\", \"blink\"]"));
+        assert_eq!(value("camera.fps", "fast"), Value::String("fast".into()));
+        assert_eq!(value("camera.fps", "1\nx = 2"), Value::String("1\nx = 2".into()));
+    }
+}

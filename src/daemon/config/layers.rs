@@ -1,0 +1,248 @@
+//! The layers of a configuration: files in their order, then environment variables. Each is checked by itself, key by key;
+//! a later one replaces the keys that it sets.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use toml::Value;
+use toml::de::{DeTable, DeValue};
+
+use super::keys::{KEYS, Key, find, shown};
+use super::words::{key_like, table_like, tables};
+
+/// What the variables of keys begin with.
+const PREFIX: &str = "GLINT_";
+/// What stands between table and key in a variable.
+const DIVIDER: &str = "__";
+
+/// A file and its text.
+#[derive(Debug, Clone)]
+pub(super) struct File {
+    /// Its path, as messages name it.
+    pub(super) name: String,
+    /// Its content.
+    pub(super) text: String,
+}
+
+/// Where each key was set.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Places {
+    /// The first file.
+    main: String,
+    /// Keys and tables; the place is `FILE:LINE:COL`, or the name of a variable.
+    found: BTreeMap<String, String>,
+}
+
+impl PartialEq for Places {
+    /// Where a key stands is no part of what it says.
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Places {
+    /// Where a key was set, or else its table, or else where it could be.
+    pub(crate) fn of(&self, key: &str) -> String {
+        let table = key.split_once('.').map_or(key, |(table, _)| table);
+        let place = self.found.get(key).or_else(|| self.found.get(table));
+        place.cloned().unwrap_or_else(|| format!("{}:1:1", self.main))
+    }
+
+    /// Which layer has set each key, a line each.
+    pub(crate) fn list(&self) -> String {
+        let keys = self.found.iter().filter(|(key, _)| find(key).is_some());
+        keys.map(|(key, place)| format!("{key}: {place}\n")).collect()
+    }
+
+    /// A problem of a key as a line.
+    pub(crate) fn line(&self, key: &str, reason: impl std::fmt::Display) -> String {
+        let reason = reason.to_string().replace('\n', " ");
+        if self.main.is_empty() {
+            format!("{key}: {reason}")
+        } else {
+            format!("{}: {key}: {reason}", self.of(key))
+        }
+    }
+}
+
+/// What the layers say together.
+#[derive(Debug, Default)]
+pub(super) struct Merged {
+    values: BTreeMap<&'static str, Value>,
+    /// Where each of them was set.
+    pub(super) places: Places,
+    /// Keys of which some layer says what cannot be, and tables of which something is unknown: what follows from them is no
+    /// further problem.
+    pub(super) spoiled: BTreeSet<&'static str>,
+    /// Lines, in the order of the layers.
+    pub(super) problems: Vec<String>,
+    /// Whether a file is no TOML: nobody knows what it would say.
+    pub(super) unread: bool,
+}
+
+impl Merged {
+    /// The layers of these files and variables.
+    pub(super) fn of(files: &[File], variables: &[(String, String)]) -> Self {
+        let mut merged = Self::default();
+        merged.places.main = files.first().map(|f| f.name.clone()).unwrap_or_default();
+        files.iter().for_each(|file| merged.file(file));
+        variables.iter().for_each(|(name, text)| merged.variable(name, text));
+        merged
+    }
+
+    /// The keys as one table.
+    pub(super) fn table(&self) -> toml::Table {
+        let mut out = toml::Table::new();
+        for (name, value) in &self.values {
+            if let Some(key) = find(name)
+                && let Value::Table(inner) =
+                    out.entry(key.table()).or_insert_with(|| Value::Table(toml::Table::new()))
+            {
+                inner.insert(key.short().to_owned(), value.clone());
+            }
+        }
+        out
+    }
+
+    fn file(&mut self, file: &File) {
+        let (parsed, errors) = DeTable::parse_recoverable(&file.text);
+        let mut found: Vec<(usize, String)> = Vec::new();
+        match file.text.parse::<toml::Table>() {
+            Ok(values) if errors.is_empty() => self.tables(file, parsed.get_ref(), &values, &mut found),
+            values => {
+                self.unread = true;
+                let whole = values.err().filter(|_| errors.is_empty());
+                let mut rows = BTreeSet::new();
+                for error in errors.iter().chain(&whole) {
+                    let at = error.span().map_or(0, |s| s.start);
+                    // What follows in the same line follows from the first.
+                    if rows.insert(row_column(&file.text, at).0) {
+                        found.push((at, error.message().replace('\n', " ")));
+                    }
+                }
+            }
+        }
+        found.sort();
+        self.problems.extend(found.into_iter().map(|(at, text)| format!("{}: {text}", place(file, at))));
+    }
+
+    fn tables(
+        &mut self,
+        file: &File,
+        parsed: &DeTable<'_>,
+        values: &toml::Table,
+        found: &mut Vec<(usize, String)>,
+    ) {
+        for (name, value) in parsed.iter() {
+            let (table, at) = (name.get_ref().as_ref(), name.span().start);
+            let known = tables().contains(&table);
+            match (known, value.get_ref(), values.get(table)) {
+                (true, DeValue::Table(keys), Some(Value::Table(inner))) => {
+                    self.places.found.insert(table.to_owned(), place(file, at));
+                    self.keys(file, table, keys, inner, found);
+                }
+                (true, _, value) => {
+                    let value = value.map(shown).unwrap_or_default();
+                    found.push((
+                        at,
+                        format!("{table}: {value} is not a table; allowed: [{table}], and its keys"),
+                    ));
+                }
+                _ => {
+                    let meant = table_like(table).or_else(|| key_like("", table));
+                    // What its keys would have said is not known.
+                    self.spoiled.extend(KEYS.iter().filter(|k| Some(k.table()) == meant).map(|k| k.name));
+                    let what = if matches!(value.get_ref(), DeValue::Table(_)) { "table" } else { "key" };
+                    found.push((at, unknown(table, what, meant, &tables())));
+                }
+            }
+        }
+    }
+
+    fn keys(
+        &mut self,
+        file: &File,
+        table: &str,
+        parsed: &DeTable<'_>,
+        values: &toml::Table,
+        found: &mut Vec<(usize, String)>,
+    ) {
+        for (name, spanned) in parsed.iter() {
+            let full = format!("{table}.{}", name.get_ref());
+            match (find(&full), values.get(name.get_ref().as_ref())) {
+                (Some(key), Some(value)) => {
+                    let at = spanned.span().start;
+                    if let Err(problem) = self.set(key, value.clone(), place(file, at)) {
+                        found.push((at, problem));
+                    }
+                }
+                _ => {
+                    let meant = key_like(table, name.get_ref());
+                    self.spoiled.extend(meant);
+                    let own: Vec<&str> = KEYS.iter().filter(|k| k.table() == table).map(Key::short).collect();
+                    found.push((name.span().start, unknown(&full, "key", meant, &own)));
+                }
+            }
+        }
+    }
+
+    fn set(&mut self, key: &'static Key, value: Value, place: String) -> Result<(), String> {
+        if let Err(reason) = key.kind.check(&value) {
+            self.spoiled.insert(key.name);
+            return Err(format!("{}: {reason}; allowed: {}", key.name, key.kind.allowed()));
+        }
+        self.places.found.insert(key.name.to_owned(), place);
+        self.values.insert(key.name, value);
+        Ok(())
+    }
+
+    fn variable(&mut self, variable: &str, text: &str) {
+        let Some(name) = key_of(variable) else { return };
+        let Some(key) = find(&name) else {
+            let (table, short) = name.split_once('.').unwrap_or(("", &name));
+            let table = if tables().contains(&table) { table } else { table_like(table).unwrap_or(table) };
+            let meant = find(&format!("{table}.{short}")).map(|k| k.name).or_else(|| key_like(table, short));
+            self.spoiled.extend(meant);
+            let meant = meant.map(variable_of);
+            let allowed: Vec<String> =
+                match KEYS.iter().filter(|k| k.table() == table).map(|k| variable_of(k.name)) {
+                    own if tables().contains(&table) => own.collect(),
+                    _ => tables().iter().map(|t| format!("{}{DIVIDER}KEY", variable_of(t))).collect(),
+                };
+            let allowed: Vec<&str> = allowed.iter().map(String::as_str).collect();
+            self.problems.push(unknown(variable, "variable", meant.as_deref(), &allowed));
+            return;
+        };
+        if let Err(problem) = self.set(key, key.kind.of_variable(text), variable.to_owned()) {
+            self.problems.push(format!("{variable}: {problem}"));
+        }
+    }
+}
+
+/// The key that a variable sets, known or not; `None` for variables of other purposes.
+pub(super) fn key_of(variable: &str) -> Option<String> {
+    let rest = variable.strip_prefix(PREFIX)?;
+    let (table, key) = rest.split_once(DIVIDER)?;
+    Some(format!("{}.{}", table.to_lowercase(), key.to_lowercase()))
+}
+
+/// The variable that sets a key.
+pub(super) fn variable_of(key: &str) -> String {
+    format!("{PREFIX}{}", key.to_uppercase().replace('.', DIVIDER))
+}
+
+fn unknown(name: &str, what: &str, meant: Option<&str>, allowed: &[&str]) -> String {
+    let meant = meant.map(|m| format!(" (did you mean {m}?)")).unwrap_or_default();
+    format!("{name}: unknown {what}{meant}; allowed: {}", allowed.join(", "))
+}
+
+/// Line and column of a byte position; columns count characters.
+fn row_column(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+    (before.matches('\n').count() + 1, column)
+}
+
+fn place(file: &File, at: usize) -> String {
+    let (row, column) = row_column(&file.text, at);
+    format!("{}:{row}:{column}", file.name)
+}

@@ -1,0 +1,118 @@
+//! The rules of a configuration that are not of one key alone, and those of texts.
+
+use glint::pipeline::Purpose;
+
+use super::Config;
+use super::broker::URLS;
+
+/// What is wrong with one key of a configuration that parses.
+pub(crate) struct Problem {
+    /// The key with its table.
+    pub(crate) key: &'static str,
+    /// Why.
+    pub(crate) reason: String,
+    /// What would be right.
+    pub(crate) allowed: &'static str,
+    /// Other keys that play a part.
+    pub(crate) with: &'static [&'static str],
+}
+
+impl Config {
+    /// Everything that [`super::keys`] does not say of each key by itself.
+    pub(super) fn problems(&self) -> Vec<Problem> {
+        let mut found = self.source_problems();
+        found.extend(self.texts());
+        found.extend(self.pairs());
+        found
+    }
+
+    /// Texts of a form.
+    fn texts(&self) -> Vec<Problem> {
+        let mut found = Vec::new();
+        let mut check = |ok: bool, key, reason: String, allowed| {
+            if !ok {
+                found.push(Problem { key, reason, allowed, with: &[] });
+            }
+        };
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        let id = self.device.id();
+        check(
+            (1..=64).contains(&id.len()) && id.chars().all(word),
+            "device.id",
+            format!("{id:?}"),
+            "1 to 64 letters, digits, - and _",
+        );
+        let digits = |s: &String| s.len() == 64 && s.bytes().all(|b| b.is_ascii_hexdigit());
+        check(
+            self.face.detector_sha256.as_ref().is_none_or(digits),
+            "face.detector_sha256",
+            "not a digest".into(),
+            "64 hexadecimal digits",
+        );
+        if let Err(reason) = self.mqtt.broker() {
+            check(false, "mqtt.url", reason, URLS);
+        }
+        for (key, prefix) in
+            [("mqtt.prefix", &self.mqtt.prefix), ("mqtt.discovery_prefix", &self.mqtt.discovery_prefix)]
+        {
+            check(
+                !prefix.is_empty()
+                    && prefix.len() <= 256
+                    && prefix.split('/').all(|level| !level.is_empty())
+                    && !prefix.contains(['+', '#', '\0', '$']),
+                key,
+                format!("{prefix:?}"),
+                "levels divided by /, none empty, without + # $",
+            );
+        }
+        check(
+            self.mqtt.client_id.as_ref().is_none_or(|c| (1..=128).contains(&c.len()) && !c.contains('\0')),
+            "mqtt.client_id",
+            "length".into(),
+            "1 to 128 bytes",
+        );
+        found
+    }
+
+    /// Keys that need each other.
+    fn pairs(&self) -> Vec<Problem> {
+        let mut found = Vec::new();
+        let mut check = |ok: bool, key, with, reason: &str, allowed| {
+            if !ok {
+                found.push(Problem { key, reason: reason.into(), allowed, with });
+            }
+        };
+        check(
+            self.face.detector.is_some() || self.face.detector_sha256.is_none(),
+            "face.detector_sha256",
+            &["face.detector"],
+            "given without face.detector",
+            "both, face.detector alone, or none",
+        );
+        let certificate = self.mqtt.cert.is_some();
+        check(
+            certificate == self.mqtt.key.is_some(),
+            if certificate { "mqtt.cert" } else { "mqtt.key" },
+            if certificate { &["mqtt.key"] } else { &["mqtt.cert"] },
+            "one of mqtt.cert and mqtt.key is missing",
+            "both or none",
+        );
+        check(
+            self.mqtt.password_file.is_none() || self.mqtt.username.is_some(),
+            "mqtt.password_file",
+            &["mqtt.username"],
+            "given without mqtt.username",
+            "both, or none",
+        );
+        let restricted = matches!(self.deployment.purpose, Some(Purpose::Workplace | Purpose::Education));
+        check(
+            !restricted || self.deployment.basis.is_some(),
+            "deployment.purpose",
+            &["deployment.basis"],
+            "workplace and education need deployment.basis",
+            "research, clinical, accessibility, demonstration; workplace and education with \
+             deployment.basis = \"medical\" or \"safety\"",
+        );
+        found
+    }
+}

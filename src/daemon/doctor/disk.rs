@@ -1,0 +1,194 @@
+//! The outbox: its folder, its lock, and the room on its disk.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use nix::sys::statvfs::statvfs;
+use nix::unistd::{AccessFlags, access};
+
+use super::finding::Finding;
+use crate::daemon::config::Config;
+
+/// Less room than this is none.
+const LEAST_BYTES: u64 = 1 << 20;
+
+/// Room on a disk, for this user.
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    bytes: u64,
+    /// Files that may still be made; `None` where the file system has no limit.
+    files: Option<u64>,
+}
+
+/// The folder of the outbox, and the part of its path that exists.
+fn folders(config: &Config) -> (PathBuf, PathBuf) {
+    let path = std::path::absolute(&config.outbox.path).unwrap_or_else(|_| config.outbox.path.clone());
+    let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
+    let there = folder.ancestors().find(|p| p.exists()).unwrap_or(Path::new("/")).to_owned();
+    (folder, there)
+}
+
+/// Says that the folder is made at the start, where it is not there.
+pub(crate) fn folder(config: &Config) -> Option<Finding> {
+    let (folder, there) = folders(config);
+    (folder != there).then(|| {
+        Finding::note(
+            "outbox",
+            format!("the folder {} does not exist; glintd run makes it", folder.display()),
+        )
+    })
+}
+
+/// Looks at all of it, and writes a few bytes to try.
+pub(crate) fn look(config: &Config) -> Vec<Finding> {
+    let (wanted, there) = folders(config);
+    let unusable = |reason: String, remedy: &str| Finding::fault("outbox", "outbox_unusable", reason, remedy);
+    if !there.is_dir() {
+        let text = format!("{} is no folder", there.display());
+        return vec![unusable(text, "correct outbox.path")];
+    }
+    if access(&there, AccessFlags::R_OK | AccessFlags::X_OK).is_err() {
+        let text = format!("{} is closed to this user; ask again with sudo", there.display());
+        return vec![Finding::note("outbox", text)];
+    }
+    if let Err(e) = access(&there, AccessFlags::W_OK) {
+        let text = format!("{}: {e}", there.display());
+        return vec![unusable(text, "let the user of glintd write there, or correct outbox.path")];
+    }
+    let mut out = Vec::new();
+    match room(&there) {
+        Ok(room) => out.push(judge(&there, room, config.outbox.max_bytes)),
+        Err(e) => out.push(Finding::note("disk", format!("{}: {e}", there.display()))),
+    }
+    if out.iter().any(|f| f.fault == Some("outbox_full")) {
+        return out;
+    }
+    if wanted == there {
+        match write_a_little(&there) {
+            Ok(()) => {}
+            Err(e) if full(&e) => {
+                let text = format!("{}: {e}", there.display());
+                return vec![Finding::fault("disk", "outbox_full", text, FULL)];
+            }
+            Err(e) => {
+                out.push(unusable(format!("{}: {e}", there.display()), "see the log of the kernel (dmesg)"))
+            }
+        }
+    }
+    out.extend(folder(config));
+    out.push(lock(&config.outbox.path));
+    out
+}
+
+/// Room on the disk of a folder.
+#[allow(clippy::unnecessary_cast)] // a 32-bit system counts in 32 bits
+fn room(folder: &Path) -> nix::Result<Room> {
+    let disk = statvfs(folder)?;
+    let (blocks, bytes) = (disk.blocks_available() as u64, disk.fragment_size() as u64);
+    Ok(Room {
+        bytes: blocks.saturating_mul(bytes),
+        files: (disk.files() > 0).then(|| disk.files_available() as u64),
+    })
+}
+
+/// What to do against a full disk.
+const FULL: &str = "make room: journalctl --vacuum-size=100M, apt clean; or move outbox.path";
+
+fn full(e: &std::io::Error) -> bool {
+    use std::io::ErrorKind as Kind;
+    matches!(e.kind(), Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge)
+}
+
+/// Whether the room is enough for the outbox.
+fn judge(folder: &Path, room: Room, max_bytes: u64) -> Finding {
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    let text = format!("{}: {:.1} MiB are free", folder.display(), mib(room.bytes));
+    if room.bytes < LEAST_BYTES {
+        return Finding::fault("disk", "outbox_full", text, FULL);
+    }
+    if room.files == Some(0) {
+        let text = format!("{}: no file can be made any more (inodes)", folder.display());
+        return Finding::fault(
+            "disk",
+            "outbox_full",
+            text,
+            "delete files that nobody needs, or move outbox.path",
+        );
+    }
+    // It is written anew beside itself now and then.
+    if room.bytes < max_bytes.saturating_mul(2) {
+        let text = format!("{text}; a full outbox may need {:.0}", mib(max_bytes.saturating_mul(2)));
+        return Finding::warning("disk", "disk_low", text, "make room, or lower outbox.max_bytes");
+    }
+    Finding::good("disk", text)
+}
+
+fn write_a_little(folder: &Path) -> std::io::Result<()> {
+    use std::io::Write;
+    let path = folder.join(format!(".glintd-{}.probe", std::process::id()));
+    let written = File::create_new(&path).and_then(|mut file| {
+        file.write_all(&[0; 4096])?;
+        file.sync_all()
+    });
+    // What could not be made need not be deleted.
+    _ = std::fs::remove_file(&path);
+    written
+}
+
+/// Whether another process has the file.
+fn lock(path: &Path) -> Finding {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            return Finding::good("outbox", format!("{}: nothing waits", path.display()));
+        }
+        Err(e) => return Finding::note("outbox", format!("{}: {e}", path.display())),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Finding::good("outbox", format!("{} can be used", path.display())),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Finding::note("outbox", format!("{}: a running glintd has it", path.display()))
+        }
+        Err(std::fs::TryLockError::Error(e)) => Finding::note("outbox", format!("{}: {e}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::doctor::finding::Level;
+
+    #[test]
+    fn room_is_enough_scarce_or_none() {
+        let of = |bytes, files| judge(Path::new("/x"), Room { bytes, files }, 16 << 20).fault;
+        assert_eq!(of(1 << 30, Some(5000)), None);
+        assert_eq!(of(1 << 30, None), None, "a file system without inodes");
+        assert_eq!(of(20 << 20, Some(5000)), Some("disk_low"));
+        assert_eq!(of(1000, Some(5000)), Some("outbox_full"));
+        assert_eq!(of(1 << 30, Some(0)), Some("outbox_full"));
+    }
+
+    #[test]
+    fn what_is_missing_is_told_and_nothing_stays_behind() {
+        let dir = tempfile::tempdir().expect("folder");
+        let mut config = Config::default();
+        config.outbox.path = dir.path().join("a/b/outbox");
+        let note = folder(&config).expect("it is missing");
+        assert!(note.text.contains("a/b does not exist"), "{}", note.text);
+        assert!(look(&config).iter().all(|f| f.level < Level::Fault), "{:?}", look(&config));
+        assert!(!dir.path().join("a").exists(), "looking makes nothing");
+        config.outbox.path = dir.path().join("outbox");
+        assert!(folder(&config).is_none());
+        assert!(look(&config).iter().all(|f| f.level != Level::Fault));
+        assert_eq!(std::fs::read_dir(dir.path()).expect("readable").count(), 0);
+        // A file in the place of a folder.
+        std::fs::write(dir.path().join("file"), "").expect("file");
+        config.outbox.path = dir.path().join("file/outbox");
+        assert_eq!(look(&config)[0].fault, Some("outbox_unusable"));
+        // One that another has.
+        let held = dir.path().join("held");
+        let file = File::create(&held).expect("file");
+        file.lock().expect("locked");
+        assert_eq!(lock(&held).level, Level::Note);
+    }
+}

@@ -1,0 +1,62 @@
+//! What is wrong with a device, and what to do about it.
+//!
+//! Each file looks at one thing and gives [`Finding`]s. Nothing is disturbed: a running daemon keeps its connection, its camera
+//! and its outbox.
+
+pub(crate) mod broker;
+pub(crate) mod bundle;
+mod certificate;
+pub(crate) mod disk;
+pub(crate) mod finding;
+mod machine;
+mod redact;
+mod sharpness;
+pub(crate) mod source;
+mod view;
+mod wire;
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::config::Config;
+use super::runtime::files;
+use broker::{Depth, Running};
+use finding::Finding;
+
+/// Everything, and whether configuration and files can be used.
+pub(crate) fn examine(config: &Config, length: Duration) -> (Vec<Finding>, bool) {
+    let mut out = vec![machine::versions()];
+    let mut usable = true;
+    match files::open(config) {
+        Ok(mut opened) => {
+            let digests = opened.models.digests();
+            let names: Vec<String> = digests.iter().map(|(name, d)| format!("{name} {}", &d[..12])).collect();
+            out.push(Finding::good("models", names.join(", ")));
+            let (found, running) = broker::look(config, &opened.credentials, Depth::Rules);
+            out.extend(found);
+            out.extend(beside(&running));
+            out.extend(source::look(config, &mut opened.pipeline, length, &running));
+        }
+        Err(problems) => {
+            usable = false;
+            let remedy = "correct the key, or bring the file back";
+            out.extend(problems.0.into_iter().map(|p| Finding::fault("files", "file_unusable", p, remedy)));
+        }
+    }
+    out.extend(disk::look(config));
+    out.push(machine::clock());
+    out.push(machine::temperature(Path::new("/sys")));
+    out.push(machine::throttling(Path::new("/sys")));
+    (out, usable)
+}
+
+/// What a running daemon says of itself.
+fn beside(running: &Running) -> Option<Finding> {
+    if !running.online() {
+        return None;
+    }
+    let problems = running.health.as_ref().map(|h| h["problems"].clone());
+    let problems: Vec<String> = problems.and_then(|p| serde_json::from_value(p).ok()).unwrap_or_default();
+    let said = if problems.is_empty() { "no problem".into() } else { problems.join(", ") };
+    Some(Finding::note("daemon", format!("glintd runs, and reports {said}")))
+}

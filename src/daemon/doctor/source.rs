@@ -1,0 +1,266 @@
+//! Where frames come from: whether it is there, whether it may be opened, and who else has it.
+
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use glint::frame::Frame;
+use glint::pipeline::Pipeline;
+
+use super::broker::Running;
+use super::finding::Finding;
+use super::view::{remedy, watch};
+use crate::daemon::camera::modes::choose;
+use crate::daemon::camera::{V4l2Camera, modes_of, nodes};
+use crate::daemon::config::{Config, SourceKind};
+use crate::daemon::grab::{FrameSource, Grab};
+use crate::daemon::runtime::setup::{camera_settings, opener};
+
+/// What to do without a camera.
+const NO_CAMERA: &str = "plug a USB camera in; cameras on a ribbon cable (CSI) need libcamera or the \
+    maker's program: source.kind = \"command\"; in a container hand /dev/video0 over";
+
+/// Looks at the source and at its frames.
+pub(super) fn look(
+    config: &Config,
+    pipeline: &mut Pipeline,
+    length: Duration,
+    running: &Running,
+) -> Vec<Finding> {
+    let mut out = Vec::new();
+    match open(config, &mut out) {
+        Ok(mut source) => match watch(source.as_mut(), pipeline, length) {
+            Ok(seen) => out.extend(seen.findings()),
+            Err(reason) => out.push(broken(config, &reason)),
+        },
+        Err(fault) if fault.fault == Some("camera_busy") => out.extend(busy(config, fault, running)),
+        Err(fault) => out.push(fault),
+    }
+    out
+}
+
+/// Opens the source and waits for its first frame.
+pub(crate) fn first_frame(config: &Config) -> Vec<Finding> {
+    let mut out = Vec::new();
+    match open(config, &mut out) {
+        Ok(mut source) => {
+            if let Err(reason) = one(source.as_mut()) {
+                out.push(broken(config, &reason));
+            }
+        }
+        Err(fault) => out.push(fault),
+    }
+    out
+}
+
+fn one(source: &mut dyn FrameSource) -> Result<(), String> {
+    let started = Instant::now();
+    let mut frame = Frame::default();
+    while started.elapsed() <= source.patience() {
+        match source.next(&mut frame)? {
+            Grab::Frame => return Ok(()),
+            Grab::End => return Err("it ended before the first frame".into()),
+            Grab::Timeout | Grab::Damaged(_) => {}
+        }
+    }
+    Err("no frame came".into())
+}
+
+/// Opens what the configuration names; what is good to know of a camera is put into `out`.
+fn open(config: &Config, out: &mut Vec<Finding>) -> Result<Box<dyn FrameSource>, Finding> {
+    if config.source.kind == SourceKind::V4l2 {
+        camera(config, out)?;
+    } else {
+        out.push(Finding::good("camera", format!("source.kind = {:?}", word(config.source.kind))));
+    }
+    let mut open = opener(config).map_err(|e| broken(config, &e.to_string()))?;
+    open().map_err(|reason| broken(config, &reason))
+}
+
+fn word(kind: SourceKind) -> &'static str {
+    match kind {
+        SourceKind::V4l2 => "v4l2",
+        SourceKind::Clip => "clip",
+        SourceKind::Command => "command",
+        SourceKind::Synthetic => "synthetic",
+    }
+}
+
+fn broken(config: &Config, reason: &str) -> Finding {
+    let remedy = match config.source.kind {
+        SourceKind::V4l2 => "plug the camera out and in; try another port or cable; see dmesg",
+        SourceKind::Clip => "correct source.path",
+        SourceKind::Command => "run the program of source.command by hand, and see what it says",
+        SourceKind::Synthetic => "report this: the subject is built in",
+    };
+    Finding::fault("camera", "no_camera", reason, remedy)
+}
+
+/// A camera of the kernel: its node, its group, its modes.
+fn camera(config: &Config, out: &mut Vec<Finding>) -> Result<(), Finding> {
+    let path = match &config.source.path {
+        Some(path) => path.clone(),
+        None => first_node()?,
+    };
+    let fail = |e: std::io::Error| classify(&path, &e);
+    // The open alone: a node without permission is told from one that is not there.
+    std::fs::File::open(&path).map_err(fail)?;
+    let device = v4l::Device::with_path(&path).map_err(fail)?;
+    let modes = modes_of(&device).map_err(fail)?;
+    let settings = camera_settings(&config.camera);
+    let card = device.query_caps().map(|c| c.card).unwrap_or_default();
+    drop(device);
+    let camera = V4l2Camera::open(&path, &settings).map_err(fail)?;
+    let text = format!("{} ({card}): {}", path.display(), camera.description());
+    out.push(Finding::good("camera", text));
+    if let Some((mode, _)) = choose(&modes, settings.request)
+        && mode.fps < f64::from(glint::pipeline::GOOD_FPS)
+    {
+        let text = format!("{} modes, the best is {mode}; from 45 frames/s on times are good", modes.len());
+        out.push(Finding::note("modes", text));
+    }
+    Ok(())
+}
+
+/// The first node that captures, or why there is none.
+pub(crate) fn first_node() -> Result<PathBuf, Finding> {
+    if let Some(node) = nodes().into_iter().next() {
+        return Ok(node.path);
+    }
+    let closed = (0..64).map(|i| PathBuf::from(format!("/dev/video{i}"))).find_map(|path| {
+        let error = std::fs::File::open(&path).err()?;
+        (error.kind() == ErrorKind::PermissionDenied).then(|| classify(&path, &error))
+    });
+    Err(closed.unwrap_or_else(|| {
+        let text = "no V4L2 node of this machine captures video";
+        Finding::fault("camera", "no_camera", text, NO_CAMERA)
+    }))
+}
+
+/// What an error of a node means.
+fn classify(path: &Path, error: &std::io::Error) -> Finding {
+    let text = format!("{}: {error}", path.display());
+    match error.kind() {
+        ErrorKind::PermissionDenied => {
+            let group = std::fs::metadata(path).ok().and_then(|m| group_name(m.gid()));
+            let group = group.unwrap_or_else(|| "video".into());
+            let remedy = format!(
+                "sudo usermod -aG {group} $USER, and log in again; in a unit SupplementaryGroups={group} and DeviceAllow"
+            );
+            let text = format!("{text}; it belongs to group {group}");
+            Finding::fault("camera", "camera_permission", text, remedy)
+        }
+        ErrorKind::ResourceBusy => {
+            let holders = holders(path);
+            let who = if holders.is_empty() { String::new() } else { format!(" ({})", holders.join(", ")) };
+            let text = format!("{text}: another program has it{who}");
+            Finding::fault("camera", "camera_busy", text, "end the other program (sudo fuser -v /dev/video*)")
+        }
+        _ => Finding::fault("camera", "no_camera", text, NO_CAMERA),
+    }
+}
+
+/// A camera that the running daemon has is in good hands: what it says counts.
+fn busy(config: &Config, fault: Finding, running: &Running) -> Vec<Finding> {
+    let path = config.source.path.clone().or_else(|| nodes().into_iter().next().map(|n| n.path));
+    let own = path.is_some_and(|path| holders(&path).iter().any(|name| name.starts_with("glintd ")));
+    if own || running.online() { of_running(running) } else { vec![fault] }
+}
+
+/// What the running daemon says of its camera.
+fn of_running(running: &Running) -> Vec<Finding> {
+    let mut out = vec![Finding::good("camera", "the running glintd has it")];
+    let Some(health) = &running.health else { return out };
+    let fps = health["fps"].as_f64().unwrap_or(0.0);
+    let state = health["state"].as_str().unwrap_or("unknown");
+    out.push(Finding::note("frames", format!("the running glintd says {state}, {fps:.1} frames/s")));
+    let problems = health["problems"].as_array().into_iter().flatten().filter_map(|p| p.as_str());
+    for problem in problems {
+        let known = ["fps_low", "too_dark", "flicker", "too_small"].into_iter().find(|w| *w == problem);
+        if let Some(known) = known {
+            let check = match known {
+                "fps_low" => "rate",
+                "too_dark" => "light",
+                "flicker" => "flicker",
+                _ => "face",
+            };
+            out.push(Finding::fault(check, known, "the running glintd says so", remedy(known)));
+        }
+    }
+    out
+}
+
+/// The name of a group.
+fn group_name(gid: u32) -> Option<String> {
+    let groups = std::fs::read_to_string("/etc/group").ok()?;
+    groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, _, id) = (fields.next()?, fields.next()?, fields.next()?);
+        (id.parse() == Ok(gid)).then(|| name.to_owned())
+    })
+}
+
+/// The other processes that have a file open, as far as this user may see: name and number.
+fn holders(path: &Path) -> Vec<String> {
+    let Ok(node) = path.canonicalize() else { return Vec::new() };
+    let mut found = Vec::new();
+    for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let name = process.file_name();
+        let Some(pid) =
+            name.to_str().and_then(|n| n.parse::<u32>().ok()).filter(|p| *p != std::process::id())
+        else {
+            continue;
+        };
+        let open = std::fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
+        if open.into_iter().any(|fd| std::fs::read_link(fd.path()).is_ok_and(|target| target == node)) {
+            let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+            found.push(format!("{} {pid}", name.trim()));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_a_node_have_different_remedies() {
+        let of = |code| classify(Path::new("/dev/null"), &std::io::Error::from_raw_os_error(code));
+        assert_eq!(of(16).fault, Some("camera_busy"));
+        assert_eq!(of(2).fault, Some("no_camera"));
+        assert_eq!(of(19).fault, Some("no_camera"));
+        let closed = of(13);
+        assert_eq!(closed.fault, Some("camera_permission"));
+        assert!(closed.remedy.is_some_and(|r| r.contains("usermod -aG root")), "the group of the node");
+        assert_eq!(group_name(0).as_deref(), Some("root"));
+    }
+
+    #[test]
+    fn who_has_a_file_is_found() {
+        let dir = tempfile::tempdir().expect("folder");
+        let path = dir.path().join("node");
+        std::fs::write(&path, "").expect("file");
+        assert!(holders(&path).is_empty());
+        let file = std::fs::File::open(&path).expect("file");
+        let mut child = std::process::Command::new("sleep").arg("30").stdin(file).spawn().expect("starts");
+        let found = holders(&path);
+        child.kill().expect("there");
+        child.wait().expect("ends");
+        assert_eq!(found, [format!("sleep {}", child.id())]);
+    }
+
+    #[test]
+    fn a_camera_that_the_daemon_has_is_no_fault() {
+        let fault = classify(Path::new("/dev/none"), &std::io::Error::from_raw_os_error(16));
+        let mut config = Config::default();
+        config.source.path = Some("/dev/none".into());
+        assert_eq!(busy(&config, fault.clone(), &Running::default()), vec![fault.clone()]);
+        let health =
+            serde_json::json!({"state": "streaming", "fps": 30.0, "problems": ["too_dark", "outbox_full"]});
+        let running = Running { status: Some("online".into()), health: Some(health) };
+        let found = busy(&config, fault, &running);
+        assert_eq!(found.iter().filter_map(|f| f.fault).collect::<Vec<_>>(), ["too_dark"]);
+    }
+}

@@ -1,0 +1,259 @@
+//! What the frames say: rate, light, flicker, the face and how well it is seen.
+
+use std::time::{Duration, Instant};
+
+use glint::frame::Frame;
+use glint::pipeline::{DARK_LUMA, MIN_FPS, Pipeline, Step};
+
+use super::finding::Finding;
+use super::sharpness::blur;
+use crate::daemon::grab::{FrameSource, Grab};
+use crate::daemon::runtime::visibility::{FLICKER, Light, SMALL_EYES_PX, View};
+
+/// What comes before is not judged: exposure settles, the face is found, the rate is measured.
+const SETTLE: Duration = Duration::from_millis(1500);
+/// A face with a standard deviation of its luma under this shows no detail.
+const LOW_CONTRAST: f32 = 12.0;
+/// From this share of saturated pixels on a face is overexposed.
+const OVEREXPOSED: f32 = 0.2;
+/// Luma from which a pixel is saturated.
+const SATURATED: u8 = 250;
+/// From this measure on a face is out of focus ([`blur`]).
+const BLURRED: f32 = 0.65;
+
+/// What was seen after the source had settled.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Seen {
+    views: Vec<View>,
+    contrast: Vec<f32>,
+    saturated: Vec<f32>,
+    blur: Vec<f32>,
+    damaged: u32,
+    frames: u32,
+}
+
+/// Looks at the frames of a source for so long, or to its end.
+pub(super) fn watch(
+    source: &mut dyn FrameSource,
+    pipeline: &mut Pipeline,
+    length: Duration,
+) -> Result<Seen, String> {
+    let mut seen = Seen::default();
+    let (mut light, mut frame) = (Light::default(), Frame::default());
+    let started = Instant::now();
+    let mut first: Option<Instant> = None;
+    loop {
+        match first {
+            None if started.elapsed() > source.patience() => return Err("no frame came".into()),
+            Some(at) if at.elapsed() >= length => return Ok(seen),
+            _ => {}
+        }
+        match source.next(&mut frame)? {
+            Grab::Timeout => continue,
+            Grab::End if seen.frames == 0 => return Err("it ended before the first frame".into()),
+            Grab::End => return Ok(seen),
+            Grab::Damaged(_) => {
+                seen.damaged += 1;
+                continue;
+            }
+            Grab::Frame => {}
+        }
+        seen.frames += 1;
+        let at = *first.get_or_insert_with(Instant::now);
+        let moving = pipeline.push(&frame) == Step::Moving;
+        let observation = pipeline.observation();
+        let view = light.view(&frame, moving, observation);
+        if at.elapsed() < SETTLE {
+            continue;
+        }
+        seen.views.push(view);
+        if let Some(face) = observation.bounds {
+            let (contrast, saturated) = spread(&frame, face);
+            seen.contrast.push(contrast);
+            seen.saturated.push(saturated);
+            // It changes slowly, and is not cheap.
+            if seen.views.len() % 15 == 1 {
+                seen.blur.extend(blur(&frame, face));
+            }
+        }
+    }
+}
+
+/// Standard deviation of the luma of a face, and the share of its pixels that are saturated.
+fn spread(frame: &Frame, face: glint::geometry::Rect) -> (f32, f32) {
+    let clamp = |v: f32, limit: usize| v.clamp(0.0, limit as f32) as usize;
+    let (x0, x1) = (clamp(face.x, frame.width), clamp(face.x + face.w, frame.width));
+    let (y0, y1) = (clamp(face.y, frame.height), clamp(face.y + face.h, frame.height));
+    let (mut n, mut sum, mut squares, mut full) = (0.0f64, 0.0f64, 0.0f64, 0.0f64);
+    for row in frame.luma.chunks_exact(frame.width.max(1)).take(y1).skip(y0).step_by(2) {
+        for v in row[x0..x1.max(x0)].iter().step_by(2) {
+            let value = f64::from(*v);
+            (n, sum, squares) = (n + 1.0, sum + value, squares + value * value);
+            full += f64::from(u8::from(*v >= SATURATED));
+        }
+    }
+    let n = n.max(1.0);
+    let mean = sum / n;
+    ((squares / n - mean * mean).max(0.0).sqrt() as f32, (full / n) as f32)
+}
+
+fn median(values: impl Iterator<Item = f32>) -> Option<f32> {
+    let mut sorted: Vec<f32> = values.collect();
+    sorted.sort_by(f32::total_cmp);
+    sorted.get(sorted.len() / 2).copied()
+}
+
+/// The remedy of a reason that the state topic has a word for.
+pub(super) fn remedy(reason: &str) -> &'static str {
+    match reason {
+        "fps_low" => "choose another mode (glintd cameras), add light, set camera.fps",
+        "too_dark" => "add light on the face",
+        "flicker" => {
+            "set camera.power_line_hz to the mains, camera.fps to 25, 50 or 100 (30, 60 or 120 at 60 Hz), or use other lamps"
+        }
+        "too_small" => "move the camera closer, use a longer lens, or a mode of more pixels",
+        "no_face" => "let a person look into the camera, and ask again",
+        "too_fast" => "let the person sit still and face the camera",
+        _ => "see docs/guide/camera.md",
+    }
+}
+
+impl Seen {
+    /// What is to be said of it. What follows from another fault is not told beside it.
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        let mut out = Vec::new();
+        let rate = median(self.views.iter().map(|v| v.fps)).unwrap_or(0.0);
+        if self.views.is_empty() {
+            let text = format!("{} frames are too few to judge", self.frames);
+            return vec![Finding::note("frames", text)];
+        }
+        if rate < MIN_FPS {
+            let text = format!("{rate:.1} frames/s; under {MIN_FPS:.0} no event is given");
+            out.push(Finding::fault("rate", "fps_low", text, remedy("fps_low")));
+        } else {
+            out.push(Finding::good("rate", format!("{rate:.1} frames/s")));
+        }
+        if self.damaged > 0 {
+            let text = format!("{} of {} frames are damaged", self.damaged, self.damaged + self.frames);
+            out.push(Finding::warning("frames", "frames_damaged", text, "try another cable, port or format"));
+        }
+        let faces: Vec<&View> = self.views.iter().filter(|v| v.eye_distance_px.is_some()).collect();
+        let present = 2 * faces.len() > self.views.len();
+        let brightness = if present {
+            median(faces.iter().map(|v| v.brightness))
+        } else {
+            median(self.views.iter().map(|v| v.brightness))
+        };
+        let brightness = brightness.unwrap_or(0.0);
+        let dark = brightness < DARK_LUMA;
+        let what = if present { "face" } else { "picture" };
+        if dark {
+            let text = format!("the mean luma of the {what} is {brightness:.0}; {DARK_LUMA:.0} are needed");
+            out.push(Finding::fault("light", "too_dark", text, remedy("too_dark")));
+        } else {
+            out.push(Finding::good("light", format!("the mean luma of the {what} is {brightness:.0}")));
+        }
+        let flicker = median(self.views.iter().map(|v| v.flicker)).unwrap_or(0.0);
+        if flicker > FLICKER && !dark {
+            let text = format!("the light changes by {:.1} % from frame to frame", 100.0 * flicker);
+            out.push(Finding::fault("flicker", "flicker", text, remedy("flicker")));
+        } else if !dark {
+            out.push(Finding::good("flicker", format!("{:.1} % from frame to frame", 100.0 * flicker)));
+        }
+        if present {
+            out.extend(self.face(&faces, dark));
+        } else if !dark {
+            out.push(Finding::warning("face", "no_face", "no face was in the picture", remedy("no_face")));
+        }
+        out
+    }
+
+    fn face(&self, faces: &[&View], dark: bool) -> Vec<Finding> {
+        let mut out = Vec::new();
+        let eyes = median(faces.iter().filter_map(|v| v.eye_distance_px)).unwrap_or(0.0);
+        if eyes < SMALL_EYES_PX {
+            let text = format!("the eyes are {eyes:.0} px apart; {SMALL_EYES_PX:.0} are needed");
+            out.push(Finding::fault("face", "too_small", text, remedy("too_small")));
+            return out;
+        }
+        out.push(Finding::good("face", format!("the eyes are {eyes:.0} px apart")));
+        if dark {
+            return out;
+        }
+        let contrast = median(self.contrast.iter().copied()).unwrap_or(0.0);
+        let saturated = median(self.saturated.iter().copied()).unwrap_or(0.0);
+        if saturated > OVEREXPOSED {
+            let text = format!("{:.0} % of the face are white", 100.0 * saturated);
+            out.push(Finding::warning(
+                "exposure",
+                "overexposed",
+                text,
+                "less light on the face, or a shorter exposure",
+            ));
+        } else if contrast < LOW_CONTRAST {
+            let text = format!("the luma of the face spreads by {contrast:.0}; {LOW_CONTRAST:.0} are good");
+            out.push(Finding::warning(
+                "contrast",
+                "low_contrast",
+                text,
+                "light from one side; clean the lens; no light into it",
+            ));
+        } else {
+            out.push(Finding::good("contrast", format!("the luma of the face spreads by {contrast:.0}")));
+            if let Some(blur) = median(self.blur.iter().copied()) {
+                if blur > BLURRED {
+                    let text = format!("blur {blur:.2}; up to {BLURRED} is good");
+                    out.push(Finding::warning(
+                        "focus",
+                        "out_of_focus",
+                        text,
+                        "turn the lens, or clean it; add light, so that the exposure is short",
+                    ));
+                } else {
+                    out.push(Finding::good("focus", format!("blur {blur:.2}")));
+                }
+            }
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::doctor::finding::Level;
+
+    fn seen(view: View) -> Seen {
+        Seen {
+            views: vec![view; 30],
+            contrast: vec![30.0; 30],
+            saturated: vec![0.0; 30],
+            blur: vec![0.4; 2],
+            damaged: 0,
+            frames: 90,
+        }
+    }
+
+    /// What is wrong, by name.
+    fn wrong(seen: &Seen) -> Vec<&'static str> {
+        seen.findings().iter().filter(|f| f.level > Level::Note).filter_map(|f| f.fault).collect()
+    }
+
+    #[test]
+    fn each_fault_is_named_alone() {
+        let good = View { eye_distance_px: Some(80.0), brightness: 120.0, fps: 60.0, ..View::default() };
+        assert!(wrong(&seen(good)).is_empty());
+        assert_eq!(wrong(&seen(View { fps: 15.0, ..good })), ["fps_low"]);
+        assert_eq!(wrong(&seen(View { brightness: 20.0, flicker: 0.2, ..good })), ["too_dark"]);
+        assert_eq!(wrong(&seen(View { brightness: 20.0, eye_distance_px: None, ..good })), ["too_dark"]);
+        assert_eq!(wrong(&seen(View { eye_distance_px: None, ..good })), ["no_face"]);
+        assert_eq!(wrong(&seen(View { eye_distance_px: Some(25.0), ..good })), ["too_small"]);
+        assert_eq!(wrong(&seen(View { flicker: 0.1, ..good })), ["flicker"]);
+        assert_eq!(wrong(&Seen { blur: vec![0.9], ..seen(good) }), ["out_of_focus"]);
+        assert_eq!(wrong(&Seen { contrast: vec![4.0; 30], blur: vec![0.9], ..seen(good) }), ["low_contrast"]);
+        assert_eq!(wrong(&Seen { saturated: vec![0.5; 30], ..seen(good) }), ["overexposed"]);
+        assert!(wrong(&Seen::default()).is_empty(), "nothing is known");
+        let both = View { fps: 15.0, eye_distance_px: Some(25.0), ..good };
+        assert_eq!(wrong(&seen(both)), ["fps_low", "too_small"], "they have nothing to do with each other");
+    }
+}

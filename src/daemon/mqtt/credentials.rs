@@ -1,0 +1,122 @@
+//! Files that the broker's connection needs: the password, the certificates. Read once.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::daemon::config::{Config, ConfigError};
+
+/// Where Debian keeps the authorities of the system.
+const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// A user and a password.
+#[derive(Clone)]
+pub(crate) struct Login {
+    /// `mqtt.username`.
+    pub(crate) username: String,
+    /// Content of `mqtt.password_file`.
+    pub(crate) password: String,
+}
+
+/// Password and certificates.
+pub(crate) struct Credentials {
+    /// Who logs in; none without `mqtt.username`.
+    pub(crate) login: Option<Login>,
+    /// With `mqtts://`.
+    pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
+}
+
+impl Credentials {
+    /// Reads every file that the configuration names for the broker, also where the address does not need it. The error
+    /// has a line for each file.
+    pub(crate) fn read(config: &Config) -> Result<Self, ConfigError> {
+        let mut problems = Vec::new();
+        let mut keep = |(key, reason): (&str, String)| problems.push(config.places.line(key, reason));
+        let login = login(config).unwrap_or_else(|problem| {
+            keep(problem);
+            None
+        });
+        let mqtt = &config.mqtt;
+        let encrypted = mqtt.broker().is_ok_and(|broker| broker.tls);
+        let mut tls = None;
+        if encrypted || mqtt.ca.is_some() || mqtt.cert.is_some() || mqtt.key.is_some() {
+            match client_config(config) {
+                Ok(made) => tls = Some(Arc::new(made)).filter(|_| encrypted),
+                Err(found) => found.into_iter().for_each(keep),
+            }
+        }
+        if problems.is_empty() { Ok(Self { login, tls }) } else { Err(ConfigError(problems)) }
+    }
+}
+
+/// The file that the password is read from, if there is one.
+pub(crate) fn password_file(config: &Config) -> Option<PathBuf> {
+    let handed_over = || {
+        std::env::var_os("CREDENTIALS_DIRECTORY")
+            .map(|dir| Path::new(&dir).join("mqtt-password"))
+            .filter(|path| path.exists())
+    };
+    config.mqtt.password_file.clone().or_else(handed_over)
+}
+
+fn login(config: &Config) -> Result<Option<Login>, (&'static str, String)> {
+    let Some(username) = &config.mqtt.username else { return Ok(None) };
+    let password = match password_file(config) {
+        None => String::new(),
+        Some(path) => {
+            let text = std::fs::read_to_string(&path)
+                .map_err(|e| ("mqtt.password_file", format!("{}: {e}", path.display())))?;
+            text.trim_end_matches(['\r', '\n']).to_owned()
+        }
+    };
+    Ok(Some(Login { username: username.clone(), password }))
+}
+
+/// Certificates of both sides; ring does the arithmetic. The host's name is always checked.
+fn client_config(config: &Config) -> Result<rustls::ClientConfig, Vec<(&'static str, String)>> {
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    let certificates = |key: &'static str, path: &Path| -> Result<Vec<CertificateDer<'static>>, _> {
+        let fail = |e: String| (key, format!("{}: {e}", path.display()));
+        let found: Result<Vec<_>, _> =
+            CertificateDer::pem_file_iter(path).map_err(|e| fail(e.to_string()))?.collect();
+        let found = found.map_err(|e| fail(e.to_string()))?;
+        if found.is_empty() { Err(fail("the file holds no certificate".into())) } else { Ok(found) }
+    };
+    let mut problems = Vec::new();
+    let system = PathBuf::from(SYSTEM_AUTHORITIES);
+    let authorities = config.mqtt.ca.as_ref().unwrap_or(&system);
+    let mut roots = rustls::RootCertStore::empty();
+    match certificates("mqtt.ca", authorities) {
+        Ok(found) => {
+            roots.add_parsable_certificates(found);
+            if roots.is_empty() {
+                problems.push((
+                    "mqtt.ca",
+                    format!("{}: the file holds no usable certificate", authorities.display()),
+                ));
+            }
+        }
+        Err(problem) => problems.push(problem),
+    }
+    let mut client = None;
+    if let (Some(cert), Some(key)) = (&config.mqtt.cert, &config.mqtt.key) {
+        let chain = certificates("mqtt.cert", cert).map_err(|p| problems.push(p));
+        let key = PrivateKeyDer::from_pem_file(key)
+            .map_err(|e| problems.push(("mqtt.key", format!("{}: {e}", key.display()))));
+        client = chain.ok().zip(key.ok());
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let builder =
+        rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|e| vec![("mqtt.url", e.to_string())])?
+            .with_root_certificates(roots);
+    match client {
+        Some((chain, key)) => {
+            builder.with_client_auth_cert(chain, key).map_err(|e| vec![("mqtt.cert", e.to_string())])
+        }
+        None => Ok(builder.with_no_client_auth()),
+    }
+}

@@ -1,0 +1,132 @@
+//! Everything that a configuration names, opened: model files, thresholds, credentials.
+
+use glint::gate::Thresholds;
+use glint::model::{Checked, ModelError};
+use glint::pipeline::{Models, Options, Pipeline, PipelineError};
+
+use crate::daemon::config::{Config, ConfigError};
+use crate::daemon::mqtt::credentials::Credentials;
+
+/// What was opened.
+pub(crate) struct Opened {
+    /// The model files.
+    pub(crate) models: Models,
+    /// The pipeline, with the networks loaded.
+    pub(crate) pipeline: Pipeline,
+    /// Password and certificates.
+    pub(crate) credentials: Credentials,
+}
+
+/// Opens all of it; the error has a line for each file that cannot be used, with the place of its key.
+pub(crate) fn open(config: &Config) -> Result<Opened, ConfigError> {
+    let mut problems = Vec::new();
+    let mut keep = |error: ConfigError| problems.extend(error.0);
+    let models = models(config).map_err(&mut keep).ok();
+    let options = options(config).map_err(&mut keep).ok();
+    let credentials = Credentials::read(config).map_err(&mut keep).ok();
+    let pipeline = match (&models, options) {
+        (Some(models), Some(options)) => pipeline(config, options, models).map_err(&mut keep).ok(),
+        _ => None,
+    };
+    match (models, pipeline, credentials) {
+        (Some(models), Some(pipeline), Some(credentials)) => Ok(Opened { models, pipeline, credentials }),
+        _ => Err(ConfigError(problems)),
+    }
+}
+
+/// The model files that a configuration asks for.
+pub(crate) fn models(config: &Config) -> Result<Models, ConfigError> {
+    let mut models = match &config.model.path {
+        Some(dir) => Models::load(dir).map_err(|e| wrong_model(config, &e))?,
+        None => Models::embedded().map_err(|e| wrong_model(config, &e))?,
+    };
+    if let Some(path) = &config.face.detector {
+        models.detector = Checked::load_external(path, config.face.detector_sha256.as_deref())
+            .map_err(|e| wrong_model(config, &e))?;
+    }
+    Ok(models)
+}
+
+/// The pipeline's options that a configuration asks for.
+pub(crate) fn options(config: &Config) -> Result<Options, ConfigError> {
+    let thresholds = match &config.gate.thresholds {
+        None => None,
+        Some(path) => {
+            let fail = |e: String| config.wrong("gate.thresholds", format!("{}: {e}", path.display()));
+            let text = std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
+            let thresholds: Thresholds = toml::from_str(&text).map_err(|e| fail(e.to_string()))?;
+            thresholds.by_unit().map_err(fail)?;
+            Some(thresholds)
+        }
+    };
+    Ok(Options {
+        max_tracks: config.face.max_tracks,
+        purpose: config.deployment.purpose,
+        kinds: config.gate.kinds.clone(),
+        thresholds,
+    })
+}
+
+/// The pipeline: here the networks are parsed.
+pub(crate) fn pipeline(config: &Config, options: Options, models: &Models) -> Result<Pipeline, ConfigError> {
+    Pipeline::new(options, models).map_err(|error| match error {
+        PipelineError::Model(error) => wrong_model(config, &error),
+        PipelineError::Thresholds(reason) => config.wrong("gate.thresholds", reason),
+        other => config.wrong("model.path", other),
+    })
+}
+
+/// A problem of a model file, under the key that names it.
+fn wrong_model(config: &Config, error: &ModelError) -> ConfigError {
+    let text = error.to_string();
+    let detector = config.face.detector.as_ref().map(|path| path.display().to_string());
+    if detector.is_some_and(|path| text.starts_with(&path)) {
+        config.wrong("face.detector", text)
+    } else if config.model.path.is_some() {
+        config.wrong("model.path", text)
+    } else {
+        // Built in, and damaged: there is no key to blame.
+        ConfigError(vec![format!("glintd: {text}")])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_that_is_missing_has_a_line_with_the_place_of_its_key() {
+        let text = "[face]\ndetector = \"/no/detector\"\n[gate]\nthresholds = \"/no/thresholds\"\n[mqtt]\n\
+                    url = \"mqtts://x\"\nusername = \"u\"\npassword_file = \"/no/password\"\nca = \"/no/ca\"\n\
+                    cert = \"/no/cert\"\nkey = \"/no/key\"\n";
+        let config = Config::parse("g", text).expect("valid");
+        let lines = open(&config).err().expect("nothing is there").0;
+        for (line, start) in lines.iter().zip([
+            "g:2:12: face.detector: /no/detector: ",
+            "g:4:14: gate.thresholds: /no/thresholds: ",
+            "g:8:17: mqtt.password_file: /no/password: ",
+            "g:9:6: mqtt.ca: /no/ca: ",
+            "g:10:8: mqtt.cert: /no/cert: ",
+            "g:11:7: mqtt.key: /no/key: ",
+        ]) {
+            assert!(line.starts_with(start), "{line}\n{start}");
+        }
+        assert_eq!(lines.len(), 6, "{lines:#?}");
+        let config = Config::parse("g", "model.path = \"/no/models\"").expect("valid");
+        let lines = open(&config).err().expect("nothing is there").0;
+        assert!(lines.len() == 1 && lines[0].starts_with("g:1:14: model.path: /no/models/"), "{lines:#?}");
+        // Also where the address has no use for it.
+        let config = Config::parse("g", "mqtt.ca = \"/no/ca\"").expect("valid");
+        assert!(open(&config).is_err());
+    }
+
+    #[test]
+    fn thresholds_of_the_site_are_checked() {
+        let dir = tempfile::tempdir().expect("folder");
+        let path = dir.path().join("t.toml");
+        let config = Config::parse("g", &format!("gate.thresholds = {path:?}")).expect("valid");
+        std::fs::write(&path, "au12 = nan\n").expect("file");
+        let error = options(&config).expect_err("NaN").to_string();
+        assert!(error.starts_with("g:1:19: gate.thresholds: ") && error.contains("au12: NaN"), "{error}");
+    }
+}
