@@ -81,6 +81,34 @@ pub fn au_index(au: u8) -> Option<usize> {
     AUS.iter().position(|&a| a == au)
 }
 
+/// FACS name of `au`; empty for an AU that glint does not know.
+pub const fn name(au: u8) -> &'static str {
+    match au {
+        1 => "inner brow raiser",
+        2 => "outer brow raiser",
+        4 => "brow lowerer",
+        5 => "upper lid raiser",
+        6 => "cheek raiser",
+        7 => "lid tightener",
+        9 => "nose wrinkler",
+        10 => "upper lip raiser",
+        12 => "lip corner puller",
+        14 => "dimpler",
+        15 => "lip corner depressor",
+        16 => "lower lip depressor",
+        17 => "chin raiser",
+        18 => "lip pucker",
+        20 => "lip stretcher",
+        23 => "lip tightener",
+        24 => "lip pressor",
+        25 => "lips part",
+        26 => "jaw drop",
+        43 => "eye closure",
+        45 => "blink",
+        _ => "",
+    }
+}
+
 /// Indices in [`UNITS`] that an AU on `side` moves: one or two. Empty for an unknown AU.
 pub fn unit_indices(au: u8, side: Side) -> impl Iterator<Item = usize> {
     let au = if au == 43 { 45 } else { au };
@@ -121,6 +149,13 @@ mod tests {
         assert_eq!(unit_indices(26, Side::Left).count(), 1);
         assert_eq!(unit_indices(43, Side::Both).count(), 2);
         assert_eq!(unit_indices(3, Side::Both).count(), 0);
+    }
+
+    #[test]
+    fn every_unit_has_a_name_of_its_own() {
+        let names: std::collections::BTreeSet<_> = AUS.map(name).into();
+        assert!(names.len() == AU_COUNT && !names.contains(""), "{names:?}");
+        assert_eq!(name(3), "");
     }
 
     #[test]

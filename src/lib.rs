@@ -18,7 +18,7 @@
 //! | [`inject`] | known movements put into footage |
 //! | [`synth`] | a synthetic subject with known action units: demo, tests, training |
 //!
-//! [`au`] and [`geometry`] are the vocabulary, [`canvas`] draws plots, [`holdout`] says which people train nothing. Nothing
+//! [`au`] and [`geometry`] are the vocabulary, [`canvas`] and [`drawing`] draw plots, [`holdout`] says which people train nothing. Nothing
 //! here reads a clock or a socket: time comes with the frames. The edges (camera, MQTT, systemd, command line) belong to
 //! the binary `glintd`.
 
@@ -27,6 +27,7 @@
 pub mod au;
 pub mod canvas;
 pub mod clip;
+pub mod drawing;
 pub mod event;
 pub mod face;
 pub mod flow;

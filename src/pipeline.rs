@@ -264,6 +264,13 @@ impl Pipeline {
         face.sample.as_ref().filter(|s| s.at_ns == at_ns)
     }
 
+    /// Intensity of each unit of [`UNITS`] in the last frame, 0 to 5, of the face that [`Pipeline::observation`] speaks of;
+    /// `None` while it cannot be measured.
+    pub fn intensities(&self) -> Option<&[f32; UNIT_COUNT]> {
+        self.observation.intensities?;
+        self.tracked.iter().find(|s| s.track == self.observation.track).map(|s| &s.intensities)
+    }
+
     /// Candidates that were concluded with the last frame, published or not, each with its track.
     pub fn concluded(&self) -> &[(u32, Candidate)] {
         &self.concluded
