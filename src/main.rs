@@ -54,8 +54,8 @@ enum Command {
     #[command(after_help = "Example: glintd replay talk.mp4 --purpose research --from 60 --to 90\n\n\
         glintd reads AVI (MJPEG or raw frames), Y4M and folders of images itself. Every other format needs ffmpeg.")]
     Replay(commands::replay::Args),
-    /// Write the measurements of every frame of a clip, and optionally a plot.
-    #[command(after_help = "Example: glintd inspect talk.avi --csv talk.csv --plot talk.png")]
+    /// Write the measurements of every frame of a clip, a report about it, or a plot.
+    #[command(after_help = "Example: glintd inspect talk.avi --csv talk.csv --report talk.html")]
     Inspect(commands::inspect::Args),
     /// Measure detection at a site: insert known movements into a clip from there and count how many are found.
     #[command(after_help = "Example: glintd selftest kiosk.avi --seed 1")]

@@ -319,7 +319,7 @@ _glintd() {
             return 0
             ;;
         glintd__subcmd__inspect)
-            opts="-h --fps --rotate --mirror --from --to --csv --plot --explain --json --help"
+            opts="-h --fps --rotate --mirror --from --to --csv --report --plot --explain --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -342,6 +342,10 @@ _glintd() {
                     return 0
                     ;;
                 --csv)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --report)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

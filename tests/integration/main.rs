@@ -12,6 +12,7 @@ mod examples;
 mod guide;
 mod mqtt;
 mod pages;
+mod report;
 mod schema;
 mod service;
 mod tls;

@@ -1,18 +1,21 @@
-//! `glintd inspect`: a row of measurements per frame, and a picture of the AU traces.
+//! `glintd inspect`: a row of measurements per frame, a report, and a picture of the AU traces.
 
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
+use clap::builder::{PathBufValueParser, TypedValueParser, ValueParser};
 use glint::au::{AU_COUNT, AUS};
 use glint::event::Kind;
+use glint::frame::Frame;
 use glint::gate::au_key;
 use glint::pipeline::{Models, Options, Pipeline, Step};
 
-use super::media::{self, Ending};
-use super::plot::{Traces, png_name};
-use super::summary::{Account, AccountArgs};
+use super::media;
+use super::report::{Record, figure, page};
+use super::summary::AccountArgs;
 use crate::daemon::sources::footage::Selection;
 
 /// Arguments of `glintd inspect`.
@@ -23,59 +26,117 @@ pub(crate) struct Args {
     #[command(flatten)]
     selection: Selection,
     /// The CSV file to write, or - for standard output.
-    #[arg(long, required_unless_present = "plot")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["report", "plot"])]
     csv: Option<PathBuf>,
-    /// The PNG to write: the AU traces with the events shaded.
-    #[arg(long, value_name = "FILE.png", value_parser = png_name)]
+    /// Write a report: one HTML page with traces, events and rejected candidates, which needs no network.
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
+    /// Write the figure of the report alone, as SVG or PNG by the ending of the name.
+    #[arg(long, value_name = "FILE.svg|FILE.png", value_parser = picture())]
     plot: Option<PathBuf>,
     #[command(flatten)]
     account: AccountArgs,
 }
 
-/// Writes the table of a clip, and its plot where asked for.
+/// A path whose ending is that of a format in which plots are written.
+fn picture() -> ValueParser {
+    let known = |path: PathBuf| {
+        if is_svg(&path) || has_ending(&path, "png") {
+            Ok(path)
+        } else {
+            Err("ends neither in .svg nor in .png")
+        }
+    };
+    PathBufValueParser::new().try_map(known).into()
+}
+
+fn has_ending(path: &Path, ending: &str) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case(ending))
+}
+
+fn is_svg(path: &Path) -> bool {
+    has_ending(path, "svg")
+}
+
+/// A file that was created before the clip is read: a missing folder is not found out half an hour later.
+struct Output<'a> {
+    path: &'a Path,
+    file: File,
+}
+
+impl<'a> Output<'a> {
+    fn create(path: &'a Path) -> anyhow::Result<Self> {
+        let file = File::create(path).with_context(|| path.display().to_string())?;
+        Ok(Self { path, file })
+    }
+
+    fn write(mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        self.file.write_all(bytes).with_context(|| self.path.display().to_string())
+    }
+}
+
+/// Writes the table of a clip, its report and its plot, each where asked for.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let options = Options { kinds: vec![Kind::Micro, Kind::Macro, Kind::Blink], ..Options::default() };
     let mut pipeline = Pipeline::new(options, &Models::embedded()?)?;
-    let account = args.account.account()?;
-    let (csv, plot) = (args.csv.as_deref(), args.plot.as_deref());
-    write(&args.clip, args.selection, csv, plot, &mut pipeline, account)?.exit_code()
+    let mut account = args.account.account()?;
+    let mut table = args.csv.as_deref().map(Table::create).transpose()?;
+    let report = args.report.as_deref().map(Output::create).transpose()?;
+    let plot = args.plot.as_deref().map(Output::create).transpose()?;
+    let is_shown = report.is_some() || plot.is_some();
+    account.concluded = is_shown.then(Vec::new);
+    let mut record = Record::default();
+    let ending =
+        media::run(&args.clip, args.selection, &mut pipeline, &mut account, |step, frame, pipeline, _| {
+            if is_shown {
+                record.add(&step, frame, pipeline);
+            }
+            table.as_mut().map_or(Ok(()), |table| table.row(&step, frame, pipeline))
+        })?;
+    if let Some(table) = table {
+        table.finish()?;
+    }
+    record.conclude(account.concluded.unwrap_or_default());
+    let name = page::name(&args.clip);
+    if let Some(report) = report {
+        let summary = account.summary.unwrap_or_default().line();
+        report.write(page::html(&record, &name, &summary).as_bytes())?;
+    }
+    if let Some(plot) = plot {
+        let drawing = figure::whole(&record, &format!("{name}: action units, intensity 0 to 5"));
+        if is_svg(plot.path) {
+            plot.write(drawing.svg(&format!("Action units of {name} over time")).as_bytes())?;
+        } else {
+            let png = drawing.canvas().png().with_context(|| plot.path.display().to_string())?;
+            plot.write(&png)?;
+        }
+    }
+    ending.exit_code()
 }
 
-/// Writes a CSV (`-`: to stdout) with a row per input frame and a PNG, each when asked for.
-fn write(
-    path: &Path,
-    selection: Selection,
-    csv: Option<&Path>,
-    plot: Option<&Path>,
-    pipeline: &mut Pipeline,
-    account: Account,
-) -> anyhow::Result<Ending> {
-    let name = || csv.unwrap_or(Path::new("")).display().to_string();
-    let file: Box<dyn Write> = match csv {
-        None => Box::new(std::io::sink()),
-        Some(csv) if csv == Path::new("-") => Box::new(std::io::stdout()),
-        Some(csv) => Box::new(std::fs::File::create(csv).with_context(name)?),
-    };
-    let mut out = std::io::BufWriter::new(file);
-    let names = AUS.map(au_key).join(",");
-    writeln!(out, "frame,t_ms,face,x,y,w,h,track,quality,motion_px,{names},gate,state")?;
-    let mut traces = Traces::default();
-    let keep = plot.is_some();
-    let ending = media::run(path, selection, pipeline, account, |step, frame, pipeline, _| {
-        let t_ms = frame.at_ns as f64 / 1e6;
-        // A movement that is found at the very end has no frame of its own.
-        let seen_before = traces.times_ms.last().is_some_and(|t| keep && *t == t_ms as f32);
-        if keep && !seen_before {
-            traces.times_ms.push(t_ms as f32);
-            traces.rows.push(pipeline.observation().intensities);
-            traces.faces += u64::from(pipeline.observation().bounds.is_some());
-        }
-        let word = step.as_str();
-        if let Step::Event(movement) = step {
-            traces.events.extend(keep.then_some(movement));
-        }
-        let o = pipeline.observation();
-        write!(out, "{},{t_ms:.3},", frame.seq)?;
+/// The CSV: a row per input frame.
+struct Table<'a> {
+    path: &'a Path,
+    out: std::io::BufWriter<Box<dyn Write>>,
+}
+
+impl<'a> Table<'a> {
+    /// Creates the file (`-`: stdout) with its header.
+    fn create(path: &'a Path) -> anyhow::Result<Self> {
+        let file: Box<dyn Write> = if path == Path::new("-") {
+            Box::new(std::io::stdout())
+        } else {
+            Box::new(File::create(path).with_context(|| path.display().to_string())?)
+        };
+        let mut out = std::io::BufWriter::new(file);
+        let names = AUS.map(au_key).join(",");
+        writeln!(out, "frame,t_ms,face,x,y,w,h,track,quality,motion_px,{names},gate,state")?;
+        Ok(Self { path, out })
+    }
+
+    fn row(&mut self, step: &Step, frame: &Frame, pipeline: &Pipeline) -> anyhow::Result<()> {
+        let (out, o) = (&mut self.out, pipeline.observation());
+        write!(out, "{},{:.3},", frame.seq, frame.at_ns as f64 / 1e6)?;
         match o.bounds {
             Some(b) => write!(
                 out,
@@ -88,13 +149,11 @@ fn write(
             Some(values) => values.iter().try_for_each(|v| write!(out, ",{v:.2}"))?,
             None => write!(out, "{}", ",".repeat(AU_COUNT))?,
         }
-        writeln!(out, ",{},{word}", u8::from(o.gate_open))?;
+        writeln!(out, ",{},{}", u8::from(o.gate_open), step.as_str())?;
         Ok(())
-    })?;
-    out.flush().with_context(name)?;
-    if let Some(plot) = plot {
-        let title = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        traces.draw(&title).save(plot)?;
     }
-    Ok(ending)
+
+    fn finish(mut self) -> anyhow::Result<()> {
+        self.out.flush().with_context(|| self.path.display().to_string())
+    }
 }

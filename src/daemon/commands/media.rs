@@ -53,7 +53,7 @@ pub(crate) fn run(
     path: &Path,
     selection: Selection,
     pipeline: &mut Pipeline,
-    mut account: Account,
+    account: &mut Account,
     mut see: impl FnMut(Step, &Frame, &Pipeline, &Clip) -> anyhow::Result<()>,
 ) -> anyhow::Result<Ending> {
     let mut footage = Footage::open(path, selection)?;

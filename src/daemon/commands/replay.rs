@@ -98,14 +98,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Some(config) if args.mqtt => Some(Publisher::start(config)?),
         _ => None,
     };
-    let account = args.account.account()?;
+    let mut account = args.account.account()?;
     let deliver = |event: &Event| {
         if let Some(publisher) = &publisher {
             publisher.publish(event);
         }
         print_line(&event.to_json())
     };
-    let ending = each_event(&args.clip, args.selection, args.pace, &device, &mut pipeline, account, deliver)?;
+    let ending =
+        each_event(&args.clip, args.selection, args.pace, &device, &mut pipeline, &mut account, deliver)?;
     if let Some(publisher) = publisher {
         publisher.finish()?;
     }
@@ -120,7 +121,7 @@ fn each_event(
     pace: bool,
     device: &str,
     pipeline: &mut Pipeline,
-    account: Account,
+    account: &mut Account,
     mut deliver: impl FnMut(&Event) -> anyhow::Result<()>,
 ) -> anyhow::Result<Ending> {
     let start = Instant::now();

@@ -6,9 +6,9 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use glint::event::Kind;
+use glint::event::{AuReading, Kind};
 use glint::pipeline::{Counters, MIN_FPS, Pipeline, readings};
-use glint::spot::Candidate;
+use glint::spot::{Candidate, Rejection};
 use serde_json::{Map, Value, json};
 
 /// What the end of a run says of it. A clip without a face, one that is too slow and one in which nothing happens do not
@@ -96,7 +96,7 @@ impl AccountArgs {
     /// The account that these arguments ask for.
     pub(crate) fn account(&self) -> anyhow::Result<Account> {
         let explanations = self.explain.as_deref().map(Explanations::create).transpose()?;
-        Ok(Account { explanations, as_json: self.json })
+        Ok(Account { explanations, as_json: self.json, ..Account::default() })
     }
 }
 
@@ -107,22 +107,67 @@ pub(crate) struct Account {
     pub(crate) explanations: Option<Explanations>,
     /// The summary as JSON instead of a sentence.
     pub(crate) as_json: bool,
+    /// Every candidate, kept where this is not `None`.
+    pub(crate) concluded: Option<Vec<Concluded>>,
+    /// What the closing line says; `None` before the end.
+    pub(crate) summary: Option<Summary>,
 }
 
 impl Account {
     /// Takes the candidates that the last frame concluded.
     pub(crate) fn add(&mut self, pipeline: &Pipeline) -> anyhow::Result<()> {
+        if let Some(kept) = &mut self.concluded {
+            let fps = pipeline.observation().fps;
+            kept.extend(pipeline.concluded().iter().map(|(track, c)| Concluded::new(*track, c, fps)));
+        }
         self.explanations.as_mut().map_or(Ok(()), |e| e.add(pipeline))
     }
 
     /// Prints the summary, the last line on stderr.
-    pub(crate) fn finish(self, pipeline: &Pipeline, seconds: f64) -> anyhow::Result<()> {
-        if let Some(explanations) = self.explanations {
+    pub(crate) fn finish(&mut self, pipeline: &Pipeline, seconds: f64) -> anyhow::Result<()> {
+        if let Some(explanations) = self.explanations.take() {
             explanations.finish()?;
         }
         let summary = Summary { counters: *pipeline.counters(), seconds };
+        self.summary = Some(summary);
         eprintln!("{}", if self.as_json { summary.json().to_string() } else { summary.line() });
         Ok(())
+    }
+}
+
+/// A candidate as a figure shows it.
+#[derive(Debug, Clone)]
+pub(crate) struct Concluded {
+    /// Track of the face.
+    pub(crate) track: u32,
+    /// Micro, macro or blink.
+    pub(crate) kind: Kind,
+    /// Start of the movement.
+    pub(crate) onset_ns: i64,
+    /// Greatest extent.
+    pub(crate) apex_ns: i64,
+    /// End.
+    pub(crate) offset_ns: i64,
+    /// Its action units, strongest first.
+    pub(crate) aus: Vec<AuReading>,
+    /// Why it is no event, if it is none.
+    pub(crate) cause: &'static str,
+}
+
+impl Concluded {
+    /// A candidate at a frame rate.
+    fn new(track: u32, c: &Candidate, fps: f32) -> Self {
+        // What the judge accepts can still fail by the rate, or show no action unit.
+        let unnamed = if fps < MIN_FPS { Rejection::Timing } else { Rejection::Noise };
+        Self {
+            track,
+            kind: c.kind,
+            onset_ns: c.onset_ns,
+            apex_ns: c.apex_ns,
+            offset_ns: c.offset_ns,
+            aus: readings(&c.peak),
+            cause: c.cause.unwrap_or(unnamed).as_str(),
+        }
     }
 }
 

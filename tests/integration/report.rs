@@ -1,0 +1,72 @@
+//! `glintd inspect --report` and `--plot` on a clip: pages and pictures that can be opened anywhere.
+
+use glint::clip::Codec;
+use quick_xml::Reader;
+use quick_xml::events::Event as Xml;
+
+use super::{run, stderr};
+
+/// Panics where a text is no well-formed XML; counts `<g class="CLASS">`.
+fn groups(text: &str, class: &str) -> usize {
+    let (mut reader, mut found) = (Reader::from_str(text), 0);
+    loop {
+        match reader.read_event().expect("well-formed") {
+            Xml::Start(element) if element.name().as_ref() == "g" => {
+                let is_it = |a: &quick_xml::events::attributes::Attribute| a.value == class;
+                found += usize::from(element.attributes().flatten().any(|a| is_it(&a)));
+            }
+            Xml::Eof => return found,
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_report_shows_what_the_closing_line_says() {
+    let dir = tempfile::tempdir().expect("folder");
+    let at = |name: &str| dir.path().join(name).to_str().expect("UTF-8").to_owned();
+    let (clip, page, svg, png) = (at("a & b.avi"), at("a.html"), at("a.svg"), at("a.PNG"));
+    super::write_smile(clip.as_ref(), Codec::Mjpeg(95), 180);
+
+    let output = run(&["inspect", &clip, "--report", &page, "--plot", &svg, "--explain", &at("why.jsonl")]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(output.stdout.is_empty(), "no table was asked for");
+    let page = std::fs::read_to_string(&page).expect("a page");
+    let said = stderr(&output);
+    let closing = said.lines().last().expect("a closing line");
+    assert!(closing.starts_with("180 frames, 3.0 s"), "{closing}");
+    assert!(page.contains(&format!("<p class=\"summary\">{closing}.</p>")), "{closing}");
+    assert!(page.contains("<h1>a &amp; b.avi</h1>"));
+    let why = std::fs::read_to_string(at("why.jsonl")).expect("lines");
+    let lines = why.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+    let told: Vec<_> = lines.filter(|line| line["verdict"] == "micro").collect();
+    assert_eq!(told.len(), 1, "{why}");
+    // Milliseconds with two digits there, seconds with three here.
+    let onset = told[0]["onset_ms"].as_f64().expect("a time") / 1e3;
+    let title = format!("<title>micro. Onset {:.2}", (onset * 1e2).floor() / 1e2);
+    assert_eq!(groups(&page, "event") + groups(&page, "rejected"), why.lines().count(), "{why}");
+    assert!(page.contains(&title) && page.contains("AU12 both sides"));
+    assert!(page.contains("id=\"event-1\""));
+
+    let drawn = std::fs::read_to_string(&svg).expect("a drawing");
+    assert!(drawn.starts_with("<svg ") && page.contains(drawn.trim_end()), "the page has the same figure");
+    assert_eq!(groups(&drawn, "event"), groups(&page, "event"));
+
+    let output = run(&["inspect", &clip, "--to", "0.2", "--plot", &png]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(std::fs::read(&png).expect("a picture").starts_with(b"\x89PNG"));
+}
+
+#[test]
+fn outputs_that_cannot_be_are_refused_before_the_clip_is_read() {
+    let output = run(&["inspect", "none.avi"]);
+    assert_eq!(output.status.code(), Some(2), "nothing to write");
+    let output = run(&["inspect", "none.avi", "--plot", "a.jpg"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("ends neither in .svg nor in .png"), "{}", stderr(&output));
+    for option in ["--report", "--plot", "--csv"] {
+        let output = run(&["inspect", "none.avi", option, "/nonexistent/a.svg"]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains("/nonexistent/a.svg"), "{}", stderr(&output));
+    }
+}
