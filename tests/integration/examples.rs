@@ -1,5 +1,7 @@
 //! The programs of `examples/`, run: what a reader copies works.
 
+#[path = "../../examples/film.rs"]
+mod film;
 #[path = "../../examples/flow.rs"]
 mod flow;
 #[path = "../../examples/intensities.rs"]
@@ -29,6 +31,17 @@ fn intensities_of_a_clip_are_a_table() {
     assert!(numbers > 100, "{numbers} frames of 150 are measured");
     // No clip on the command line of the tests.
     let _ = intensities::main as fn() -> Result<(), Box<dyn std::error::Error>>;
+}
+
+#[test]
+fn the_film_is_a_clip() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("subject.avi");
+    film::run(&path, 0.2).expect("runs");
+    let clip = glint::clip::Clip::open(&path, None).expect("opens");
+    assert_eq!((clip.frame_count(), clip.fps()), (Some(12), Some(60.0)));
+    // No path on the command line of the tests.
+    let _ = film::main as fn() -> Result<(), Box<dyn std::error::Error>>;
 }
 
 #[test]
