@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 mod interface;
 mod lineage;
 mod network;
+mod windows;
 
 pub use interface::Interface;
 pub use lineage::{Lineage, PairSet};

@@ -134,6 +134,7 @@ impl Network {
     /// The network of a parsed `model`, its quantized layers run by `engine`.
     pub fn from_model(model: &pb::ModelProto, shape: &[usize], engine: Engine) -> Result<Self, String> {
         let graph = model.graph.as_ref().ok_or("the file holds no graph")?;
+        super::windows::check(graph)?;
         let ready = |found: Found, kernel| Ok((Stack::new(&found.chain, kernel)?, found));
         let (form, stack) = match (onnx::find(graph, shape), engine) {
             (Ok(None), _) => (Form::Float, None),
@@ -155,7 +156,13 @@ impl Network {
                 }
             }
         };
-        Self::build(model, shape, form, stack).map_err(|e| format!("{e:#}"))
+        // tract panics on some graphs that contradict themselves. A release build ends there, so what is known is refused
+        // above; everywhere else the rest is an error like any other.
+        let build = std::panic::AssertUnwindSafe(|| Self::build(model, shape, form, stack));
+        match std::panic::catch_unwind(build) {
+            Ok(network) => network.map_err(|e| format!("{e:#}")),
+            Err(_) => Err("the graph contradicts itself: tract gave up on it".into()),
+        }
     }
 
     fn build(
