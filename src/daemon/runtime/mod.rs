@@ -2,8 +2,6 @@
 
 pub(crate) mod files;
 pub(crate) mod memory;
-#[cfg_attr(not(test), expect(dead_code, reason = "nothing serves it over HTTP yet"))]
-pub(crate) mod metrics;
 pub(crate) mod publish;
 pub(crate) mod report;
 pub(crate) mod serve;
