@@ -171,8 +171,10 @@ const RIGID_SHARE: (f32, f32) = (0.87, 0.78);
 /// The same of a plane in the cells where it fits best: 1 in 80 micro-expressions of world A, 1 in 130 that are found in
 /// world B and on real faces.
 const INNER_PLANE: f32 = 0.95;
-/// Long movements that end within so much of each other are one.
-const LONG_TOGETHER_NS: i64 = 300_000_000;
+/// A long movement waits for so long after its end for units that rose before it ended.
+const LONG_TOGETHER_NS: i64 = 1_000_000_000;
+/// What was told is remembered for so long after its offset: a long movement may begin before it and end after it.
+const TOLD_NS: i64 = 30_000_000_000;
 
 /// Finds movements in the levels of one track.
 #[derive(Debug, Clone)]
@@ -183,8 +185,8 @@ pub struct Spotter {
     waiting: Vec<Swing>,
     /// The strongest swing of each candidate of the last half second.
     leads: VecDeque<Swing>,
-    /// Onset and offset of the micro-expressions of the last second.
-    told: VecDeque<(i64, i64)>,
+    /// Kind, onset and offset of what was told.
+    told: VecDeque<(Kind, (i64, i64))>,
     long: Vec<LongSwing>,
     /// When frames were lost or could not be measured, and which of both.
     breaks: VecDeque<(i64, i64, Rejection)>,
@@ -305,40 +307,54 @@ impl Spotter {
         if c.cause.is_none() && ms > self.settings.max_ms {
             c.cause = Some(Rejection::Macro);
         }
-        if c.cause.is_none() {
-            let span = (c.onset_ns, c.offset_ns);
-            // A movement is told once: neighbouring muscles rise a little sooner or later than those that move.
-            if self.told.iter().any(|t| is_same(*t, span)) {
-                c.cause = Some(Rejection::Noise);
-            } else {
-                self.told.push_back(span);
-            }
-            while self.told.front().is_some_and(|t| span.1 - t.1 > 2 * REACH_NS) {
-                self.told.pop_front();
-            }
+        // Neighbouring muscles rise a little sooner or later than those that move.
+        if c.cause.is_none() && !self.tell(Kind::Micro, (c.onset_ns, c.offset_ns)) {
+            c.cause = Some(Rejection::Noise);
         }
         c.kind = match c.cause {
             Some(Rejection::Blink) => Kind::Blink,
-            Some(Rejection::Macro) => Kind::Macro,
+            Some(Rejection::Macro) if self.is_whole_macro(&c, gate) => Kind::Macro,
             _ => Kind::Micro,
         };
         Some(c)
     }
 
+    /// Remembers a movement of a kind; `false` where it has been told already.
+    fn tell(&mut self, kind: Kind, span: (i64, i64)) -> bool {
+        while self.told.front().is_some_and(|(_, t)| span.1 - t.1 > TOLD_NS) {
+            self.told.pop_front();
+        }
+        let is_new = !self.told.iter().any(|(k, t)| *k == kind && is_same(*t, span));
+        if is_new {
+            self.told.push_back((kind, span));
+        }
+        is_new
+    }
+
+    /// Whether a candidate that is a macro-expression is all of it: a unit that is still up is told when it has fallen.
+    fn is_whole_macro(&mut self, c: &Candidate, gate: &Gate) -> bool {
+        let is_under_way = (0..UNIT_COUNT).any(|k| c.peak[k] > 0.0 && gate.is_up(k));
+        !is_under_way && self.tell(Kind::Macro, (c.onset_ns, c.offset_ns))
+    }
+
     /// Long movements that have ended, as one candidate.
     fn conclude_long(&mut self, at_ns: i64, gate: &Gate) -> Option<Candidate> {
         let last = self.long.iter().map(|l| l.to_ns).max()?;
-        if at_ns - last < LONG_TOGETHER_NS && gate.is_long() {
+        if at_ns - last < LONG_TOGETHER_NS && gate.long_since_ns().is_some_and(|from| from < last) {
             return None;
         }
         let lead = self.long.iter().copied().max_by(|a, b| a.top.1.total_cmp(&b.top.1))?;
         let mut peak = [0.0f32; UNIT_COUNT];
         let (mut onset_ns, mut end_ns) = (lead.from_ns, lead.to_ns);
-        for l in self.long.drain(..).filter(|l| l.from_ns < lead.to_ns && l.to_ns > lead.from_ns) {
-            peak[l.unit] = peak[l.unit].max(l.top.1);
-            (onset_ns, end_ns) = (onset_ns.min(l.from_ns), end_ns.max(l.to_ns));
-        }
-        if end_ns - onset_ns <= ns(self.settings.max_ms) {
+        self.long.retain(|l| {
+            let overlaps = l.from_ns < lead.to_ns && l.to_ns > lead.from_ns;
+            if overlaps {
+                peak[l.unit] = peak[l.unit].max(l.top.1);
+                (onset_ns, end_ns) = (onset_ns.min(l.from_ns), end_ns.max(l.to_ns));
+            }
+            !overlaps
+        });
+        if end_ns - onset_ns <= ns(self.settings.max_ms) || !self.tell(Kind::Macro, (onset_ns, end_ns)) {
             return None;
         }
         Some(Candidate {

@@ -178,9 +178,14 @@ impl Gate {
         self.courses.iter().filter(|c| c.phase != Phase::Rest).map(|c| c.low.0).min()
     }
 
-    /// Whether a unit is above its floor for longer than a micro-expression may last, so far.
-    pub fn is_long(&self) -> bool {
-        self.long.iter().any(Option::is_some)
+    /// Whether a unit is above the long baseline by as much as a long movement is.
+    pub fn is_up(&self, unit: usize) -> bool {
+        self.long[unit].is_some()
+    }
+
+    /// When the first unit that is up rose; `None` where none is.
+    pub fn long_since_ns(&self) -> Option<i64> {
+        self.long.iter().flatten().map(|l| l.from_ns).min()
     }
 
     /// Takes the levels of a frame and gives them above the long baseline. [`Gate::swings`] and [`Gate::long_swings`] are

@@ -123,6 +123,27 @@ fn what_a_movement_drags_along_is_no_movement_of_its_own() {
 }
 
 #[test]
+fn a_long_movement_of_several_units_is_told_once() {
+    // Both corners of a smile, one of which falls a third of a second before the other, and a cheek that falls first.
+    let up = |t: f64, rise: [f64; 2], fall: [f64; 2]| {
+        bump(t.min(rise[1]), rise[0], rise[1], f64::MAX) - bump(t.min(fall[1]), fall[0], fall[1], f64::MAX)
+    };
+    let found = course(50.0, 6.0, 0, |t| {
+        let mut levels = [0.0; UNIT_COUNT];
+        let corners: Vec<usize> = unit_indices(12, Side::Both).collect();
+        levels[corners[0]] = 2.0 * up(t, [1000.0, 1250.0], [1900.0, 2150.0]);
+        levels[corners[1]] = 2.6 * up(t, [1030.0, 1280.0], [2250.0, 2500.0]);
+        levels[unit(6)] = 1.2 * bump(t, 1050.0, 1400.0, 1800.0);
+        Some(levels)
+    });
+    let told: Vec<_> = found.iter().filter(|(c, _)| c.kind == Kind::Macro).collect();
+    assert_eq!(told.len(), 1, "{found:?}");
+    let smile = &told[0].0;
+    assert!(smile.peak.iter().filter(|p| **p > 1.5).count() == 2, "both corners: {:?}", smile.peak);
+    assert!((smile.offset_ns / 1_000_000 - 2400).abs() < 150, "{}", smile.offset_ns);
+}
+
+#[test]
 fn a_movement_is_told_once() {
     let found = course(100.0, 3.0, 0, |t| {
         let mut levels = one(unit(12), 2.0 * bump(t, 1000.0, 1120.0, 1300.0));
