@@ -8,7 +8,7 @@ use crate::recognition::megc;
 use crate::run::Run;
 use crate::student::distil::{distil, material};
 use crate::student::export::{finish, tune};
-use crate::student::recipe::Recipe;
+use crate::student::recipe::StudentRecipe;
 use crate::student::teachers::Teachers;
 
 /// Distil the student from the teachers that `train` wrote, quantize it and calibrate it; write student.onnx and
@@ -46,7 +46,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
-    let recipe = Recipe::read(args.recipe.as_deref(), args.quick)?;
+    let recipe = StudentRecipe::read(args.recipe.as_deref(), args.quick)?;
     let teachers = Teachers::read(&args.teachers)?;
     let run = Run::start("distill", args.seed, &recipe, args.resume)?;
     let training = material(&recipe, &args.assets, args.seed)?;

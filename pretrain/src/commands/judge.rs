@@ -8,7 +8,7 @@ use glint::spot::{Cause, Judge, JudgeSpec, NAMES};
 use serde_json::json;
 
 use crate::run::Run;
-use crate::spotting::candidates::{Found, Score, Table, candidates, is_best, score, truth};
+use crate::spotting::candidates::{Judged, Score, Table, candidates, is_best, score, truth};
 use crate::spotting::film::{Reel, SEQUENCES_A_PERSON, film, recorded};
 use crate::spotting::real;
 use crate::spotting::trace::Trace;
@@ -159,8 +159,8 @@ fn chooses(index: usize) -> bool {
 
 fn learners<'a>(
     traces: &'a [Trace],
-    found: &'a [Found],
-) -> impl Iterator<Item = (usize, (&'a Trace, &'a Found))> {
+    found: &'a [Judged],
+) -> impl Iterator<Item = (usize, (&'a Trace, &'a Judged))> {
     traces.iter().zip(found).enumerate().filter(|(i, _)| !chooses(*i))
 }
 

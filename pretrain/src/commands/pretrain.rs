@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::backend::device::{self, Device};
 use crate::contrast::material::Material;
 use crate::contrast::pretraining::Pretraining;
-use crate::contrast::recipe::Recipe;
+use crate::contrast::recipe::PretrainRecipe;
 use crate::run::Run;
 
 /// Train two encoders on unlabelled pairs with a contrastive loss between two views of a movement: appearance and
@@ -44,7 +44,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
-    let recipe = Recipe::named(&args.recipe)?;
+    let recipe = PretrainRecipe::named(&args.recipe)?;
     let recipe = if args.quick { recipe.quick() } else { recipe };
     let material = Material::read(&args.data, &recipe, args.most)?;
     let macs = [&recipe.first, &recipe.second].map(|s| s.encoder.macs(s.shape()) as f64 / 1e6);

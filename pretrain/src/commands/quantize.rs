@@ -9,7 +9,7 @@ use prost::Message;
 
 use crate::assets::portraits;
 use crate::quantize::quantize;
-use crate::quantize::shipped::{Network, calibration, compare_detectors, write_fixture};
+use crate::quantize::shipped::{ShippedNetwork, calibration, compare_detectors, write_fixture};
 
 /// Quantize the convolutions of a shipped network, calibrated on inputs like those of its training. Or write the
 /// network on which int8 is measured.
@@ -18,7 +18,7 @@ use crate::quantize::shipped::{Network, calibration, compare_detectors, write_fi
 pub struct Args {
     /// `detector` or `landmarks`: NAME.onnx and NAME.toml in the folder of models.
     #[arg(group = "what", requires = "assets")]
-    network: Option<Network>,
+    network: Option<ShippedNetwork>,
     /// Write student-like.onnx and student-like.f32.onnx to this folder instead.
     #[arg(long, value_name = "DIR", group = "what")]
     fixture: Option<PathBuf>,
@@ -62,8 +62,8 @@ pub fn run(args: &Args) -> Result<()> {
     }
     // The file may be overwritten.
     let float = match network {
-        Network::Detector => Some(Checked::load(&args.models, name)?),
-        Network::Landmarks => None,
+        ShippedNetwork::Detector => Some(Checked::load(&args.models, name)?),
+        ShippedNetwork::Landmarks => None,
     };
     let spec_path = args.models.join(format!("{name}.toml"));
     let text = std::fs::read_to_string(&spec_path).with_context(|| spec_path.display().to_string())?;

@@ -8,7 +8,7 @@ use glint::student::StudentSpec;
 use serde_json::json;
 
 use crate::run::Run;
-use crate::ship::steps::{Places, Recipe, digests};
+use crate::ship::steps::{Places, ShipRecipe, digests};
 
 /// Make all shipped models from one seed: subject, detector, landmarks, AU network, thresholds and judge; then unlabelled
 /// pairs, encoders, teachers that begin as these encoders, and the student. Each step is a command of this program. The
@@ -47,7 +47,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
-    let mut recipe = Recipe::read(args.recipe.as_deref())?;
+    let mut recipe = ShipRecipe::read(args.recipe.as_deref())?;
     recipe.pretraining &= !args.no_pretraining;
     ensure!(
         args.labelled.is_none() || recipe.taken().any(|s| s.labelled),

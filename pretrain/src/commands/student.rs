@@ -8,7 +8,7 @@ use crate::recognition::megc;
 use crate::run::Run;
 use crate::student::distil::{distil, material};
 use crate::student::export::{finish, tune};
-use crate::student::recipe::Recipe;
+use crate::student::recipe::StudentRecipe;
 use crate::student::teachers::{FILE, Start, Teachers};
 
 /// Train teachers on synthetic motion, distil the student from them and calibrate it on other people; write
@@ -44,7 +44,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
-    let recipe = Recipe::read(args.recipe.as_deref(), args.quick)?;
+    let recipe = StudentRecipe::read(args.recipe.as_deref(), args.quick)?;
     let run = Run::start("student", args.seed, &recipe, args.resume)?;
     let training = material(&recipe, &args.assets, args.seed)?;
     let start = Start::of(args.encoders.as_deref())?;

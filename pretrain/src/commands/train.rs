@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::run::Run;
 use crate::student::calibration::Held;
 use crate::student::distil::material;
-use crate::student::recipe::Recipe;
+use crate::student::recipe::StudentRecipe;
 use crate::student::teachers::{FILE, Start, Teachers};
 
 /// Train the teachers of the student on synthetic motion, for classes and AUs; write teachers.json into the run's
@@ -37,7 +37,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
-    let recipe = Recipe::read(args.recipe.as_deref(), args.quick)?;
+    let recipe = StudentRecipe::read(args.recipe.as_deref(), args.quick)?;
     let run = Run::start("train", args.seed, &recipe, args.resume)?;
     let training = material(&recipe, &args.assets, args.seed)?;
     let start = Start::of(args.encoders.as_deref())?;

@@ -9,8 +9,8 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 use burn::tensor::backend::Backend;
 
-use super::recipe::{Recipe, Side};
-use super::shape::{GROUPS, Shape};
+use super::recipe::{PretrainRecipe, ViewEncoding};
+use super::shape::{EncoderShape, GROUPS};
 use crate::backend::convolution::conv2d;
 
 /// Numbers of an embedding, as in the paper's code.
@@ -94,9 +94,9 @@ pub struct Encoder<B: Backend> {
 
 impl<B: Backend> Encoder<B> {
     /// An encoder of `shape` for views of `[channels, rows, columns]`.
-    pub fn new(shape: &Shape, [inputs, rows, columns]: [usize; 3], device: &B::Device) -> Self {
+    pub fn new(shape: &EncoderShape, [inputs, rows, columns]: [usize; 3], device: &B::Device) -> Self {
         match shape {
-            Shape::Perceptron { layers } => {
+            EncoderShape::Perceptron { layers } => {
                 let mut last = inputs * (rows / 2) * (columns / 2);
                 let layers: Vec<_> = layers
                     .iter()
@@ -106,7 +106,7 @@ impl<B: Backend> Encoder<B> {
                     layers.iter().map(|l: &Linear<B>| LayerNormConfig::new(l.weight.dims()[1]).init(device));
                 Self { stem: None, stem_norm: None, blocks: Vec::new(), norms: norms.collect(), layers }
             }
-            Shape::Residual { channels, blocks } => {
+            EncoderShape::Residual { channels, blocks } => {
                 let first = channels[0];
                 let mut last = first;
                 let mut all = Vec::new();
@@ -169,7 +169,7 @@ pub struct Tower<B: Backend> {
 
 impl<B: Backend> Tower<B> {
     /// A tower for a view.
-    pub fn new(shape: &Shape, view: [usize; 3], device: &B::Device) -> Self {
+    pub fn new(shape: &EncoderShape, view: [usize; 3], device: &B::Device) -> Self {
         let n = shape.features();
         Self {
             encoder: Encoder::new(shape, view, device),
@@ -195,8 +195,8 @@ pub struct Pairs<B: Backend> {
 
 impl<B: Backend> Pairs<B> {
     /// Fresh towers of the recipe's shapes.
-    pub fn new(recipe: &Recipe, device: &B::Device) -> Self {
-        let tower = |side: &Side| Tower::new(&side.encoder, side.shape(), device);
+    pub fn new(recipe: &PretrainRecipe, device: &B::Device) -> Self {
+        let tower = |side: &ViewEncoding| Tower::new(&side.encoder, side.shape(), device);
         Self { first: tower(&recipe.first), second: tower(&recipe.second) }
     }
 }
@@ -219,8 +219,8 @@ mod tests {
     fn shapes_fit_and_embeddings_have_length_one() {
         let device = Default::default();
         let shapes = [
-            Shape::Perceptron { layers: vec![24, 16] },
-            Shape::Residual { channels: vec![8, 16], blocks: 2 },
+            EncoderShape::Perceptron { layers: vec![24, 16] },
+            EncoderShape::Residual { channels: vec![8, 16], blocks: 2 },
         ];
         for shape in shapes {
             shape.check().expect("valid");
@@ -234,7 +234,7 @@ mod tests {
                 assert!((row.iter().map(|v| v * v).sum::<f32>() - 1.0).abs() < 1e-4);
             }
         }
-        assert!(Shape::Residual { channels: vec![12], blocks: 1 }.check().is_err());
+        assert!(EncoderShape::Residual { channels: vec![12], blocks: 1 }.check().is_err());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::encoder::Encoder;
-use super::recipe::Side;
+use super::recipe::ViewEncoding;
 use super::views::mirror;
 use crate::augment::{generator, normal};
 use crate::net::tensor;
@@ -61,7 +61,7 @@ impl<B: Backend> Classifier<B> {
 /// Views of labelled samples: one list a side, each row a view.
 pub struct Samples<'a> {
     /// Views and encoders.
-    pub sides: Vec<Side>,
+    pub sides: Vec<ViewEncoding>,
     /// `rows[side][sample]`.
     pub rows: Vec<Vec<&'a [f32]>>,
     /// Classes.
@@ -72,10 +72,10 @@ impl Samples<'_> {
     fn tensors<B: Backend>(
         &self,
         picks: &[usize],
-        mut change: impl FnMut(usize, &Side, &mut [f32]),
+        mut change: impl FnMut(usize, &ViewEncoding, &mut [f32]),
         device: &B::Device,
     ) -> Vec<Tensor<B, 4>> {
-        let of_side = |(side, rows): (&Side, &Vec<&[f32]>)| {
+        let of_side = |(side, rows): (&ViewEncoding, &Vec<&[f32]>)| {
             let mut flat = Vec::new();
             for (k, &i) in picks.iter().enumerate() {
                 let from = flat.len();
@@ -144,7 +144,7 @@ pub fn predict<B: Backend>(model: &Classifier<B>, samples: &Samples<'_>, device:
     let mut out = Vec::new();
     for picks in all.chunks(256) {
         let plain = model.forward(samples.tensors(picks, |_, _, _| {}, device));
-        let turned = |_: usize, side: &Side, row: &mut [f32]| mirror(side.view, side.shape(), row);
+        let turned = |_: usize, side: &ViewEncoding, row: &mut [f32]| mirror(side.view, side.shape(), row);
         let mirrored = model.forward(samples.tensors(picks, turned, device));
         let width = plain.dims()[1];
         let sum = (log_softmax(plain, 1) + log_softmax(mirrored, 1)).into_data().convert::<f32>();
@@ -159,15 +159,15 @@ pub fn predict<B: Backend>(model: &Classifier<B>, samples: &Samples<'_>, device:
 mod tests {
     use super::*;
     use crate::backend::CpuTrain;
-    use crate::contrast::shape::Shape;
+    use crate::contrast::shape::EncoderShape;
     use crate::contrast::views::View;
     use crate::train::initialised;
     use burn::module::AutodiffModule;
 
     #[test]
     fn two_views_are_learned_and_repeat() {
-        let shape = Shape::Perceptron { layers: vec![16] };
-        let side = |view| Side { view, reduce: 4, encoder: shape.clone() };
+        let shape = EncoderShape::Perceptron { layers: vec![16] };
+        let side = |view| ViewEncoding { view, reduce: 4, encoder: shape.clone() };
         let sides = vec![side(View::Motion), side(View::Appearance)];
         // The class stands in the sign of the upper rows of one view.
         let mut rng = generator(3, 0);

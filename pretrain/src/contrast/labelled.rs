@@ -12,7 +12,7 @@ use super::train::intensities;
 use crate::augment::generator;
 use crate::databases::crops::Cutter;
 use crate::databases::labels::Protocol;
-use crate::databases::{self, AnnotatedSample, Database, Length, Options};
+use crate::databases::{self, AnnotatedSample, Database, Length, LoadOptions};
 use crate::pairs::{self, Pair};
 use crate::run;
 use crate::statistics::score::uf1_uar;
@@ -88,7 +88,7 @@ fn of_pairs(source: &Source) -> Result<Vec<Labelled>> {
 
 fn of_database(database: Database, source: &Source) -> Result<Vec<Labelled>> {
     let options =
-        Options { sheet: source.sheet.clone(), frames: source.frames.clone(), part: source.part.clone() };
+        LoadOptions { sheet: source.sheet.clone(), frames: source.frames.clone(), part: source.part.clone() };
     let loaded = databases::load(database, &source.data, &options)?;
     loaded.problems.iter().for_each(|p| eprintln!("{p}"));
     let wanted: Vec<(&AnnotatedSample, usize)> = loaded

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use glint::holdout::is_held_out;
 use glint::model::PairSet;
 
-use super::recipe::Recipe;
+use super::recipe::PretrainRecipe;
 use super::train::Views;
 use crate::pairs::{self, Ledger, Pair};
 
@@ -27,7 +27,7 @@ pub struct Material {
 impl Material {
     /// Reads sets of pairs in their order, and splits them by the project's rule for held-out people. `most`: so many
     /// pairs at most, from the first on.
-    pub fn read(dirs: &[PathBuf], recipe: &Recipe, most: usize) -> Result<Self> {
+    pub fn read(dirs: &[PathBuf], recipe: &PretrainRecipe, most: usize) -> Result<Self> {
         let mut reader = Reader { out: Self::default(), ledger: Ledger::default(), recipe, read: 0 };
         let mut waiting = Vec::with_capacity(CHUNK);
         for dir in dirs {
@@ -69,7 +69,7 @@ impl Material {
 struct Reader<'a> {
     out: Material,
     ledger: Ledger,
-    recipe: &'a Recipe,
+    recipe: &'a PretrainRecipe,
     read: usize,
 }
 
@@ -77,7 +77,7 @@ impl Reader<'_> {
     fn take(&mut self, pairs: &mut Vec<Pair>) {
         self.read += pairs.len();
         let (held, train): (Vec<Pair>, Vec<Pair>) = pairs.drain(..).partition(|p| is_held_out(p.subject()));
-        let Recipe { first, second, .. } = self.recipe;
+        let PretrainRecipe { first, second, .. } = self.recipe;
         self.out.held.extend(&held, first, second);
         let have = self.out.train.extend(&train, first, second);
         train.iter().zip(have).filter(|(_, have)| *have).for_each(|(pair, _)| self.ledger.enter(pair));
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn sets_are_split_by_person_and_counted() {
-        let recipe = Recipe::named("student").expect("recipe");
+        let recipe = PretrainRecipe::named("student").expect("recipe");
         let (one, two, none) = (set(0..30), set(30..40), tempfile::tempdir().expect("folder"));
         let dirs = [one.path().to_owned(), none.path().to_owned(), two.path().to_owned()];
         let error = Material::read(&dirs, &recipe, usize::MAX).expect_err("no pairs").to_string();
@@ -120,7 +120,8 @@ mod tests {
         let some = Material::read(&dirs, &recipe, 12).expect("reads");
         assert_eq!(some.train.len + some.held.len, 12);
         assert_eq!(some.train.first, all.train.first[..some.train.first.len()]);
-        let deep = Material::read(&dirs, &Recipe::named("paper").expect("recipe"), 12).expect_err("no depth");
+        let deep = Material::read(&dirs, &PretrainRecipe::named("paper").expect("recipe"), 12)
+            .expect_err("no depth");
         assert_eq!(deep.to_string(), "none of 12 pairs has both views Appearance and Depth");
     }
 }

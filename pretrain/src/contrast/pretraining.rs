@@ -9,7 +9,7 @@ use glint::model::{Lineage, sha256_hex};
 
 use super::encoder::Pairs;
 use super::material::Material;
-use super::recipe::Recipe;
+use super::recipe::PretrainRecipe;
 use super::train;
 use crate::backend::device::Job;
 use crate::run::{self, Run, checkpoint};
@@ -20,9 +20,9 @@ const WEIGHTS: &str = "towers.bin";
 const LINEAGE: &str = "lineage.toml";
 
 /// Recipe and towers of a finished run.
-pub fn load<B: AutodiffBackend>(dir: &Path, device: &B::Device) -> Result<(Recipe, Pairs<B>)> {
+pub fn load<B: AutodiffBackend>(dir: &Path, device: &B::Device) -> Result<(PretrainRecipe, Pairs<B>)> {
     let path = dir.join("recipe.toml");
-    let recipe: Recipe = run::recipe::read(Some(&path), "", "")?;
+    let recipe: PretrainRecipe = run::recipe::read(Some(&path), "", "")?;
     let weights = dir.join(WEIGHTS);
     let record = checkpoint::from_bytes::<B, _>(&bytes(dir)?, device)
         .with_context(|| weights.display().to_string())?;
@@ -50,7 +50,7 @@ pub fn lineage(dir: &Path) -> Result<Lineage> {
 /// One pretraining, whose encoders and figures go to the folder of a run.
 pub struct Pretraining {
     /// What is fixed beforehand.
-    pub recipe: Recipe,
+    pub recipe: PretrainRecipe,
     /// Pairs that train, and pairs of held-out people.
     pub material: Material,
     /// The run.

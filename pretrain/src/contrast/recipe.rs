@@ -5,23 +5,23 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::shape::Shape;
+use super::shape::EncoderShape;
 use super::views::{View, shape};
 use crate::run;
 
 /// One view and its encoder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Side {
+pub struct ViewEncoding {
     /// The view.
     pub view: View,
     /// Crop pixels a side of each value of an image view: 1, 2 or 4. Motion is 28 x 28 whatever stands here.
     pub reduce: usize,
     /// The encoder.
-    pub encoder: Shape,
+    pub encoder: EncoderShape,
 }
 
-impl Side {
+impl ViewEncoding {
     /// Channels, rows, columns.
     pub fn shape(&self) -> [usize; 3] {
         shape(self.view, self.reduce)
@@ -85,7 +85,7 @@ pub enum Optimiser {
 /// A recipe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Recipe {
+pub struct PretrainRecipe {
     /// Passes over the pairs.
     pub epochs: usize,
     /// Pairs a step.
@@ -98,9 +98,9 @@ pub struct Recipe {
     #[serde(default)]
     pub noise: f32,
     /// The first view.
-    pub first: Side,
+    pub first: ViewEncoding,
     /// The second view.
-    pub second: Side,
+    pub second: ViewEncoding,
     /// Negatives.
     pub negatives: Negatives,
     /// Optimiser.
@@ -110,7 +110,7 @@ pub struct Recipe {
     pub defects: Defects,
 }
 
-impl Recipe {
+impl PretrainRecipe {
     /// Reads a recipe by its name or from its file.
     pub fn named(name: &str) -> Result<Self> {
         let built_in = BUILT_IN.iter().find(|(n, _)| *n == name);
@@ -191,7 +191,8 @@ mod tests {
     #[test]
     fn built_in_recipes_are_valid_and_have_the_sizes_they_say() {
         for (name, text) in BUILT_IN {
-            let recipe: Recipe = crate::run::recipe::parse(name, text).unwrap_or_else(|e| panic!("{e}"));
+            let recipe: PretrainRecipe =
+                crate::run::recipe::parse(name, text).unwrap_or_else(|e| panic!("{e}"));
             recipe.check().unwrap_or_else(|e| panic!("{name}: {e}"));
             let macs = [&recipe.first, &recipe.second].map(|s| s.encoder.macs(s.shape()));
             println!("{name}: {:?} million multiply-adds", macs.map(|m| m as f64 / 1e6));
@@ -203,14 +204,14 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         let (name, text) = BUILT_IN[0];
-        let mut recipe: Recipe = crate::run::recipe::parse(name, text).expect("valid");
+        let mut recipe: PretrainRecipe = crate::run::recipe::parse(name, text).expect("valid");
         recipe.second.view = recipe.first.view;
         assert_eq!(
             recipe.check().expect_err("one view").to_string(),
             "second.view: the same as first.view, and no noise to tell them apart"
         );
         let sgd = Optimiser::Sgd { rate: 0.003, momentum: 0.9, decay: 1e-4 };
-        let recipe = Recipe { optimiser: sgd, ..recipe };
+        let recipe = PretrainRecipe { optimiser: sgd, ..recipe };
         let rates = [0, 159, 160, 200].map(|e| (recipe.rate(e, 240) * 1e6).round());
         assert_eq!(rates, [3000.0, 3000.0, 300.0, 30.0]);
     }

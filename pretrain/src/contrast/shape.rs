@@ -8,7 +8,7 @@ pub(super) const GROUPS: usize = 8;
 /// Shape of an encoder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, tag = "kind", rename_all = "lowercase")]
-pub enum Shape {
+pub enum EncoderShape {
     /// A 2 x 2 mean, then layers with layer norm and ReLU: the body of the daemon's student has `[128, 96]`.
     Perceptron {
         /// Outputs of each layer.
@@ -24,7 +24,7 @@ pub enum Shape {
     },
 }
 
-impl Shape {
+impl EncoderShape {
     /// Numbers of a feature vector.
     pub fn features(&self) -> usize {
         match self {
@@ -86,11 +86,14 @@ mod tests {
 
     #[test]
     fn multiply_adds_are_counted() {
-        assert_eq!(Shape::Perceptron { layers: vec![128, 96] }.macs([3, 28, 28]), 588 * 128 + 128 * 96);
-        let one = Shape::Residual { channels: vec![8], blocks: 1 };
+        assert_eq!(
+            EncoderShape::Perceptron { layers: vec![128, 96] }.macs([3, 28, 28]),
+            588 * 128 + 128 * 96
+        );
+        let one = EncoderShape::Residual { channels: vec![8], blocks: 1 };
         assert_eq!(one.macs([1, 8, 8]), (9 * 8 * 16 + 2 * 9 * 64 * 16) as u64);
         // The paper's encoder on its input: about half of a half of ResNet-18's 1.8 G.
-        let paper = Shape::Residual { channels: vec![32, 64, 128, 256], blocks: 2 };
+        let paper = EncoderShape::Residual { channels: vec![32, 64, 128, 256], blocks: 2 };
         assert!(
             (300_000_000..1_800_000_000).contains(&paper.macs([3, 112, 112])),
             "{}",

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::encoder::{EMBEDDING, Pairs, Tower};
 use super::loss::{Bank, against, alike, in_batch, retrieval};
-use super::recipe::{Negatives, Optimiser, Recipe, Side};
+use super::recipe::{Negatives, Optimiser, PretrainRecipe, ViewEncoding};
 use super::views::{View, make, mirror};
 use crate::augment::{generator, normal};
 use crate::net::tensor;
@@ -48,14 +48,14 @@ pub struct Views {
 impl Views {
     /// Adds the views of pairs, made in parallel, and tells which pairs have both: where depth is asked for, those without
     /// it are left out.
-    pub fn extend(&mut self, pairs: &[Pair], first: &Side, second: &Side) -> Vec<bool> {
+    pub fn extend(&mut self, pairs: &[Pair], first: &ViewEncoding, second: &ViewEncoding) -> Vec<bool> {
         let made: Vec<Option<[Vec<f32>; 2]>> = pairs
             .par_iter()
             .map(|pair| {
                 // An engine of its own: what it measured before shows in the last bits, and which pairs a thread gets is
                 // chance.
                 let mut engine = pair_engine();
-                let mut one = |side: &Side| make(side.view, &pair.crops, side.reduce, &mut engine);
+                let mut one = |side: &ViewEncoding| make(side.view, &pair.crops, side.reduce, &mut engine);
                 Some([one(first)?, one(second)?])
             })
             .collect();
@@ -113,7 +113,7 @@ struct Batch {
 
 /// Builds step `step`: which pairs, mirrored or not. Depends on nothing but its arguments.
 struct Loader<'a> {
-    recipe: &'a Recipe,
+    recipe: &'a PretrainRecipe,
     views: &'a Views,
     sizes: [usize; 2],
     seed: u64,
@@ -124,7 +124,7 @@ struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    fn new(recipe: &'a Recipe, views: &'a Views, seed: u64) -> Self {
+    fn new(recipe: &'a PretrainRecipe, views: &'a Views, seed: u64) -> Self {
         let sizes = [&recipe.first, &recipe.second].map(|s| s.shape().iter().product());
         let mut partner: Vec<usize> = (0..views.len).collect();
         if recipe.defects.mismatched > 0.0 {
@@ -201,7 +201,7 @@ impl<'a> Loader<'a> {
 
 /// Trains both towers on `views`; `held` are views of held-out people, for retrieval. `stage` names the checkpoint.
 pub fn train<B: AutodiffBackend>(
-    recipe: &Recipe,
+    recipe: &PretrainRecipe,
     views: &Views,
     held: &Views,
     run: &Run,
@@ -214,7 +214,7 @@ pub fn train<B: AutodiffBackend>(
 
 /// A training, and what only tests ask of it.
 struct Job<'a, B: AutodiffBackend> {
-    recipe: &'a Recipe,
+    recipe: &'a PretrainRecipe,
     views: &'a Views,
     held: &'a Views,
     run: &'a Run,
@@ -339,14 +339,14 @@ impl<B: AutodiffBackend> Job<'_, B> {
 
 /// Loss of a batch, and the embeddings that a bank takes.
 fn loss<B: AutodiffBackend>(
-    recipe: &Recipe,
+    recipe: &PretrainRecipe,
     towers: &Pairs<B>,
     batch: &Batch,
     banks: Option<&[Bank; 2]>,
     device: &B::Device,
 ) -> (Tensor<B, 1>, Option<[Vec<f32>; 2]>) {
     let n = batch.indices.len();
-    let input = |values: &[f32], side: &Side| {
+    let input = |values: &[f32], side: &ViewEncoding| {
         let [c, h, w] = side.shape();
         tensor::<B, 4>(values.to_vec(), [n, c, h, w], device)
     };
@@ -373,12 +373,17 @@ fn loss<B: AutodiffBackend>(
     ((forth + back) / 2.0, Some([plain(a), plain(b)]))
 }
 
-fn retrieve<B: Backend>(recipe: &Recipe, towers: &Pairs<B>, held: &Views, device: &B::Device) -> [f32; 2] {
+fn retrieve<B: Backend>(
+    recipe: &PretrainRecipe,
+    towers: &Pairs<B>,
+    held: &Views,
+    device: &B::Device,
+) -> [f32; 2] {
     let n = held.len.min(RETRIEVED);
     if n < 2 {
         return [0.0; 2];
     }
-    let embed = |tower: &Tower<B>, values: &[f32], side: &Side| {
+    let embed = |tower: &Tower<B>, values: &[f32], side: &ViewEncoding| {
         let [c, h, w] = side.shape();
         tower.embed(tensor(values[..n * c * h * w].to_vec(), [n, c, h, w], device))
     };
@@ -390,7 +395,7 @@ fn retrieve<B: Backend>(recipe: &Recipe, towers: &Pairs<B>, held: &Views, device
 /// Features of views by a trained encoder, row by row.
 pub fn features<B: Backend>(
     tower: &Tower<B>,
-    side: &Side,
+    side: &ViewEncoding,
     values: &[f32],
     device: &B::Device,
 ) -> Vec<Vec<f32>> {

@@ -11,7 +11,7 @@ use super::encoder::{Encoder, Pairs};
 use super::finetune::{self, Classifier, Samples, Tuning};
 use super::labelled::{self, Labelled, Scored};
 use super::pretraining;
-use super::recipe::{Recipe, Side};
+use super::recipe::{PretrainRecipe, ViewEncoding};
 use super::train::{features, one_view};
 use super::views::View;
 use crate::backend::device::Job;
@@ -46,12 +46,12 @@ pub struct Outcome {
 
 /// Labelled samples with their views: sides whose view every sample has.
 struct Prepared<'a> {
-    sides: Vec<Side>,
+    sides: Vec<ViewEncoding>,
     rows: Vec<Vec<Vec<f32>>>,
     data: &'a [Labelled],
 }
 
-fn prepare<'a>(recipe: &Recipe, first_only: bool, data: &'a [Labelled]) -> Result<Prepared<'a>> {
+fn prepare<'a>(recipe: &PretrainRecipe, first_only: bool, data: &'a [Labelled]) -> Result<Prepared<'a>> {
     let pairs: Vec<_> = data.iter().map(|l| &l.pair).collect();
     let mut out = Prepared { sides: Vec::new(), rows: Vec::new(), data };
     for side in [&recipe.first, &recipe.second].into_iter().take(if first_only { 1 } else { 2 }) {
@@ -102,7 +102,11 @@ fn rest(fold: &[usize], count: usize) -> Vec<usize> {
 }
 
 /// Encoders of the sides that are used.
-fn encoders<B: AutodiffBackend>(towers: Pairs<B>, recipe: &Recipe, sides: &[Side]) -> Vec<Encoder<B>> {
+fn encoders<B: AutodiffBackend>(
+    towers: Pairs<B>,
+    recipe: &PretrainRecipe,
+    sides: &[ViewEncoding],
+) -> Vec<Encoder<B>> {
     let all = [(recipe.first.view, towers.first.encoder), (recipe.second.view, towers.second.encoder)];
     all.into_iter().filter(|(view, _)| sides.iter().any(|s| s.view == *view)).map(|(_, e)| e).collect()
 }
@@ -186,7 +190,7 @@ impl Job for Finetuning<'_> {
         };
         let recipe = match &loaded {
             Some((recipe, _)) => recipe.clone(),
-            None => Recipe::named(self.recipe)?,
+            None => PretrainRecipe::named(self.recipe)?,
         };
         let prepared = prepare(&recipe, first_only, data)?;
         let width = prepared.sides.iter().map(|s| s.encoder.features()).sum();

@@ -17,7 +17,7 @@ const QUALITY: u8 = 95;
 
 /// What is true of a sequence: `ID.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Truth {
+pub struct SequenceTruth {
     /// Identifier of the person.
     #[serde(default)]
     pub person: String,
@@ -33,7 +33,7 @@ pub struct Truth {
     pub events: Vec<TrueEvent>,
     /// What else happens.
     #[serde(default)]
-    pub distractors: Vec<TrueSpan>,
+    pub distractors: Vec<DistractorSpan>,
 }
 
 /// A movement.
@@ -69,7 +69,7 @@ pub struct TrueAu {
 
 /// A distractor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TrueSpan {
+pub struct DistractorSpan {
     /// What.
     pub what: Distractor,
     /// Last instant before it.
@@ -86,7 +86,7 @@ fn ns(ms: f64) -> i64 {
     (1e6 * ms).round() as i64
 }
 
-impl Truth {
+impl SequenceTruth {
     /// Of a sequence that is filmed at `fps`.
     pub fn of(s: &Sequence<'_>, fps: f64) -> Self {
         let event = |m: &Micro| TrueEvent {
@@ -115,7 +115,7 @@ impl Truth {
             distractors: s
                 .distractors
                 .iter()
-                .map(|d| TrueSpan { what: d.what, from_ms: ms(d.from_ns), to_ms: ms(d.to_ns) })
+                .map(|d| DistractorSpan { what: d.what, from_ms: ms(d.from_ns), to_ms: ms(d.to_ns) })
                 .collect(),
         }
     }
@@ -168,7 +168,7 @@ impl Truth {
 
     /// Distractors as scores take them.
     pub fn spans(&self) -> Vec<Span> {
-        let span = |d: &TrueSpan| Span { what: d.what, from_ns: ns(d.from_ms), to_ns: ns(d.to_ms) };
+        let span = |d: &DistractorSpan| Span { what: d.what, from_ns: ns(d.from_ms), to_ns: ns(d.to_ms) };
         self.distractors.iter().map(span).collect()
     }
 }
@@ -176,7 +176,7 @@ impl Truth {
 /// Films a sequence into `DIR/ID.avi` (MJPEG) with its truth in `DIR/ID.json`; returns the number of frames.
 pub fn write(s: Sequence<'_>, fps: f64, id: &str, dir: &Path) -> Result<u64> {
     let rate = Rate::from_fps(fps).with_context(|| format!("--fps: {fps}; allowed: above 0, up to 1000"))?;
-    let truth = Truth::of(&s, fps);
+    let truth = SequenceTruth::of(&s, fps);
     let path = dir.join(format!("{id}.avi"));
     let name = || path.display().to_string();
     let mut camera = s.camera;
@@ -200,7 +200,7 @@ pub fn write(s: Sequence<'_>, fps: f64, id: &str, dir: &Path) -> Result<u64> {
 }
 
 /// The sequences of a folder: each `ID.avi` with its `ID.json`, in the order of their names.
-pub fn list(dir: &Path) -> Result<Vec<(PathBuf, Truth)>> {
+pub fn list(dir: &Path) -> Result<Vec<(PathBuf, SequenceTruth)>> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(dir).with_context(|| dir.display().to_string())? {
         let path = entry.with_context(|| dir.display().to_string())?.path();
@@ -213,7 +213,7 @@ pub fn list(dir: &Path) -> Result<Vec<(PathBuf, Truth)>> {
     paths
         .into_iter()
         .map(|path| {
-            let truth = Truth::read(&path.with_extension("json"))?;
+            let truth = SequenceTruth::read(&path.with_extension("json"))?;
             Ok((path, truth))
         })
         .collect()
@@ -237,7 +237,7 @@ mod tests {
         assert_eq!(write(sequence(), 30.0, "0001", dir.path()).expect("written"), 15);
         let (path, truth) = list(dir.path()).expect("listed").remove(0);
         let s = sequence();
-        assert_eq!(truth, Truth::of(&s, 30.0));
+        assert_eq!(truth, SequenceTruth::of(&s, 30.0));
         let (read, planned) = (truth.micros(), &s.micros);
         assert_eq!(read.len(), planned.len());
         for (a, b) in read.iter().zip(planned) {

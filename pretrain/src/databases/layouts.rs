@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::frames::{FrameFolder, find, walk};
 use super::sheet::{Column, Problem, Row, Sheet};
-use super::{AnnotatedSample, Database, Length, Loaded, Options, Times, labels, times, tokens};
+use super::{AnnotatedSample, Database, Length, LoadOptions, Loaded, Times, labels, times, tokens};
 
 /// Names of one kind of sheet: the other spellings of a heading after the first.
 struct Layout {
@@ -117,7 +117,7 @@ const DFME_TEST_A: Layout = Layout { files: &["testA.xlsx", "testA_with_AU.xlsx"
 const DFME_TEST_B: Layout = Layout { files: &["testB.xlsx", "testB_with_AU.xlsx"], ..DFME };
 
 /// Reads a database (see [`super::load`]).
-pub(super) fn load(database: Database, dir: &Path, options: &Options) -> Result<Loaded> {
+pub(super) fn load(database: Database, dir: &Path, options: &LoadOptions) -> Result<Loaded> {
     let part = options.part.as_deref();
     let known = |parts: &[&str]| -> Result<()> {
         let fits = part.is_none_or(|p| parts.contains(&p));
@@ -162,7 +162,7 @@ pub(super) fn load(database: Database, dir: &Path, options: &Options) -> Result<
 
 /// SAMM Long Videos: `006_1_2` is the second movement of the video `006_1`. Emotions are those of the same movement in the
 /// sheet of SAMM, where that lies beside it.
-pub(super) fn samm_long(dir: &Path, options: &Options) -> Result<Loaded> {
+pub(super) fn samm_long(dir: &Path, options: &LoadOptions) -> Result<Loaded> {
     let mut loaded = read(&SAMM_LONG, dir, options, &|root, row| {
         let mut parts = row.clip.split('_');
         child(root, &format!("{}_{}", parts.next()?, parts.next()?))
@@ -280,7 +280,7 @@ impl Folders {
 }
 
 /// The sheet of a layout below `dir`.
-fn sheet_path(files: &[&str], dir: &Path, options: &Options) -> Result<PathBuf> {
+fn sheet_path(files: &[&str], dir: &Path, options: &LoadOptions) -> Result<PathBuf> {
     match &options.sheet {
         Some(path) => Ok(path.clone()),
         None => find(dir, files).with_context(|| {
@@ -289,14 +289,14 @@ fn sheet_path(files: &[&str], dir: &Path, options: &Options) -> Result<PathBuf> 
     }
 }
 
-pub(super) fn frames_root(roots: &[&str], dir: &Path, options: &Options) -> PathBuf {
+pub(super) fn frames_root(roots: &[&str], dir: &Path, options: &LoadOptions) -> PathBuf {
     options.frames.clone().or_else(|| find(dir, roots)).unwrap_or_else(|| dir.to_owned())
 }
 
 fn read(
     layout: &Layout,
     dir: &Path,
-    options: &Options,
+    options: &LoadOptions,
     clip_dir: &dyn Fn(&Path, &Keys<'_>) -> Option<PathBuf>,
 ) -> Result<Loaded> {
     let path = sheet_path(layout.files, dir, options)?;
@@ -435,7 +435,7 @@ fn settle_swapped_rows(loaded: &mut Loaded, codes: &[(Row<'_>, Option<Vec<u8>>)]
 }
 
 /// SMIC has no sheet: folders `PART/SUBJECT/micro/EMOTION/CLIP`, each one movement; the apex is not annotated.
-fn smic(dir: &Path, options: &Options) -> Result<Loaded> {
+fn smic(dir: &Path, options: &LoadOptions) -> Result<Loaded> {
     let part = options.part.as_deref().unwrap_or("hs");
     let root = frames_root(&["SMIC_all_raw", "SMIC_all_cropped"], dir, options);
     let base = child(&root, part)
@@ -492,7 +492,7 @@ fn smic(dir: &Path, options: &Options) -> Result<Loaded> {
 }
 
 /// CAS(ME)2: three sheets without headings; the second and third name the folders of subjects and videos.
-fn cas_me2(dir: &Path, options: &Options) -> Result<Loaded> {
+fn cas_me2(dir: &Path, options: &LoadOptions) -> Result<Loaded> {
     let path = sheet_path(
         &["CAS(ME)^2code_final.xlsx", "CAS(ME)2code_final.xlsx", "code_final.xlsx"],
         dir,

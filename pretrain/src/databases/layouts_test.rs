@@ -6,7 +6,7 @@ use glint::au::Side;
 use rust_xlsxwriter::Workbook;
 
 use super::labels::Protocol;
-use super::{Database, Length, Loaded, Options, load};
+use super::{Database, Length, LoadOptions, Loaded, load};
 
 /// A workbook of sheets; cells that parse as numbers are numbers.
 pub(super) fn workbook(path: &Path, sheets: &[(&str, &[&[&str]])]) {
@@ -39,7 +39,7 @@ pub(super) fn frames(dir: &Path, numbers: std::ops::RangeInclusive<u32>, name: i
 }
 
 fn read(database: Database, dir: &Path, part: Option<&str>) -> Loaded {
-    let options = Options { part: part.map(str::to_owned), ..Options::default() };
+    let options = LoadOptions { part: part.map(str::to_owned), ..LoadOptions::default() };
     load(database, dir, &options).expect("loads")
 }
 
@@ -222,7 +222,8 @@ fn smic_has_folders_and_no_sheet() {
     );
     assert!(problems(&loaded, dir.path())[0].ends_with("s11_po_01: 2 frames; clip left out"));
     assert_eq!(read(Database::Smic, dir.path(), Some("vis")).samples[0].fps, 25.0);
-    let error = load(Database::Smic, dir.path(), &Options { part: Some("uv".into()), ..Options::default() });
+    let error =
+        load(Database::Smic, dir.path(), &LoadOptions { part: Some("uv".into()), ..LoadOptions::default() });
     assert_eq!(error.expect_err("no such part").to_string(), "--part: uv; allowed: hs, vis, nir");
 }
 
@@ -461,8 +462,9 @@ fn mmew_and_dfme() {
 #[test]
 fn what_is_not_there_is_named() {
     let dir = tempfile::tempdir().expect("folder");
-    let error =
-        |database| load(database, dir.path(), &Options::default()).expect_err("nothing there").to_string();
+    let error = |database| {
+        load(database, dir.path(), &LoadOptions::default()).expect_err("nothing there").to_string()
+    };
     assert!(error(Database::Casme2).contains("no sheet CASME2-coding-20190701.xlsx"));
     let rows: &[&[&str]] = &[&["Subject", "Filename", "Onset"], &["1", "a", "2"]];
     workbook(&dir.path().join("MMEW_Micro_Exp.xlsx"), &[("", rows)]);

@@ -19,7 +19,7 @@ use super::frames::{FrameFolder, walk};
 use super::labels::Protocol;
 use super::layouts::{self, frames_root};
 use super::sheet::Problem;
-use super::{AnnotatedSample, Database, Length, Loaded, Options};
+use super::{AnnotatedSample, Database, Length, LoadOptions, Loaded};
 
 /// Databases of long videos.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -67,7 +67,7 @@ impl LongDatabase {
 
 /// A micro-expression: numbers of frames as the files are numbered, the first and the last one of it included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TrueSpan {
+pub struct AnnotatedSpan {
     /// The first frame.
     pub onset: u32,
     /// The last frame; the apex where no offset was seen.
@@ -86,7 +86,7 @@ pub struct LongVideo {
     /// Frames per second.
     pub fps: f64,
     /// What is to be found in it.
-    pub micros: Vec<TrueSpan>,
+    pub micros: Vec<AnnotatedSpan>,
 }
 
 /// What a database gave.
@@ -101,7 +101,7 @@ pub struct LongVideos {
 }
 
 /// Reads a database below `dir`, or refuses it by name.
-pub fn load(database: LongDatabase, dir: &Path, options: &Options) -> Result<LongVideos> {
+pub fn load(database: LongDatabase, dir: &Path, options: &LoadOptions) -> Result<LongVideos> {
     let Some((roots, levels)) = database.frames() else {
         bail!("{}: layout not confirmed: no published loader that reads its truth is known", database.name());
     };
@@ -114,9 +114,9 @@ pub fn load(database: LongDatabase, dir: &Path, options: &Options) -> Result<Lon
     let micro: Vec<&AnnotatedSample> = samples.iter().filter(|s| s.length == Length::Micro).collect();
     ensure!(!micro.is_empty(), "{}: no micro-expression can be used", dir.display());
     let fps = micro[0].fps;
-    let mut spans: BTreeMap<PathBuf, Vec<TrueSpan>> = BTreeMap::new();
+    let mut spans: BTreeMap<PathBuf, Vec<AnnotatedSpan>> = BTreeMap::new();
     for sample in &micro {
-        spans.entry(sample.frames.dir.clone()).or_default().push(TrueSpan {
+        spans.entry(sample.frames.dir.clone()).or_default().push(AnnotatedSpan {
             onset: sample.onset,
             offset: sample.offset.unwrap_or(sample.apex),
             class: sample.class(Protocol::Three),

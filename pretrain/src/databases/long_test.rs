@@ -3,18 +3,18 @@
 use std::path::Path;
 
 use super::layouts_test::{frames, workbook};
-use super::long::{LongDatabase, LongVideos, TrueSpan, load};
-use super::{Options, labels::Protocol};
+use super::long::{AnnotatedSpan, LongDatabase, LongVideos, load};
+use super::{LoadOptions, labels::Protocol};
 
 fn read(database: LongDatabase, dir: &Path) -> LongVideos {
-    load(database, dir, &Options::default()).expect("loads")
+    load(database, dir, &LoadOptions::default()).expect("loads")
 }
 
 /// Name, frame rate and movements of a video.
 type Found<'a> = (&'a str, f64, Vec<(u32, u32, Option<usize>)>);
 
 fn found(loaded: &LongVideos) -> Vec<Found<'_>> {
-    let span = |s: &TrueSpan| (s.onset, s.offset, s.class);
+    let span = |s: &AnnotatedSpan| (s.onset, s.offset, s.class);
     loaded.videos.iter().map(|v| (v.name.as_str(), v.fps, v.micros.iter().map(span).collect())).collect()
 }
 
@@ -119,9 +119,10 @@ fn what_no_published_loader_reads_is_refused_by_name() {
         (LongDatabase::FourDmeLong, "4dme-long"),
         (LongDatabase::MegcTest, "megc-test"),
     ] {
-        let error = load(database, dir.path(), &Options::default()).expect_err("refused").to_string();
+        let error = load(database, dir.path(), &LoadOptions::default()).expect_err("refused").to_string();
         assert!(error.starts_with(&format!("{name}: layout not confirmed")), "{error}");
     }
-    let error = load(LongDatabase::SammLv, dir.path(), &Options::default()).expect_err("empty").to_string();
+    let error =
+        load(LongDatabase::SammLv, dir.path(), &LoadOptions::default()).expect_err("empty").to_string();
     assert!(error.contains("no sheet SAMM_LongVideos_V3_Release.xlsx"), "{error}");
 }

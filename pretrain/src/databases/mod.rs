@@ -130,7 +130,7 @@ impl AnnotatedSample {
 
 /// What is read from where.
 #[derive(Debug, Clone, Default)]
-pub struct Options {
+pub struct LoadOptions {
     /// The sheet, where it does not lie under its published name.
     pub sheet: Option<PathBuf>,
     /// The folder with the frames, likewise.
@@ -150,7 +150,7 @@ pub struct Loaded {
 
 /// Reads a database below `dir`. Fails where no sheet, no column or no usable row is found; single bad rows are reported
 /// in [`Loaded::problems`].
-pub fn load(database: Database, dir: &Path, options: &Options) -> Result<Loaded> {
+pub fn load(database: Database, dir: &Path, options: &LoadOptions) -> Result<Loaded> {
     ensure!(dir.is_dir(), "{}: no such folder", dir.display());
     let loaded = layouts::load(database, dir, options)?;
     if loaded.samples.is_empty() {

@@ -16,7 +16,7 @@ pub const FACE_PX: (f32, f32) = (48.0, 288.0);
 const ROLL: f32 = 0.26;
 
 /// A frame with one face.
-pub struct Scene {
+pub struct FaceScene {
     /// Luma, row by row.
     pub luma: Vec<u8>,
     /// Extent of the landmarks.
@@ -48,7 +48,7 @@ fn film(rng: &mut SmallRng, noise: &NoiseTable, plane: &[f32]) -> Vec<u8> {
 }
 
 /// Places a portrait, whole or cut out around the head, upright within 15 degrees, all of the face in sight.
-pub fn portrait(noise: &NoiseTable, portrait: &Portrait, seed: u64, index: u64) -> Scene {
+pub fn portrait(noise: &NoiseTable, portrait: &Portrait, seed: u64, index: u64) -> FaceScene {
     let mut rng = generator(seed, index);
     let mut plane = drawn(&mut rng);
     let points = portrait.photo_landmarks();
@@ -73,7 +73,7 @@ pub fn portrait(noise: &NoiseTable, portrait: &Portrait, seed: u64, index: u64) 
     });
     let back = to_photo.inverse();
     let landmarks = points.map(|p| back.apply(p));
-    Scene { luma: film(&mut rng, noise, &plane), bounds: face_box(&landmarks), landmarks }
+    FaceScene { luma: film(&mut rng, noise, &plane), bounds: face_box(&landmarks), landmarks }
 }
 
 /// A texture without a face; every second one also shows pieces of portraits below the chin.

@@ -85,7 +85,7 @@ impl std::fmt::Display for Reason {
 }
 
 /// Measures pairs of crops.
-pub struct Judge {
+pub struct PairFilter {
     net: AuNet,
     engine: FlowEngine,
     features: Vec<f32>,
@@ -93,8 +93,8 @@ pub struct Judge {
     range: Range,
 }
 
-impl Judge {
-    /// A judge with the daemon's AU network.
+impl PairFilter {
+    /// A filter with the daemon's AU network.
     pub fn new(models: &Models, range: Range) -> Result<Self> {
         Ok(Self {
             net: AuNet::from_file(&models.au)?,
@@ -192,7 +192,7 @@ mod tests {
     fn rendered_pairs_are_placed_by_their_truth() {
         let models = Models::embedded().expect("models");
         let pack = Pack::embedded().expect("pack");
-        let mut judge = Judge::new(&models, range()).expect("judge");
+        let mut judge = PairFilter::new(&models, range()).expect("judge");
         let mut right = 0;
         let cases = [(0.0, Reason::BelowMinimum), (0.2, Reason::Kept), (0.8, Reason::MacroRange)];
         for seed in 0..8 {

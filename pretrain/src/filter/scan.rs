@@ -9,7 +9,7 @@ use glint::geometry::Similarity;
 use glint::pipeline::{Models, Options, Pipeline, Step};
 use serde::{Deserialize, Serialize};
 
-use super::judge::{Judge, Range, Reason};
+use super::judge::{PairFilter, Range, Reason};
 
 /// A reference lies no longer before the excursion.
 const REFERENCE_NS: i64 = 400_000_000;
@@ -117,7 +117,7 @@ impl Rest {
 /// Scans one recording. Memory does not grow with its length.
 pub struct Scanner {
     pipeline: Pipeline,
-    judge: Judge,
+    judge: PairFilter,
     rules: Rules,
     rest: Rest,
     /// Crops of the face at rest, newest last.
@@ -133,7 +133,7 @@ impl Scanner {
     pub fn new(models: &Models, rules: Rules) -> Result<Self> {
         Ok(Self {
             pipeline: Pipeline::new(Options::default(), models)?,
-            judge: Judge::new(models, rules.range)?,
+            judge: PairFilter::new(models, rules.range)?,
             rules,
             rest: Rest::default(),
             quiet: VecDeque::new(),

@@ -18,14 +18,14 @@ use crate::train::{detector, landmarks, sitters};
 
 /// Networks whose calibration inputs are made of portraits.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
-pub enum Network {
+pub enum ShippedNetwork {
     /// The face detector.
     Detector,
     /// The landmark network.
     Landmarks,
 }
 
-impl Network {
+impl ShippedNetwork {
     /// Where its outputs count.
     pub fn weights(self) -> fn(&[Vec<f32>]) -> Vec<Vec<f32>> {
         match self {
@@ -72,18 +72,18 @@ pub fn compare_detectors(
 }
 
 /// Inputs as the network met them in training.
-pub fn calibration(network: Network, kept: &[&Portrait], seed: u64, samples: usize) -> Vec<Vec<f32>> {
+pub fn calibration(network: ShippedNetwork, kept: &[&Portrait], seed: u64, samples: usize) -> Vec<Vec<f32>> {
     // Seeds of training runs are small numbers.
     let seed = seed ^ 0x6361_6c69_6272_6174;
     let sitters = match network {
-        Network::Landmarks => sitters::of_crops(kept),
-        Network::Detector => sitters::of_portraits(kept),
+        ShippedNetwork::Landmarks => sitters::of_crops(kept),
+        ShippedNetwork::Detector => sitters::of_portraits(kept),
     };
     let sitters: Vec<_> = sitters.iter().collect();
     let size = (INPUT_WIDTH, INPUT_HEIGHT);
     let luma = |i| match network {
-        Network::Landmarks => landmarks::crop(&sitters, seed, i).image,
-        Network::Detector => detector::scene(&sitters, size, seed, i).image,
+        ShippedNetwork::Landmarks => landmarks::crop(&sitters, seed, i).image,
+        ShippedNetwork::Detector => detector::scene(&sitters, size, seed, i).image,
     };
     (0..samples as u64).map(|i| luma(i).into_iter().map(normalise_luma).collect()).collect()
 }

@@ -12,21 +12,21 @@ use crate::run::{interrupted, is_begun, recipe};
 /// The steps.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Recipe {
+pub struct ShipRecipe {
     /// Whether the student's teachers begin as pretrained encoders.
     pub pretraining: bool,
     /// In their order.
-    pub step: Vec<Step>,
+    pub step: Vec<ShipStep>,
 }
 
-impl Recipe {
+impl ShipRecipe {
     /// Reads a recipe, or the built-in one.
     pub fn read(path: Option<&Path>) -> Result<Self> {
         recipe::read(path, "recipes/ship.toml", include_str!("../../recipes/ship.toml"))
     }
 
     /// The steps that are taken.
-    pub fn taken(&self) -> impl Iterator<Item = &Step> {
+    pub fn taken(&self) -> impl Iterator<Item = &ShipStep> {
         self.step.iter().filter(|s| self.pretraining || !s.pretraining)
     }
 }
@@ -34,7 +34,7 @@ impl Recipe {
 /// One command of this program. `{assets}`, `{out}`, `{run}` and `{seed}` are filled in in what it names.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Step {
+pub struct ShipStep {
     /// What it makes.
     pub name: String,
     /// Its arguments.
@@ -107,21 +107,21 @@ impl Places {
     }
 
     /// Whether a shipping stopped in this step. The steps after it have nothing to resume, or a run of another shipping.
-    fn was_interrupted(&self, step: &Step) -> bool {
+    fn was_interrupted(&self, step: &ShipStep) -> bool {
         self.resume && std::fs::read_to_string(self.run.join(BEGUN)).is_ok_and(|name| name == step.name)
     }
 
-    fn state(&self, step: &Step, kind: &str) -> PathBuf {
+    fn state(&self, step: &ShipStep, kind: &str) -> PathBuf {
         self.run.join(format!("{}.{kind}.state", step.name.replace(' ', "-")))
     }
 
     /// Seconds that a step took, those before an interruption included; `None` where it is not done.
-    fn done(&self, step: &Step) -> Option<u64> {
+    fn done(&self, step: &ShipStep) -> Option<u64> {
         std::fs::read_to_string(self.state(step, "done")).ok()?.trim().parse().ok()
     }
 
     /// The command line of a step.
-    pub fn line(&self, step: &Step) -> Result<Vec<String>> {
+    pub fn line(&self, step: &ShipStep) -> Result<Vec<String>> {
         let fill = |words: &[String]| words.iter().map(|w| self.fill(w)).collect::<Result<Vec<_>>>();
         let mut line = fill(&step.args)?;
         if self.pretraining {
@@ -138,7 +138,7 @@ impl Places {
     }
 
     /// Runs a step unless it was done before; gives its seconds in all.
-    pub fn run(&self, step: &Step, program: &Path) -> Result<u64> {
+    pub fn run(&self, step: &ShipStep, program: &Path) -> Result<u64> {
         if let Some(seconds) = self.done(step).filter(|_| self.resume) {
             eprintln!("{}: done before", step.name);
             return Ok(seconds);
@@ -236,7 +236,7 @@ pub fn digests(dir: &Path) -> Result<Vec<(String, String)>> {
 mod tests {
     use super::*;
 
-    fn built_in() -> Recipe {
+    fn built_in() -> ShipRecipe {
         recipe::parse("recipes/ship.toml", include_str!("../../recipes/ship.toml")).expect("recipe")
     }
 
@@ -279,7 +279,7 @@ mod tests {
         let mut recipe = built_in();
         let dir = tempfile::tempdir().expect("folder");
         let mut places = places(dir.path());
-        let lines = |recipe: &Recipe, places: &Places| -> Vec<String> {
+        let lines = |recipe: &ShipRecipe, places: &Places| -> Vec<String> {
             recipe.taken().map(|s| places.line(s).expect("a line").join(" ")).collect()
         };
         let with = lines(&recipe, &places);
@@ -303,7 +303,7 @@ mod tests {
     fn steps_are_done_once_and_leave_their_time() {
         let dir = tempfile::tempdir().expect("folder");
         let mut places = places(dir.path());
-        let step = Step {
+        let step = ShipStep {
             args: vec!["{out}".into()],
             writes: Some("{run}/pairs".into()),
             ..built_in().step[0].clone()
@@ -319,14 +319,14 @@ mod tests {
         assert!(!pairs.exists() && places.was_interrupted(&step));
         std::fs::write(places.state(&step, "spent"), "40").expect("writes");
         fill();
-        let goes_on = Step { continues: true, ..step.clone() };
+        let goes_on = ShipStep { continues: true, ..step.clone() };
         assert!(places.run(&goes_on, Path::new("/bin/true")).expect("runs") >= 40);
         assert!(pairs.exists());
         // Done: a program that fails is not asked.
         assert!(places.run(&step, Path::new("/bin/false")).expect("done before") >= 40);
         places.resume = false;
         assert!(places.run(&step, Path::new("/bin/true")).expect("runs anew") < 40);
-        let outside = Step { writes: Some("{run}/../elsewhere".into()), ..step };
+        let outside = ShipStep { writes: Some("{run}/../elsewhere".into()), ..step };
         let error = places.run(&outside, Path::new("/bin/true")).expect_err("refused").to_string();
         assert!(error.contains("elsewhere: not below"), "{error}");
     }

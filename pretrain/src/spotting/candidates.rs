@@ -53,7 +53,7 @@ pub fn truth(c: &Candidate, micros: &[Micro], spans: &[Span]) -> Option<Cause> {
 }
 
 /// What gate, spotter and a network make of a trace.
-pub struct Found {
+pub struct Judged {
     /// All of them, oldest first.
     pub candidates: Vec<Candidate>,
     /// Share of the frames with an open gate.
@@ -61,10 +61,10 @@ pub struct Found {
 }
 
 /// All candidates of each trace, judged by a network.
-pub fn candidates(traces: &[Trace], thresholds: [f32; UNIT_COUNT], judge: &Judge) -> Vec<Found> {
+pub fn candidates(traces: &[Trace], thresholds: [f32; UNIT_COUNT], judge: &Judge) -> Vec<Judged> {
     let found = |t: &Trace| {
         let (candidates, open) = t.candidates(thresholds, &mut judge.clone());
-        Found { candidates, open }
+        Judged { candidates, open }
     };
     traces.par_iter().map(found).collect()
 }
@@ -129,7 +129,7 @@ impl Score {
 }
 
 /// Compares candidates with the truth; movements that travel less than `least_px` are neither right nor wrong.
-pub fn score(pairs: &[(&Trace, &Found)], threshold: f32, least_px: f32) -> Score {
+pub fn score(pairs: &[(&Trace, &Judged)], threshold: f32, least_px: f32) -> Score {
     let limits = Settings::default();
     let mut out = Score::default();
     for (trace, found) in pairs {
@@ -181,7 +181,7 @@ impl Table {
     }
 
     /// Adds the candidates of a folder.
-    pub fn add(&mut self, folder: &str, traces: &[Trace], found: &[Found]) -> Result<()> {
+    pub fn add(&mut self, folder: &str, traces: &[Trace], found: &[Judged]) -> Result<()> {
         let Some((path, out)) = &mut self.0 else { return Ok(()) };
         for (i, (trace, found)) in traces.iter().zip(found).enumerate() {
             for c in &found.candidates {

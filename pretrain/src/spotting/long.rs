@@ -153,7 +153,7 @@ impl Report {
 mod tests {
     use super::*;
     use crate::databases::frames::FrameFolder;
-    use crate::databases::long::TrueSpan;
+    use crate::databases::long::AnnotatedSpan;
     use glint::event::Class;
     use glint::synth::{Action, Camera, Pack, Scene, Script, Subject};
     use image::GrayImage;
@@ -181,9 +181,13 @@ mod tests {
         let dir = tempfile::tempdir().expect("folder");
         let (onset, offset) = filmed(dir.path());
         let frames = FrameFolder::open(dir.path()).expect("frames");
-        let video =
-            |micros: Vec<TrueSpan>| LongVideo { name: "v".into(), frames: frames.clone(), fps: 60.0, micros };
-        let smile = TrueSpan { onset, offset, class: Some(Class::Positive as usize) };
+        let video = |micros: Vec<AnnotatedSpan>| LongVideo {
+            name: "v".into(),
+            frames: frames.clone(),
+            fps: 60.0,
+            micros,
+        };
+        let smile = AnnotatedSpan { onset, offset, class: Some(Class::Positive as usize) };
         let videos = LongVideos {
             videos: vec![video(vec![smile]), video(Vec::new())],
             emotions: true,

@@ -107,7 +107,7 @@ pub fn list(dir: &Path) -> Result<Vec<(PathBuf, Trace)>> {
             |r: real::Recording| (r.path, Trace { person: r.name, micros: r.micros, ..Trace::default() });
         return Ok(real::load(dir)?.into_iter().map(of).collect());
     }
-    let of = |(path, truth): (PathBuf, video::Truth)| {
+    let of = |(path, truth): (PathBuf, video::SequenceTruth)| {
         let (micros, spans) = (truth.micros(), truth.spans());
         (path, Trace { person: truth.person, fps: truth.fps, micros, spans, ..Trace::default() })
     };

@@ -8,7 +8,7 @@ use glint::model::{Checked, FileSpec, Lineage, sha256_hex};
 use glint::student::{Student, StudentSpec};
 use serde_json::json;
 
-use super::recipe::{Abstention, Recipe};
+use super::recipe::{Abstention, StudentRecipe};
 use super::teachers::Teachers;
 use crate::corpus::person::{self, Person, Split};
 use crate::run::{Run, plot};
@@ -46,7 +46,7 @@ impl Calibration {
 
 impl Held {
     /// Renders them.
-    pub fn render(recipe: &Recipe, assets: &Path, seed: u64) -> Result<Self> {
+    pub fn render(recipe: &StudentRecipe, assets: &Path, seed: u64) -> Result<Self> {
         let people = person::people(assets, Split::HeldOut, recipe.held_out_people, seed)?.people;
         let (mut half, mut other): (Vec<Person>, Vec<Person>) = (Vec::new(), Vec::new());
         for (i, p) in people.into_iter().enumerate() {
@@ -83,7 +83,7 @@ impl Held {
     /// Chooses temperature and threshold on one half of the people and reports on the other: stdout, run folder.
     pub fn calibrate(
         &self,
-        recipe: &Recipe,
+        recipe: &StudentRecipe,
         teachers: &Teachers,
         [float, int8]: [&[u8]; 2],
         run: &Run,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
-use super::recipe::Recipe;
+use super::recipe::StudentRecipe;
 use super::teachers::Teachers;
 use crate::corpus::person::{self, Split};
 use crate::net::perceptron::Perceptron;
@@ -12,14 +12,14 @@ use crate::run::Run;
 use crate::train::student::{Target, TrainingSample, rows, train};
 
 /// Training samples of a recipe.
-pub fn material(recipe: &Recipe, assets: &Path, seed: u64) -> Result<Vec<TrainingSample>> {
+pub fn material(recipe: &StudentRecipe, assets: &Path, seed: u64) -> Result<Vec<TrainingSample>> {
     let people = person::people(assets, Split::Train, recipe.material.people, seed)?;
     recipe.material.pairs(&people.people, seed)
 }
 
 /// Trains the student on what its teachers say.
 pub fn distil(
-    recipe: &Recipe,
+    recipe: &StudentRecipe,
     samples: &[TrainingSample],
     teachers: &Teachers,
     seed: u64,

@@ -10,7 +10,7 @@ use prost::Message;
 use serde_json::json;
 
 use super::calibration::{Held, deployed};
-use super::recipe::Recipe;
+use super::recipe::StudentRecipe;
 use super::teachers::Teachers;
 use crate::net::perceptron::Perceptron;
 use crate::quantize::{evenly, quantize};
@@ -55,7 +55,7 @@ pub fn tune(
 
 /// Quantizes, calibrates and writes a student: the int8 form to `out`, the f32 form beside the run.
 pub fn finish(
-    recipe: &Recipe,
+    recipe: &StudentRecipe,
     assets: &Path,
     seed: u64,
     (teachers, student, training): (&Teachers, &Perceptron, &[TrainingSample]),

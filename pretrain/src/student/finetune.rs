@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::augment::{generator, normal};
 use crate::backend::{Cpu, CpuTrain};
 use crate::contrast::encoder::Encoder;
-use crate::contrast::recipe::Side;
+use crate::contrast::recipe::ViewEncoding;
 use crate::net::perceptron::mask;
 use crate::net::{binary_cross_entropy, tensor};
 use crate::run::{Run, checkpoint};
@@ -52,7 +52,7 @@ impl<B: Backend> Tuned<B> {
         Self { encoder, class: head(3), aus: head(AU_COUNT) }
     }
 
-    fn fresh(side: &Side, device: &B::Device) -> Self {
+    fn fresh(side: &ViewEncoding, device: &B::Device) -> Self {
         Self::new(Encoder::new(&side.encoder, side.shape(), device), side.encoder.features(), device)
     }
 }
@@ -61,7 +61,7 @@ impl<B: Backend> Tuned<B> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TunedEncoder {
-    side: Side,
+    side: ViewEncoding,
     /// Base64 of a record in f32.
     weights: String,
 }
@@ -72,7 +72,7 @@ const CHUNK: usize = 256;
 impl TunedEncoder {
     /// Trains `encoder`, or without one fresh weights of the same shape, as `stage` of a run.
     pub fn train(
-        side: &Side,
+        side: &ViewEncoding,
         encoder: Option<&Encoder<CpuTrain>>,
         samples: &[TrainingSample],
         tuning: &FineTuning,
@@ -153,12 +153,16 @@ impl TunedEncoder {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::contrast::shape::Shape;
+    use crate::contrast::shape::EncoderShape;
     use crate::contrast::views::View;
     use crate::train::student::TrueAus;
 
-    pub(crate) fn side() -> Side {
-        Side { view: View::Motion, reduce: 4, encoder: Shape::Perceptron { layers: vec![24, 16] } }
+    pub(crate) fn side() -> ViewEncoding {
+        ViewEncoding {
+            view: View::Motion,
+            reduce: 4,
+            encoder: EncoderShape::Perceptron { layers: vec![24, 16] },
+        }
     }
 
     /// Samples whose class stands in a third of the rows.
@@ -206,7 +210,7 @@ pub(super) mod tests {
         let read: TunedEncoder = serde_json::from_str(&text).expect("reads");
         read.check().expect("sound");
         assert_eq!(read.logits(&test).expect("logits"), begun.logits(&test).expect("logits"));
-        let other = Side { encoder: Shape::Perceptron { layers: vec![24, 17] }, ..side() };
+        let other = ViewEncoding { encoder: EncoderShape::Perceptron { layers: vec![24, 17] }, ..side() };
         let broken = TunedEncoder { side: other, ..read };
         assert!(broken.check().expect_err("other shape").to_string().contains("the encoder has"));
     }

@@ -9,7 +9,7 @@ use glint::pipeline::pair_engine;
 use glint::student::{pool2, prepare, resample};
 use rayon::prelude::*;
 
-use super::recipe::Recipe;
+use super::recipe::StudentRecipe;
 use crate::augment::generator;
 use crate::corpus::person::{self, Person, Split};
 use crate::run::{Run, bar};
@@ -74,7 +74,7 @@ struct Set {
     rows: [Vec<f32>; 5],
 }
 
-fn render(recipe: &Recipe, people: &[Person], count: u64, seed: u64) -> Set {
+fn render(recipe: &StudentRecipe, people: &[Person], count: u64, seed: u64) -> Set {
     let progress = bar("rendered movements", count);
     let drawn: Vec<(TrainingSample, [Vec<f32>; 5])> = (0..count)
         .into_par_iter()
@@ -111,7 +111,7 @@ pub struct Row {
 /// Trains `seeds` networks for each kind of input on `samples` movements; a quarter as many are tested. Gives the rows and
 /// the number of movements tested.
 pub fn compare(
-    recipe: &Recipe,
+    recipe: &StudentRecipe,
     assets: &Path,
     samples: u64,
     seeds: u64,

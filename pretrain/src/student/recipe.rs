@@ -12,7 +12,7 @@ use crate::train::student::{SyntheticMaterial, Training};
 /// Everything that is fixed beforehand.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Recipe {
+pub struct StudentRecipe {
     /// Networks whose mean the student learns.
     pub teachers: usize,
     /// People who train nothing: half of them calibrate, half are reported.
@@ -41,7 +41,7 @@ pub struct Abstention {
     pub greatest: f32,
 }
 
-impl Recipe {
+impl StudentRecipe {
     /// Reads a recipe, or the built-in one.
     pub fn read(path: Option<&Path>, quick: bool) -> Result<Self> {
         let mut recipe: Self =
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn the_built_in_recipe_is_read() {
-        let recipe = Recipe::read(None, false).expect("recipe");
+        let recipe = StudentRecipe::read(None, false).expect("recipe");
         assert!(recipe.teachers >= 3);
     }
 }

@@ -7,11 +7,11 @@ use glint::model::{Lineage, sha256_hex};
 use serde::{Deserialize, Serialize};
 
 use super::finetune::TunedEncoder;
-use super::recipe::Recipe;
+use super::recipe::StudentRecipe;
 use crate::backend::CpuTrain;
 use crate::contrast::encoder::Encoder;
 use crate::contrast::pretraining;
-use crate::contrast::recipe::Side;
+use crate::contrast::recipe::ViewEncoding;
 use crate::contrast::views::View;
 use crate::net::perceptron::Perceptron;
 use crate::run::Run;
@@ -37,7 +37,7 @@ pub enum Start {
     Nothing,
     /// Encoders of motion, trained on by the recipe's section `tuning`; drawn weights where there is no encoder, which is
     /// what pretraining is compared with.
-    Encoder(Side, Option<Box<Encoder<CpuTrain>>>, Lineage),
+    Encoder(ViewEncoding, Option<Box<Encoder<CpuTrain>>>, Lineage),
 }
 
 impl Start {
@@ -67,7 +67,7 @@ pub struct Teachers {
 impl Teachers {
     /// Trains the teachers of a recipe.
     pub fn train(
-        recipe: &Recipe,
+        recipe: &StudentRecipe,
         start: &Start,
         samples: &[TrainingSample],
         seed: u64,
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn teachers_of_both_kinds_are_written_and_read() {
         let dir = tempfile::tempdir().expect("folder");
-        let mut recipe = Recipe::read(None, true).expect("recipe");
+        let mut recipe = StudentRecipe::read(None, true).expect("recipe");
         recipe.tuning = tuning();
         let run = Run::start_in(dir.path(), 1, &recipe, false).expect("run");
         let samples = samples(60, 1);

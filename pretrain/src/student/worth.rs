@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use super::calibration::{Held, deployed};
 use super::distil::{distil, material};
 use super::export::quantized;
-use super::recipe::Recipe;
+use super::recipe::StudentRecipe;
 use super::teachers::{Start, Teachers};
 use crate::backend::CpuTrain;
 use crate::contrast;
 use crate::contrast::encoder::Encoder;
 use crate::contrast::material::Material;
-use crate::contrast::recipe::Side;
+use crate::contrast::recipe::ViewEncoding;
 use crate::contrast::views::View;
 use crate::recognition::megc::{self, FlowSample};
 use crate::recognition::protocol::{Predictions, PreparedSamples, by_subject, few_adapted};
@@ -37,9 +37,9 @@ pub struct WorthSettings {
     /// Of these so many, a row each.
     pub counts: Vec<usize>,
     /// How encoders are pretrained.
-    pub contrast: contrast::recipe::Recipe,
+    pub contrast: contrast::recipe::PretrainRecipe,
     /// How teachers and student are trained.
-    pub recipe: Recipe,
+    pub recipe: StudentRecipe,
     /// Folder of published flow images.
     pub megc: Option<PathBuf>,
     /// Seeds of everything after the pairs.
@@ -64,7 +64,7 @@ pub struct Row {
 
 /// An encoder of motion out of a pretraining.
 struct Pretrained {
-    side: Side,
+    side: ViewEncoding,
     encoder: Encoder<CpuTrain>,
     pairs: Vec<(String, u64)>,
     retrieval: [f32; 2],

@@ -31,7 +31,7 @@ const FACE: (f32, f32) = (20.0, 150.0);
 const SMALL: f32 = 1.3;
 
 /// A scene with the boxes of its faces in its pixels.
-pub struct Scene {
+pub struct LabelledScene {
     /// Luma 0..255, row by row.
     pub image: Vec<f32>,
     /// Extent of the landmarks of each face.
@@ -58,7 +58,7 @@ fn window(rng: &mut SmallRng, sitter: &Sitter) -> impl Fn(Point) -> bool + use<>
 }
 
 /// Composes scene `index` of `size` (columns, rows): none, one or two faces, and things that are none.
-pub fn scene(sitters: &[&Sitter], size: (usize, usize), seed: u64, index: u64) -> Scene {
+pub fn scene(sitters: &[&Sitter], size: (usize, usize), seed: u64, index: u64) -> LabelledScene {
     let mut rng = generator(seed, index);
     let (width, height) = size;
     let mut image = vec![0.0; width * height];
@@ -101,7 +101,7 @@ pub fn scene(sitters: &[&Sitter], size: (usize, usize), seed: u64, index: u64) -
         image.chunks_exact_mut(width).for_each(<[f32]>::reverse);
         faces.iter_mut().for_each(|f| f.x = (width - 1) as f32 - f.x - f.w);
     }
-    Scene { image, faces }
+    LabelledScene { image, faces }
 }
 
 /// Targets of a scene: score, box and their weights for each cell.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::run::Run;
 use crate::student::inputs::compare;
-use crate::student::recipe::Recipe;
+use crate::student::recipe::StudentRecipe;
 
 /// Train one network for each kind of input on the same rendered movements and score it on held-out people.
 #[derive(clap::Args)]
@@ -29,7 +29,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
-    let recipe = Recipe::read(None, false)?;
+    let recipe = StudentRecipe::read(None, false)?;
     let run = Run::start("inputs", 1, &recipe, false)?;
     let (table, tested) = compare(&recipe, &args.assets, args.samples, args.seeds, &run)?;
     let rows: Vec<Vec<String>> = table

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::contrast::experiment::{self, ExperimentSettings, Table};
+use crate::contrast::experiment::{self, ExperimentSettings, ExperimentTable};
 
 /// Pretrain on generated pairs (micro-expressions, macro-expressions, talk, rest) and probe the encoders on held-out
 /// people: class, action units, few labels. Each row is a mean over seeds. Intervals are over people.
@@ -18,7 +18,7 @@ pub struct Args {
     assets: PathBuf,
     /// The table.
     #[arg(long, value_enum, default_value = "claims")]
-    table: Table,
+    table: ExperimentTable,
     /// Folder of published flow images, for the rows with few labels on real samples.
     #[arg(long, value_name = "DIR")]
     megc: Option<PathBuf>,

@@ -8,7 +8,7 @@ use glint::au::AU_COUNT;
 
 use crate::augment::{generator, normal};
 use crate::backend::device::{self, Device, Job};
-use crate::contrast::recipe::Recipe;
+use crate::contrast::recipe::PretrainRecipe;
 use crate::contrast::train::{Views, train};
 use crate::run::Run;
 
@@ -32,7 +32,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     ensure!((2..=100_000).contains(&args.steps), "--steps: 2 to 100000");
     for name in &args.recipes {
-        let recipe = Recipe::named(name)?;
+        let recipe = PretrainRecipe::named(name)?;
         let (rate, share) = device::run(args.device, Measure { recipe, steps: args.steps })?;
         println!(
             "{name}: {rate:.0} pairs/s; {:.1} % of the time spent waiting for the loader",
@@ -43,7 +43,7 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 struct Measure {
-    recipe: Recipe,
+    recipe: PretrainRecipe,
     steps: usize,
 }
 

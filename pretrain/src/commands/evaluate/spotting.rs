@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use glint::pipeline::Models;
 
-use crate::databases::Options;
+use crate::databases::LoadOptions;
 use crate::databases::long::{self, LongDatabase};
 use crate::spotting::bench::{self, Part, Plan, Split};
 use crate::spotting::long::evaluate;
@@ -103,7 +103,7 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 fn long_videos(args: &Args, database: LongDatabase, dir: &Path, models: &Models) -> Result<()> {
-    let options = Options { sheet: args.sheet.clone(), frames: args.frames.clone(), part: None };
+    let options = LoadOptions { sheet: args.sheet.clone(), frames: args.frames.clone(), part: None };
     let videos = long::load(database, dir, &options)?;
     videos.problems.iter().for_each(|p| eprintln!("{p}"));
     let report = evaluate(&videos, models)?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use crate::contrast;
-use crate::student::recipe::Recipe;
+use crate::student::recipe::StudentRecipe;
 use crate::student::worth::{Worth, WorthSettings};
 
 /// Train teachers and the int8 student with and without pretrained encoders. Score each on rendered people who train
@@ -49,13 +49,13 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
-    let contrast = contrast::recipe::Recipe::named(&args.contrast)?;
+    let contrast = contrast::recipe::PretrainRecipe::named(&args.contrast)?;
     let worth = Worth::measure(&WorthSettings {
         assets: args.assets.clone(),
         pairs: args.pairs.clone(),
         counts: args.counts.clone(),
         contrast: if args.quick { contrast.quick() } else { contrast },
-        recipe: Recipe::read(args.recipe.as_deref(), args.quick)?,
+        recipe: StudentRecipe::read(args.recipe.as_deref(), args.quick)?,
         megc: args.megc.clone(),
         seeds: args.seeds,
         seed: args.seed,

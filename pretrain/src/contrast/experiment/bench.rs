@@ -14,13 +14,13 @@ use super::difference::{FEW, Outcome, PRIOR, few};
 use crate::backend::{Cpu, CpuTrain};
 use crate::contrast::encoder::{Pairs, Tower};
 use crate::contrast::labelled::folds;
-use crate::contrast::recipe::{Negatives, Recipe, Side};
+use crate::contrast::recipe::{Negatives, PretrainRecipe, ViewEncoding};
 use crate::contrast::train::{Views, features, train};
 use crate::contrast::unlabelled::{Made, What, make as make_pair, mixed};
 use crate::contrast::views::{View, make};
 use crate::corpus::person::Split;
 use crate::corpus::plan::Cast;
-use crate::filter::judge::{Judge, MACRO_FROM, Range, Reason};
+use crate::filter::judge::{MACRO_FROM, PairFilter, Range, Reason};
 use crate::recognition::megc;
 use crate::run::{self, Run};
 use crate::statistics::linear::{Ridge, Softmax};
@@ -31,7 +31,7 @@ pub struct ExperimentSettings {
     /// Folder with `portraits/`, `ict/` and `priors/`.
     pub assets: PathBuf,
     /// The table.
-    pub table: Table,
+    pub table: ExperimentTable,
     /// Folder of published flow images, for few labels on real samples.
     pub megc: Option<PathBuf>,
     /// Unlabelled pairs.
@@ -64,7 +64,7 @@ pub(super) struct Bench<'a> {
 
 /// One table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Table {
+pub enum ExperimentTable {
     /// Filtered against unfiltered pairs against no pretraining.
     Claims,
     /// Which two views, and two against one.
@@ -79,7 +79,7 @@ pub enum Table {
 pub(super) struct Variant {
     pub(super) name: String,
     /// `None`: the weights stay as they are drawn.
-    pub(super) recipe: Recipe,
+    pub(super) recipe: PretrainRecipe,
     pub(super) trained: bool,
     pub(super) pool: Vec<usize>,
 }
@@ -124,7 +124,7 @@ impl<'a> Bench<'a> {
         let kept = pool
             .par_iter()
             .map_init(
-                || Judge::new(&models, range),
+                || PairFilter::new(&models, range),
                 |judge, made| {
                     let judge = judge.as_mut().map_err(|e| anyhow::anyhow!("{e:#}"))?;
                     Ok(judge.decide(&made.pair.crops.onset, &made.pair.crops.apex))
@@ -137,7 +137,7 @@ impl<'a> Bench<'a> {
         Ok(Self { settings, pool, pool_views, kept, measured, labelled, labelled_views, real })
     }
 
-    fn views(&self, stock: &Stock, picks: &[usize], recipe: &Recipe) -> Views {
+    fn views(&self, stock: &Stock, picks: &[usize], recipe: &PretrainRecipe) -> Views {
         let mut out = Views::default();
         for &i in picks {
             if let (Some(a), Some(b)) = (&stock[&recipe.first.view][i], &stock[&recipe.second.view][i]) {
@@ -177,7 +177,7 @@ impl<'a> Bench<'a> {
         };
         let towers: Pairs<Cpu> = towers.valid();
         // What the encoders say of held-out people: both views together, one where there is one.
-        let of = |tower: &Tower<Cpu>, side: &Side| -> Option<Vec<Vec<f32>>> {
+        let of = |tower: &Tower<Cpu>, side: &ViewEncoding| -> Option<Vec<Vec<f32>>> {
             let rows: Option<Vec<&Vec<f32>>> =
                 self.labelled_views[&side.view].iter().map(Option::as_ref).collect();
             let flat: Vec<f32> = rows?.into_iter().flatten().copied().collect();
@@ -231,7 +231,7 @@ impl<'a> Bench<'a> {
     fn real_few(
         &self,
         towers: &Pairs<Cpu>,
-        recipe: &Recipe,
+        recipe: &PretrainRecipe,
         device: &burn::tensor::Device<Cpu>,
     ) -> Vec<Vec<f64>> {
         let (tower, side) = match (recipe.first.view, recipe.second.view) {

@@ -15,7 +15,7 @@ mod variants;
 use anyhow::{Result, ensure};
 
 use self::bench::Bench;
-pub use self::bench::{ExperimentSettings, Table};
+pub use self::bench::{ExperimentSettings, ExperimentTable};
 use self::difference::{Outcome, mean};
 pub use self::table::Results;
 use crate::statistics::score::uf1_uar;

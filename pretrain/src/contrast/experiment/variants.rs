@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
-use super::bench::{Bench, Table, Variant};
-use crate::contrast::recipe::{Defects, Negatives, Optimiser, Recipe, Side};
-use crate::contrast::shape::Shape;
+use super::bench::{Bench, ExperimentTable, Variant};
+use crate::contrast::recipe::{Defects, Negatives, Optimiser, PretrainRecipe, ViewEncoding};
+use crate::contrast::shape::EncoderShape;
 use crate::contrast::unlabelled::What;
 use crate::contrast::views::View;
 use crate::filter::judge::Reason;
@@ -16,31 +16,31 @@ impl Bench<'_> {
     }
 
     pub(super) fn variants(&self) -> Result<Vec<Variant>> {
-        let edge = Recipe::named("edge")?;
+        let edge = PretrainRecipe::named("edge")?;
         let all = self.pick(|_| true);
         let kept = self.pick(|i| self.kept[i] == Reason::Kept);
         // Pairs are drawn independently of each other, so the first ones are a fair sample of all.
         let as_many = &all[..kept.len()];
         let deep = self.pick(|i| self.kept[i] == Reason::Kept && self.pool_views[&View::Depth][i].is_some());
-        let row = |name: &str, recipe: Recipe, pool: &[usize]| Variant {
+        let row = |name: &str, recipe: PretrainRecipe, pool: &[usize]| Variant {
             name: name.into(),
             recipe,
             trained: true,
             pool: pool.to_vec(),
         };
-        let perceptron = Shape::Perceptron { layers: vec![128, 96] };
-        let side = |view: View| Side { view, reduce: 4, encoder: perceptron.clone() };
-        let views = |first: View, second: View, noise: f32| Recipe {
+        let perceptron = EncoderShape::Perceptron { layers: vec![128, 96] };
+        let side = |view: View| ViewEncoding { view, reduce: 4, encoder: perceptron.clone() };
+        let views = |first: View, second: View, noise: f32| PretrainRecipe {
             noise,
             first: side(first),
             second: side(second),
             ..edge.clone()
         };
-        let alike = Recipe { negatives: Negatives::InBatch { alike: 0.5 }, ..edge.clone() };
+        let alike = PretrainRecipe { negatives: Negatives::InBatch { alike: 0.5 }, ..edge.clone() };
         let paper = Optimiser::Sgd { rate: 0.003, momentum: 0.9, decay: 1e-4 };
         let bank = |count: usize, momentum: f32| Negatives::Bank { count, momentum };
         Ok(match self.settings.table {
-            Table::Claims => vec![
+            ExperimentTable::Claims => vec![
                 Variant { trained: false, ..row("no pretraining (random encoders)", edge.clone(), &all) },
                 row("unfiltered pairs", edge.clone(), &all),
                 row("unfiltered, as many as filtered", edge.clone(), as_many),
@@ -53,7 +53,7 @@ impl Bench<'_> {
                 row("unfiltered, as many, positives by likeness of intensity", alike.clone(), as_many),
                 row("filtered, positives by likeness of intensity", alike, &kept),
             ],
-            Table::Views => vec![
+            ExperimentTable::Views => vec![
                 Variant { trained: false, ..row("no pretraining", edge.clone(), &deep) },
                 row("motion alone, twice with noise 0.6", views(View::Motion, View::Motion, 0.6), &deep),
                 row(
@@ -65,12 +65,12 @@ impl Bench<'_> {
                 row("motion + depth", views(View::Motion, View::Depth, 0.0), &deep),
                 row("appearance + depth (the paper's)", views(View::Appearance, View::Depth, 0.0), &deep),
             ],
-            Table::Bank => vec![
+            ExperimentTable::Bank => vec![
                 row("in batch, T 0.1, AdamW (default)", edge.clone(), &kept),
-                row("in batch, T 0.05", Recipe { temperature: 0.05, ..edge.clone() }, &kept),
+                row("in batch, T 0.05", PretrainRecipe { temperature: 0.05, ..edge.clone() }, &kept),
                 row(
                     "bank K 2048, T 0.05, momentum 0.5, SGD 0.003 (the paper's code)",
-                    Recipe {
+                    PretrainRecipe {
                         temperature: 0.05,
                         negatives: bank(2048, 0.5),
                         optimiser: paper,
@@ -80,18 +80,18 @@ impl Bench<'_> {
                 ),
                 row(
                     "the same bank and T, AdamW",
-                    Recipe { temperature: 0.05, negatives: bank(2048, 0.5), ..edge.clone() },
+                    PretrainRecipe { temperature: 0.05, negatives: bank(2048, 0.5), ..edge.clone() },
                     &kept,
                 ),
                 row(
                     "bank K 4096, T 0.07 (README), AdamW",
-                    Recipe { temperature: 0.07, negatives: bank(4096, 0.5), ..edge.clone() },
+                    PretrainRecipe { temperature: 0.07, negatives: bank(4096, 0.5), ..edge.clone() },
                     &kept,
                 ),
-                row("in batch, SGD 0.003", Recipe { optimiser: paper, ..edge.clone() }, &kept),
+                row("in batch, SGD 0.003", PretrainRecipe { optimiser: paper, ..edge.clone() }, &kept),
             ],
-            Table::Defects => {
-                let with = |defects: Defects| Recipe { defects, ..edge.clone() };
+            ExperimentTable::Defects => {
+                let with = |defects: Defects| PretrainRecipe { defects, ..edge.clone() };
                 vec![
                     row("none", edge.clone(), &kept),
                     row(
@@ -127,9 +127,11 @@ impl Bench<'_> {
     pub(super) fn contrasts(&self) -> &'static [(usize, usize)] {
         match self.settings.table {
             // Rows: none, unfiltered, as many, filtered, by the truth, likeness (as many), likeness (filtered).
-            Table::Claims => &[(1, 0), (3, 0), (3, 1), (3, 2), (4, 2), (5, 2), (6, 3), (6, 5), (6, 0)],
-            Table::Bank => &[(2, 0), (2, 5), (3, 1)],
-            Table::Views | Table::Defects => &[],
+            ExperimentTable::Claims => {
+                &[(1, 0), (3, 0), (3, 1), (3, 2), (4, 2), (5, 2), (6, 3), (6, 5), (6, 0)]
+            }
+            ExperimentTable::Bank => &[(2, 0), (2, 5), (3, 1)],
+            ExperimentTable::Views | ExperimentTable::Defects => &[],
         }
     }
 }

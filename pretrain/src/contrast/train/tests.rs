@@ -2,20 +2,20 @@
 
 use super::*;
 use crate::backend::CpuTrain;
-use crate::contrast::shape::Shape;
+use crate::contrast::shape::EncoderShape;
 use crate::run::checkpoint::to_bytes;
 use burn::module::Module;
 
-fn recipe() -> Recipe {
-    let side = |view, encoder| Side { view, reduce: 4, encoder };
-    Recipe {
+fn recipe() -> PretrainRecipe {
+    let side = |view, encoder| ViewEncoding { view, reduce: 4, encoder };
+    PretrainRecipe {
         epochs: 3,
         batch: 8,
         temperature: 0.1,
         flip: true,
         noise: 0.0,
-        first: side(View::Motion, Shape::Perceptron { layers: vec![16, 8] }),
-        second: side(View::Appearance, Shape::Residual { channels: vec![8], blocks: 1 }),
+        first: side(View::Motion, EncoderShape::Perceptron { layers: vec![16, 8] }),
+        second: side(View::Appearance, EncoderShape::Residual { channels: vec![8], blocks: 1 }),
         negatives: Negatives::Bank { count: 12, momentum: 0.5 },
         optimiser: Optimiser::Sgd { rate: 0.05, momentum: 0.9, decay: 1e-4 },
         defects: Default::default(),
@@ -29,7 +29,7 @@ fn views(count: usize, seed: u64) -> Views {
     for i in 0..count {
         let mut rng = generator(seed, i as u64);
         let code: Vec<f32> = (0..4).map(|_| normal(&mut rng)).collect();
-        let mut view = |side: &Side| -> Vec<f32> {
+        let mut view = |side: &ViewEncoding| -> Vec<f32> {
             let n: usize = side.shape().iter().product();
             (0..n).map(|k| code[4 * k / n] + 0.3 * normal(&mut rng)).collect()
         };
@@ -70,11 +70,11 @@ fn a_resumed_training_ends_with_the_same_bits() {
 
 #[test]
 fn views_that_belong_together_find_each_other() {
-    let recipe = Recipe {
+    let recipe = PretrainRecipe {
         epochs: 25,
         batch: 64,
         flip: false,
-        second: Side { encoder: recipe().first.encoder, ..recipe().second },
+        second: ViewEncoding { encoder: recipe().first.encoder, ..recipe().second },
         negatives: Negatives::InBatch { alike: 0.0 },
         optimiser: Optimiser::Adamw { rate: 3e-3, decay: 1e-3 },
         ..recipe()
@@ -89,8 +89,8 @@ fn views_that_belong_together_find_each_other() {
 #[test]
 fn defects_do_what_they_say() {
     let (views, recipe) = (views(32, 1), recipe());
-    let batch = |defects| Loader::new(&Recipe { defects, ..recipe.clone() }, &views, 1).batch(0);
-    let size = |side: &Side| side.shape().iter().product::<usize>();
+    let batch = |defects| Loader::new(&PretrainRecipe { defects, ..recipe.clone() }, &views, 1).batch(0);
+    let size = |side: &ViewEncoding| side.shape().iter().product::<usize>();
     let plain = batch(Default::default());
     let mismatched = batch(crate::contrast::recipe::Defects { mismatched: 1.0, ..Default::default() });
     assert!(plain.first == mismatched.first && plain.second != mismatched.second);
@@ -108,7 +108,7 @@ fn defects_do_what_they_say() {
     assert!(agree(&plain) && !agree(&unpaired));
     // Without a gradient the second tower stays as it was drawn.
     let dir = tempfile::tempdir().expect("folder");
-    let still = Recipe {
+    let still = PretrainRecipe {
         epochs: 1,
         optimiser: Optimiser::Sgd { rate: 0.05, momentum: 0.0, decay: 0.0 },
         defects: crate::contrast::recipe::Defects { second_without_gradient: true, ..Default::default() },
@@ -133,7 +133,7 @@ fn vulkan_agrees_with_the_processor() {
         Err(e) => return eprintln!("skipped: {e}"),
     };
     for negatives in [recipe().negatives, Negatives::InBatch { alike: 0.5 }] {
-        let recipe = Recipe { epochs: 1, negatives, ..recipe() };
+        let recipe = PretrainRecipe { epochs: 1, negatives, ..recipe() };
         let (losses, worst) = both_devices(&recipe);
         println!("{name}, {negatives:?}: features within {worst:.1e}; losses {losses:?}");
         // Of the first step and of the last.
@@ -148,7 +148,7 @@ fn vulkan_agrees_with_the_processor() {
 /// Trains the same weights on the processor and by Vulkan: losses of both at each step, and the greatest difference of
 /// features afterwards.
 #[cfg(feature = "vulkan")]
-fn both_devices(recipe: &Recipe) -> (Vec<[f64; 2]>, f32) {
+fn both_devices(recipe: &PretrainRecipe) -> (Vec<[f64; 2]>, f32) {
     type Gpu = burn::backend::Autodiff<burn::backend::Vulkan>;
     let (mut train, held) = (views(32, 1), views(16, 2));
     train.intensities.iter_mut().enumerate().for_each(|(i, x)| x[0] = (i % 4) as f32);
@@ -165,7 +165,7 @@ fn both_devices(recipe: &Recipe) -> (Vec<[f64; 2]>, f32) {
 }
 
 #[cfg(feature = "vulkan")]
-fn loaded<B: AutodiffBackend>(recipe: &Recipe, bytes: &[u8], device: &B::Device) -> Pairs<B> {
+fn loaded<B: AutodiffBackend>(recipe: &PretrainRecipe, bytes: &[u8], device: &B::Device) -> Pairs<B> {
     let record = crate::run::checkpoint::from_bytes::<B, _>(bytes, device).expect("record");
     Pairs::<B>::new(recipe, device).load_record(record)
 }
@@ -173,7 +173,7 @@ fn loaded<B: AutodiffBackend>(recipe: &Recipe, bytes: &[u8], device: &B::Device)
 /// Losses of the steps and features of the first view of `held` afterwards.
 #[cfg(feature = "vulkan")]
 fn steps<B: AutodiffBackend>(
-    recipe: &Recipe,
+    recipe: &PretrainRecipe,
     train: &Views,
     held: &Views,
     start: Pairs<B>,
@@ -187,7 +187,7 @@ fn steps<B: AutodiffBackend>(
     let text = std::fs::read_to_string(dir.path().join("metrics.jsonl")).expect("log");
     let lines = text.lines().map(|l| serde_json::from_str::<Value>(l).expect("json"));
     let losses = lines.filter_map(|l| l["loss"].as_f64()).collect();
-    let of = |tower, side: &Side, view: &[f32]| features(tower, side, view, device).concat();
+    let of = |tower, side: &ViewEncoding, view: &[f32]| features(tower, side, view, device).concat();
     let mut all = of(&towers.first, &recipe.first, &held.first);
     all.extend(of(&towers.second, &recipe.second, &held.second));
     (losses, all)
