@@ -10,7 +10,6 @@ pub(crate) mod disk;
 pub(crate) mod finding;
 mod machine;
 mod redact;
-mod sharpness;
 pub(crate) mod source;
 mod view;
 mod wire;

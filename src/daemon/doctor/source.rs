@@ -10,12 +10,13 @@ use glint::pipeline::Pipeline;
 
 use super::broker::Running;
 use super::finding::Finding;
-use super::view::{remedy, watch};
+use super::view::watch;
 use crate::daemon::camera::modes::choose;
 use crate::daemon::camera::{V4l2Camera, modes_of, nodes};
 use crate::daemon::config::{Config, SourceKind};
 use crate::daemon::grab::{FrameSource, Grab};
 use crate::daemon::runtime::setup::{camera_settings, opener};
+use crate::daemon::runtime::visibility::remedy;
 
 /// What to do without a camera.
 const NO_CAMERA: &str = "plug a USB camera in; cameras on a ribbon cable (CSI) need libcamera or the \

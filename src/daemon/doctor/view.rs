@@ -6,21 +6,13 @@ use glint::frame::Frame;
 use glint::pipeline::{DARK_LUMA, MIN_FPS, Pipeline, Step};
 
 use super::finding::Finding;
-use super::sharpness::blur;
 use crate::daemon::grab::{FrameSource, Grab};
-use crate::daemon::runtime::visibility::{FLICKER, Light, SMALL_EYES_PX, View};
+use crate::daemon::runtime::exposure::{LOW_CONTRAST, OVEREXPOSED, spread};
+use crate::daemon::runtime::sharpness::{BLURRED, blur};
+use crate::daemon::runtime::visibility::{FLICKER, Light, SMALL_EYES_PX, View, remedy};
 
 /// What comes before is not judged: exposure settles, the face is found, the rate is measured.
 const SETTLE: Duration = Duration::from_millis(1500);
-/// A face with a standard deviation of its luma under this shows no detail.
-const LOW_CONTRAST: f32 = 12.0;
-/// From this share of saturated pixels on a face is overexposed.
-const OVEREXPOSED: f32 = 0.2;
-/// Luma from which a pixel is saturated.
-const SATURATED: u8 = 250;
-/// From this measure on a face is out of focus ([`blur`]).
-const BLURRED: f32 = 0.65;
-
 /// What was seen after the source had settled.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Seen {
@@ -79,43 +71,10 @@ pub(super) fn watch(
     }
 }
 
-/// Standard deviation of the luma of a face, and the share of its pixels that are saturated.
-fn spread(frame: &Frame, face: glint::geometry::Rect) -> (f32, f32) {
-    let clamp = |v: f32, limit: usize| v.clamp(0.0, limit as f32) as usize;
-    let (x0, x1) = (clamp(face.x, frame.width), clamp(face.x + face.w, frame.width));
-    let (y0, y1) = (clamp(face.y, frame.height), clamp(face.y + face.h, frame.height));
-    let (mut n, mut sum, mut squares, mut full) = (0.0f64, 0.0f64, 0.0f64, 0.0f64);
-    for row in frame.luma.chunks_exact(frame.width.max(1)).take(y1).skip(y0).step_by(2) {
-        for v in row[x0..x1.max(x0)].iter().step_by(2) {
-            let value = f64::from(*v);
-            (n, sum, squares) = (n + 1.0, sum + value, squares + value * value);
-            full += f64::from(u8::from(*v >= SATURATED));
-        }
-    }
-    let n = n.max(1.0);
-    let mean = sum / n;
-    ((squares / n - mean * mean).max(0.0).sqrt() as f32, (full / n) as f32)
-}
-
 fn median(values: impl Iterator<Item = f32>) -> Option<f32> {
     let mut sorted: Vec<f32> = values.collect();
     sorted.sort_by(f32::total_cmp);
     sorted.get(sorted.len() / 2).copied()
-}
-
-/// The remedy of a reason that the state topic has a word for.
-pub(super) fn remedy(reason: &str) -> &'static str {
-    match reason {
-        "fps_low" => "choose another mode (glintd cameras), add light, set camera.fps",
-        "too_dark" => "add light on the face",
-        "flicker" => {
-            "set camera.power_line_hz to the mains, camera.fps to 25, 50 or 100 (30, 60 or 120 at 60 Hz), or use other lamps"
-        }
-        "too_small" => "move the camera closer, use a longer lens, or a mode of more pixels",
-        "no_face" => "let a person look into the camera, and ask again",
-        "too_fast" => "let the person sit still and face the camera",
-        _ => "see docs/guide/camera.md",
-    }
 }
 
 impl Seen {

@@ -51,6 +51,21 @@ impl View {
     }
 }
 
+/// The remedy of a reason that the state topic has a word for.
+pub(crate) fn remedy(reason: &str) -> &'static str {
+    match reason {
+        "fps_low" => "choose another mode (glintd cameras), add light, set camera.fps",
+        "too_dark" => "add light on the face",
+        "flicker" => {
+            "set camera.power_line_hz to the mains, camera.fps to 25, 50 or 100 (30, 60 or 120 at 60 Hz), or use other lamps"
+        }
+        "too_small" => "move the camera closer, use a longer lens, or a mode of more pixels",
+        "no_face" => "let a person look into the camera, and ask again",
+        "too_fast" => "let the person sit still and face the camera",
+        _ => "see docs/guide/camera.md",
+    }
+}
+
 /// Mean luma of the face of `observation`, or of the whole frame.
 fn brightness(frame: &Frame, observation: &Observation) -> f32 {
     let clamp = |v: f32, limit: usize| v.clamp(0.0, limit as f32) as usize;

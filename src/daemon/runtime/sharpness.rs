@@ -10,9 +10,11 @@ use glint::geometry::Rect;
 const SIDE: usize = 128;
 /// Width of the second blur.
 const WIDTH: usize = 9;
+/// From this measure on a face is out of focus ([`blur`]).
+pub(crate) const BLURRED: f32 = 0.65;
 
 /// 0 (sharp) to 1 (blurred); `None` where the face is smaller than what is measured, or has no contrast.
-pub(super) fn blur(frame: &Frame, face: Rect) -> Option<f32> {
+pub(crate) fn blur(frame: &Frame, face: Rect) -> Option<f32> {
     if face.w < SIDE as f32 || face.h < SIDE as f32 {
         return None;
     }
