@@ -35,13 +35,13 @@ use serde::{Deserialize, Serialize};
 use crate::au::{AU_COUNT, AUS, Side, UNIT_COUNT, UNITS};
 use crate::event::{AuReading, Kind, Movement, TimingQuality};
 use crate::face::detector::Detector;
-use crate::face::landmarks::Landmarker;
+use crate::face::landmarks::{LANDMARK_COUNT, Landmarker};
 use crate::face::track::Visibility;
-use crate::face::{CROP_HEIGHT, CROP_WIDTH, FaceStage};
+use crate::face::{CROP_HEIGHT, CROP_WIDTH, FaceStage, Follower};
 use crate::flow::{FlowEngine, FlowSettings};
 use crate::frame::Frame;
 use crate::gate::{AuNet, Thresholds, by_au, presentable};
-use crate::geometry::{Rect, Similarity};
+use crate::geometry::{Point, Rect, Similarity};
 use crate::model::ModelError;
 use crate::spot::{Candidate, Judge, Rejection, Sample};
 use crate::student::{self, Student};
@@ -254,6 +254,13 @@ impl Pipeline {
         self.observation.bounds?;
         let follower = self.faces.seen().iter().find(|f| f.track.id == self.observation.track)?;
         Some((&follower.track.crop, follower.track.crop_to_frame))
+    }
+
+    /// The 68 landmarks of the face that [`Pipeline::observation`] speaks of, in frame pixels, in the order of
+    /// [`face::landmarks`](crate::face::landmarks); `None` without a face.
+    pub fn landmarks(&self) -> Option<[Point; LANDMARK_COUNT]> {
+        self.observation.bounds?;
+        self.faces.seen().iter().find(|f| f.track.id == self.observation.track).map(Follower::landmarks)
     }
 
     /// What the spotter was given of the face that [`Pipeline::observation`] speaks of in the last frame; `None` where it

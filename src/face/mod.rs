@@ -12,7 +12,7 @@ use crate::geometry::{Point, Rect};
 use crate::kernels::downsample;
 
 use detector::Detector;
-use landmarks::Landmarker;
+use landmarks::{LANDMARK_COUNT, Landmarker, Landmarks};
 use patch::Patch;
 use track::{Track, Visibility};
 
@@ -64,9 +64,23 @@ pub struct Follower {
     pub track: Track,
     /// What the last frame said.
     pub visibility: Visibility,
+    /// The landmarks that were found last, in crop pixels: they move along with the registration.
+    landmarks: [Point; LANDMARK_COUNT],
     verified_ns: i64,
     doubts: u32,
     contradictions: u32,
+}
+
+impl Follower {
+    /// The 68 landmarks in frame pixels. They are found every 300 ms, and follow the registration in between.
+    pub fn landmarks(&self) -> [Point; LANDMARK_COUNT] {
+        self.landmarks.map(|p| self.track.crop_to_frame.apply(p))
+    }
+
+    fn keep(&mut self, found: &Landmarks) {
+        let to_crop = self.track.crop_to_frame.inverse();
+        self.landmarks = found.points.map(|p| to_crop.apply(p));
+    }
 }
 
 /// Finds and follows the faces of a stream.
@@ -158,6 +172,7 @@ impl FaceStage {
             // The head jumped: registration starts anew from the landmarks.
             if f.track.follow_from(frame, aligned, patch) != Visibility::Missed {
                 f.visibility = Visibility::Moving;
+                f.keep(&found);
             }
             return;
         }
@@ -169,6 +184,7 @@ impl FaceStage {
             f.contradictions = 0;
             f.visibility = Visibility::Moving;
         }
+        f.keep(&found);
     }
 
     fn detect(&mut self, frame: &Frame) {
@@ -195,13 +211,16 @@ impl FaceStage {
                     }
                     None => self.next_id += 1,
                 }
-                followers.push(Follower {
+                let mut follower = Follower {
                     track,
                     visibility: Visibility::Moving,
+                    landmarks: found.points,
                     verified_ns: frame.at_ns,
                     doubts: 0,
                     contradictions: 0,
-                });
+                };
+                follower.keep(&found);
+                followers.push(follower);
             }
         }
     }

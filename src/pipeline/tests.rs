@@ -263,3 +263,24 @@ fn a_movement_under_way_when_the_camera_is_opened_anew_counts_as_timing() {
     pipeline.reset();
     assert_eq!(pipeline.counters().rejected_timing, 1);
 }
+
+#[test]
+fn landmarks_are_those_of_the_face_and_go_with_it() {
+    let subject = Subject::random(Pack::embedded().expect("pack"), 3);
+    let turn = Script::new(vec![Action::micro(12, 0.3, 700_000_000)]).expect("valid");
+    let mut scene = Scene::new(subject, turn, Camera::default());
+    let mut pipeline = lenient();
+    assert!(pipeline.landmarks().is_none(), "no frame yet");
+    for seq in 0..90 {
+        pipeline.push(&scene.frame(seq, 60.0));
+    }
+    let found = pipeline.landmarks().expect("a face");
+    let truth = scene.truth(89 * 1_000_000_000 / 60).landmarks;
+    let apart = found.iter().zip(&truth).map(|(a, b)| a.distance(*b)).sum::<f32>() / found.len() as f32;
+    let eyes = pipeline.observation().eye_distance_px;
+    assert!(apart < 0.1 * eyes, "{apart} px at {eyes} px between the eyes");
+    // A frame without a face has none.
+    let blank = Frame { luma: vec![120; 640 * 480], ..scene.frame(90, 60.0) };
+    pipeline.push(&blank);
+    assert!(pipeline.landmarks().is_none());
+}
