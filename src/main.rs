@@ -70,8 +70,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_logging();
-    if let Err(reason) = choose_engine() {
+    if let Err(reason) = start_logging().and_then(|()| choose_engine()) {
         eprintln!("glintd: {reason}");
         return ExitCode::from(EX_CONFIG);
     }
@@ -111,19 +110,35 @@ fn choose_engine() -> Result<(), String> {
     engine.force().map_err(|other| format!("{ENGINE_VARIABLE}: {other:?} is in use already"))
 }
 
-/// Logs go to the journal under systemd, else to stderr; `RUST_LOG` chooses what.
-fn start_logging() {
+/// Chooses the format of the log: `text` or `json`.
+const LOG_FORMAT_VARIABLE: &str = "GLINT_LOG_FORMAT";
+
+/// Whether the log is JSON, a line for each entry.
+fn logs_json() -> Result<bool, String> {
+    match std::env::var_os(LOG_FORMAT_VARIABLE) {
+        None => Ok(false),
+        Some(word) if word == "text" => Ok(false),
+        Some(word) if word == "json" => Ok(true),
+        Some(word) => Err(format!("{LOG_FORMAT_VARIABLE}: {word:?}; allowed: text, json")),
+    }
+}
+
+/// Logs go to the journal under systemd, else to stderr; `RUST_LOG` chooses what. As JSON they go to stderr always.
+fn start_logging() -> Result<(), String> {
     use std::io::IsTerminal;
     use tracing_subscriber::prelude::*;
     // The demo's broker reports every client that leaves as an error.
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,glint=info,glintd=info,rumqttd=off"));
-    let journal = std::env::var_os("JOURNAL_STREAM").and_then(|_| tracing_journald::layer().ok());
-    let stderr = journal.is_none().then(|| {
+    let json = logs_json()?.then(|| tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr));
+    let is_journal = json.is_none() && std::env::var_os("JOURNAL_STREAM").is_some();
+    let journal = is_journal.then(tracing_journald::layer).and_then(Result::ok);
+    let stderr = (json.is_none() && journal.is_none()).then(|| {
         let terminal = std::io::stderr().is_terminal();
         tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(terminal)
     });
-    tracing_subscriber::registry().with(filter).with(journal).with(stderr).init();
+    tracing_subscriber::registry().with(filter).with(journal).with(json).with(stderr).init();
+    Ok(())
 }
 
 fn version() -> ExitCode {
