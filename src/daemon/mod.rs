@@ -14,6 +14,8 @@ pub(crate) mod outbox;
 
 pub(crate) mod mqtt;
 
+pub(crate) mod page;
+
 pub(crate) mod runtime;
 
 pub(crate) mod doctor;

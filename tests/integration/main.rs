@@ -11,6 +11,7 @@ mod documented;
 mod examples;
 mod guide;
 mod mqtt;
+mod page;
 mod pages;
 mod report;
 mod schema;

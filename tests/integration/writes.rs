@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-use super::broker::{Broker, Subscriber};
+use super::broker::{Broker, Subscriber, free_port};
 use super::daemon::{Accepted, Daemon, configure_with};
+use super::page::{Live, Site};
 
-/// The files of the state folder, all of them: events, what only a rewrite needs, the mark of a pause, and what the device
-/// remembers.
-const FILES: [&str; 4] = ["outbox.redb", "outbox.paused", "g.device.json", "g.device.json.new"];
+/// The files of the state folder, all of them: events, what only a rewrite needs, the mark of a pause, what the device
+/// remembers, and who commanded and looked.
+const FILES: [&str; 5] =
+    ["outbox.redb", "outbox.paused", "g.device.json", "g.device.json.new", "audit.jsonl"];
 
 /// System calls that make or change a file by its name, or memory that others can read.
 const CALLS: &str = "trace=open,openat,openat2,creat,mknod,mknodat,link,linkat,symlink,symlinkat,rename,renameat,renameat2,\
@@ -61,14 +63,26 @@ fn what_opens_a_file_for_writing_is_seen() {
     assert!(outside.is_err());
 }
 
-/// A whole run under strace: events, pause, resume, calibrate, purge, reload, stop.
+/// An operator opens the page, confirms the picture and takes one.
+fn look(site: &Site) {
+    let mut live = Live::open(site, &[]);
+    let session = live.session();
+    let own = [("X-Glint-Session", session.as_str())];
+    assert_eq!(site.post("/picture/confirm", &own).status, 204);
+    live.wait("sight", |sight| sight["picture"].is_number());
+    let picture = site.get("/picture", &own);
+    assert!(picture.status == 200 && picture.body.starts_with(&[0xff, 0xd8]), "{}", picture.status);
+}
+
+/// A whole run under strace: events, a picture on the page, pause, resume, calibrate, purge, reload, stop.
 fn whole_run(source: &str) {
     let dir = tempfile::tempdir().expect("folder");
     let Some(mut broker) = Broker::new(dir.path(), "allow_anonymous true") else { return };
     let log = dir.path().join("strace.log");
     let state = dir.path().join("state");
     let url = format!("mqtt://127.0.0.1:{}", broker.port);
-    let config = configure_with(dir.path(), &url, "");
+    let site = Site::Tcp(free_port());
+    let config = configure_with(dir.path(), &url, &format!("page.listen = {:?}", site.listen()));
     let text = std::fs::read_to_string(&config).expect("readable");
     let text = text.replace("source.kind = \"synthetic\"", source);
     let outbox = dir.path().join("outbox.redb").display().to_string();
@@ -85,6 +99,7 @@ fn whole_run(source: &str) {
     broker.start();
     let subscriber = Subscriber::start(broker.port, None);
     subscriber.wait("an event", 60, |s| !s.events("glint").is_empty());
+    look(&site);
     for command in ["pause", "resume", "calibrate", "purge"] {
         subscriber.say(&format!("glint/glint/{command}/set"), "1");
         let reply = format!("glint/glint/{command}/state");

@@ -13,7 +13,7 @@ pub(super) enum Kind {
     Text,
     /// Path of a file, folder or device.
     Path,
-    /// Text, one or more: a program and its arguments.
+    /// Text, one or more: a program and its arguments, names.
     Texts,
     /// true or false.
     Flag,
@@ -63,7 +63,7 @@ const PURPOSES: &[&str] =
     &["research", "clinical", "accessibility", "demonstration", "workplace", "education"];
 
 /// Every key, in the order of the reference page.
-pub(super) const KEYS: [Key; 35] = [
+pub(super) const KEYS: [Key; 41] = [
     key("device.id", Kind::Text),
     key("source.kind", Kind::Word(&["v4l2", "clip", "command", "synthetic"])),
     key("source.path", Kind::Path),
@@ -99,6 +99,12 @@ pub(super) const KEYS: [Key; 35] = [
     key("deployment.purpose", Kind::Word(PURPOSES)),
     key("deployment.basis", Kind::Word(&["medical", "safety"])),
     key("health.interval_s", Kind::Whole(1, 3600)),
+    key("page.listen", Kind::Text),
+    key("page.token_file", Kind::Path),
+    key("page.hosts", Kind::Texts),
+    key("page.confirmation_s", Kind::Whole(1, 3600)),
+    key("audit.enabled", Kind::Flag),
+    key("audit.max_bytes", Kind::Whole(4096, 1 << 30)),
 ];
 
 /// The key of a name.
@@ -157,7 +163,7 @@ impl Kind {
         match self {
             Self::Text => "text in quotes".into(),
             Self::Path => "a path in quotes".into(),
-            Self::Texts => "a program and its arguments, each in quotes: [\"PROGRAM\", \"ARGUMENT\"]".into(),
+            Self::Texts => "a list of texts, each in quotes: [\"TEXT\", \"TEXT\"]".into(),
             Self::Flag => "true, false".into(),
             Self::Whole(least, most) => format!("{least} to {most}"),
             Self::OneOf(all) => numbers(all),

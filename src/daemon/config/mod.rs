@@ -6,6 +6,7 @@
 mod broker;
 mod keys;
 mod layers;
+mod listen;
 mod load;
 mod rules;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use broker::Broker;
 pub(crate) use layers::Places;
+pub(crate) use listen::Address;
 pub(crate) use load::ConfigError;
 use rules::Problem;
 pub(crate) use source::StreamFormat;
@@ -59,6 +61,10 @@ pub(crate) struct Config {
     pub(crate) deployment: DeploymentConfig,
     /// Reports about the device itself.
     pub(crate) health: HealthConfig,
+    /// The commissioning page.
+    pub(crate) page: PageConfig,
+    /// The log of commands and page openings.
+    pub(crate) audit: AuditConfig,
     /// Where each key was set.
     #[serde(skip)]
     pub(crate) places: Places,
@@ -340,7 +346,55 @@ impl Default for HealthConfig {
     }
 }
 
+/// Table `page`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct PageConfig {
+    /// Where the commissioning page and `/metrics` are served: `ADDRESS:PORT` or `unix:/PATH`. Default: none, and no
+    /// socket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) listen: Option<String>,
+    /// File that holds the token, 16 characters or more; needed by addresses other than loopback and Unix sockets.
+    /// Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Names under which browsers and Prometheus reach the page, besides `localhost` and IP addresses. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) hosts: Option<Vec<String>>,
+    /// The picture is shown for so long after the operator has confirmed it, in seconds, 1 to 3600. Default 300.
+    pub(crate) confirmation_s: u64,
+}
+
+impl Default for PageConfig {
+    fn default() -> Self {
+        Self { listen: None, token_file: None, hosts: None, confirmation_s: 300 }
+    }
+}
+
+/// Table `audit`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AuditConfig {
+    /// Whether commands, page openings and confirmations are written to `audit.jsonl` in the state folder. Default: true
+    /// where `page.listen` is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) enabled: Option<bool>,
+    /// Size at which the file becomes `audit.jsonl.1`, in bytes. Default 1048576.
+    pub(crate) max_bytes: u64,
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self { enabled: None, max_bytes: 1 << 20 }
+    }
+}
+
 impl Config {
+    /// Whether commands are written down.
+    pub(crate) fn is_audited(&self) -> bool {
+        self.audit.enabled.unwrap_or(self.page.listen.is_some())
+    }
+
     /// The client id in use.
     pub(crate) fn client_id(&self) -> String {
         self.mqtt.client_id.clone().unwrap_or_else(|| format!("glint-{}", self.device.id()))

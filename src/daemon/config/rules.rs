@@ -23,6 +23,7 @@ impl Config {
         let mut found = self.source_problems();
         found.extend(self.texts());
         found.extend(self.pairs());
+        found.extend(self.page_problems());
         found
     }
 

@@ -74,6 +74,8 @@ pub(crate) struct Mqtt {
     device: bool,
     link: Option<(Link, mpsc::Receiver<Signal>)>,
     connected_at: Option<Instant>,
+    /// Connections since the start.
+    connections: u64,
     retry_at: Instant,
     backoff: Duration,
     retained: BTreeMap<String, String>,
@@ -138,6 +140,7 @@ impl Mqtt {
             device: false,
             link: None,
             connected_at: None,
+            connections: 0,
             retry_at: now,
             backoff: BACKOFF.0,
             retained: BTreeMap::new(),
@@ -170,6 +173,11 @@ impl Mqtt {
     /// Whether the broker listens.
     pub(crate) fn connected(&self) -> bool {
         self.connected_at.is_some()
+    }
+
+    /// Connections since the start.
+    pub(crate) fn connections(&self) -> u64 {
+        self.connections
     }
 
     /// Events that the broker did not take, each time it was asked.
@@ -246,6 +254,7 @@ impl Mqtt {
         tracing::info!(broker = self.config.mqtt.url, "connected");
         let now = Instant::now();
         self.connected_at = Some(now);
+        self.connections += 1;
         self.refused = false;
         self.last_complaint = None;
         self.commands_rejected = false;

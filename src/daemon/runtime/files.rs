@@ -6,6 +6,7 @@ use glint::pipeline::{Models, Options, Pipeline, PipelineError};
 
 use crate::daemon::config::{Config, ConfigError};
 use crate::daemon::mqtt::credentials::Credentials;
+use crate::daemon::page;
 
 /// What was opened.
 pub(crate) struct Opened {
@@ -15,6 +16,8 @@ pub(crate) struct Opened {
     pub(crate) pipeline: Pipeline,
     /// Password and certificates.
     pub(crate) credentials: Credentials,
+    /// The commissioning page with its token, where it is configured.
+    pub(crate) page: Option<page::Settings>,
 }
 
 /// Opens all of it; the error has a line for each file that cannot be used, with the place of its key.
@@ -24,12 +27,15 @@ pub(crate) fn open(config: &Config) -> Result<Opened, ConfigError> {
     let models = models(config).map_err(&mut keep).ok();
     let options = options(config).map_err(&mut keep).ok();
     let credentials = Credentials::read(config).map_err(&mut keep).ok();
+    let page = page::settings(config).map_err(&mut keep).ok();
     let pipeline = match (&models, options) {
         (Some(models), Some(options)) => pipeline(config, options, models).map_err(&mut keep).ok(),
         _ => None,
     };
-    match (models, pipeline, credentials) {
-        (Some(models), Some(pipeline), Some(credentials)) => Ok(Opened { models, pipeline, credentials }),
+    match (models, pipeline, credentials, page) {
+        (Some(models), Some(pipeline), Some(credentials), Some(page)) => {
+            Ok(Opened { models, pipeline, credentials, page })
+        }
         _ => Err(ConfigError(problems)),
     }
 }
@@ -118,6 +124,22 @@ mod tests {
         // Also where the address has no use for it.
         let config = Config::parse("g", "mqtt.ca = \"/no/ca\"").expect("valid");
         assert!(open(&config).is_err());
+    }
+
+    #[test]
+    fn the_token_of_the_page_is_read_beforehand() {
+        let dir = tempfile::tempdir().expect("folder");
+        let path = dir.path().join("token");
+        std::fs::write(&path, "short\n").expect("file");
+        let text = format!("page.listen = \"0.0.0.0:8080\"\npage.token_file = {path:?}");
+        let config = Config::parse("g", &text).expect("valid");
+        let lines = open(&config).err().expect("too short").0;
+        assert!(lines.len() == 1 && lines[0].starts_with("g:2:19: page.token_file: "), "{lines:#?}");
+        std::fs::write(&path, "long enough as it is\n").expect("file");
+        assert!(open(&config).is_err(), "spaces");
+        std::fs::write(&path, "0123456789abcdef\n").expect("file");
+        assert!(open(&config).expect("readable").page.is_some());
+        assert!(open(&Config::default()).expect("nothing to read").page.is_none());
     }
 
     #[test]

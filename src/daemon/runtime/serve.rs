@@ -5,6 +5,8 @@
 //! | `capture` | the source | bounded channel of frames; a camera's frames are dropped, and counted, when it is full |
 //! | `vision` | the pipeline | the latest [`Sight`]; events, none of which is dropped |
 //! | main | MQTT, queue, commands, signals, watchdog | the broker |
+//! | `page`, where it is configured | the commissioning page and its socket | questions to the main thread |
+//! | `audit`, where it is wanted | the audit log | what is on disk |
 //! | `storage` | the outbox's file | what is on disk |
 //!
 //! Shutdown flows with the data: capture ends and drops its sender, vision drains and drops its own, the
@@ -12,6 +14,7 @@
 
 mod marker;
 mod signals;
+mod watched;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -22,9 +25,11 @@ use std::time::Duration;
 use glint::event::{Clock, Event, Movement};
 use tokio::sync::{mpsc, watch};
 
+use super::audit::{Audit, Origin};
 use super::memory::Memory;
 use super::report::{Capabilities, Health, Phase, Reply, SCHEMA, State, Waiting, json};
 use super::systemd;
+use super::timing::Timing;
 use super::vision::{self, Sight, Vision};
 use crate::daemon::clock::{boot_id, monotonic_ns, now_s, rfc3339, synchronization, wall, wall_time};
 use crate::daemon::config::Config;
@@ -33,6 +38,7 @@ use crate::daemon::mqtt::credentials::Credentials;
 use crate::daemon::mqtt::{Command, Mqtt, base};
 use crate::daemon::outbox::Outbox;
 use crate::daemon::outbox::storage::Files;
+use crate::daemon::page::{self, Page, Post};
 use crate::daemon::sources::capture::{self, Shared};
 use marker::{absent, marker, paused_before};
 use signals::{Asked, Signals};
@@ -60,6 +66,8 @@ pub(crate) struct Setup {
     pub(crate) capabilities: Capabilities,
     /// What is remembered of earlier runs.
     pub(crate) memory: Memory,
+    /// The commissioning page, where it is configured.
+    pub(crate) page: Option<page::Settings>,
 }
 
 /// How a daemon ended.
@@ -157,6 +165,9 @@ struct Main {
     phase: Option<Phase>,
     /// Reply to a pause; it is given once the camera is closed.
     pausing: Option<Reply>,
+    page: Option<Page>,
+    timing: Arc<Timing>,
+    audit: Audit,
 }
 
 /// The threads beside the main one.
@@ -167,7 +178,7 @@ struct Threads {
 
 /// Starts what a daemon is made of.
 fn start(setup: Setup) -> anyhow::Result<(Main, Threads)> {
-    let Setup { config, credentials, vision, open, capabilities, memory } = setup;
+    let Setup { config, credentials, vision, open, capabilities, memory, page } = setup;
     let shared = Arc::new(Shared::default());
     let marker = marker(&config.outbox.path);
     shared.pause.store(paused_before(&marker, &memory), SeqCst);
@@ -184,8 +195,11 @@ fn start(setup: Setup) -> anyhow::Result<(Main, Threads)> {
     let seen = Arc::clone(&shared);
     let capture = thread("capture").spawn(move || capture::run(open, &items, &spare_out, &seen))?;
     let seen = Arc::clone(&shared);
-    let watcher =
-        thread("vision").spawn(move || vision::run(vision, &items_out, &spare, &events, &sight, &seen))?;
+    let audit = Audit::start(&config)?;
+    let timing = Arc::new(Timing::default());
+    let (page, tap) = watched::open(page, &config, &timing)?;
+    let watcher = thread("vision")
+        .spawn(move || vision::run(vision, &items_out, &spare, &events, &sight, &seen, tap))?;
 
     let mut main = Main {
         stream: stream_id(),
@@ -203,6 +217,9 @@ fn start(setup: Setup) -> anyhow::Result<(Main, Threads)> {
         memory,
         phase: None,
         pausing: None,
+        page,
+        timing,
+        audit,
     };
     main.mqtt.retain("capabilities", json(&capabilities));
     Ok((main, Threads { events: events_out, all: [("capture", capture), ("vision", watcher)] }))
@@ -232,17 +249,19 @@ async fn main_loop(setup: Setup, signals: &mut Signals, load: &Load) -> anyhow::
             },
             signal = main.mqtt.signal() => {
                 if let Some(command) = main.mqtt.handle(signal, &mut main.outbox) {
-                    main.command(command);
+                    main.command(command, &Origin::Mqtt);
                 }
             }
+            ask = watched::ask(&mut main.page) => main.answer(ask),
             news = main.outbox.news() => main.outbox.handle(news, now_s()),
             asked = signals.next() => match asked {
-                Asked::Command(command) => main.command(command),
+                Asked::Command(command) => _ = main.command(command, &Origin::Signal),
                 // Who stops is not started again.
                 Asked::Reload if stopping || loading.is_some() || next.is_some() => {
                     tracing::info!("reload ignored: another reload is in progress, or glintd is stopping");
                 }
                 Asked::Reload => {
+                    main.audit.note("reload", &Origin::Signal);
                     let load = Arc::clone(load);
                     loading = Some(tokio::task::spawn_blocking(move || load()));
                 }
@@ -282,8 +301,13 @@ async fn main_loop(setup: Setup, signals: &mut Signals, load: &Load) -> anyhow::
     let report = main.health();
     let problems = report.problems.into_iter().filter(|p| Some(*p) != main.state().reason).collect();
     main.mqtt.retain("health", json(&Health { state: Phase::Stopped, problems, ..report }));
+    // Its socket is free for the next configuration.
+    if let Some(page) = main.page.take() {
+        page.stop();
+    }
     main.mqtt.disconnect_in_order(&mut main.outbox).await;
     main.outbox.close(FLUSH, now_s());
+    main.audit.close();
     for (name, thread) in threads.all {
         if thread.join().is_err() {
             anyhow::bail!("the {name} thread panicked");
@@ -317,7 +341,9 @@ impl Main {
         let stamps = self.config.source.stamps();
         event.data.clock = Some(Clock { synchronized, estimated_error_us, boot_id: boot_id(), stamps });
         let topic = format!("{}/event", base(&self.config));
-        self.outbox.put(&event.id, &topic, &event.to_json(), now_s());
+        let json = event.to_json();
+        self.outbox.put(&event.id, &topic, &json, now_s());
+        self.tell(|_| Post::Event(json));
         self.events += 1;
         let hour = now_s() / 3600;
         match self.hours.back_mut() {
@@ -327,9 +353,10 @@ impl Main {
         self.hours.retain(|(h, _)| hour - h < 24);
     }
 
-    fn command(&mut self, command: Command) {
+    /// Obeys a command, and gives the reply that it has at once: that to a pause is said once the camera is closed.
+    fn command(&mut self, command: Command, origin: &Origin) -> Reply {
         let mut reply = Reply::new(rfc3339(wall().as_millis() as i64));
-        tracing::info!(command = command.as_str(), "command");
+        self.audit.note(command.as_str(), origin);
         match command {
             Command::Pause => {
                 self.shared.pause.store(true, SeqCst);
@@ -337,10 +364,10 @@ impl Main {
                     tracing::error!(file = %self.marker.display(), "a restart would end this pause: {e}");
                     reply.kept_over_restart = Some(false);
                 }
-                self.pausing = Some(reply);
+                self.pausing = Some(reply.clone());
                 self.next_health_s = i64::MIN;
                 self.tick();
-                return;
+                return reply;
             }
             Command::Resume => match std::fs::remove_file(&self.marker) {
                 Err(e) if !absent(&e) => {
@@ -362,6 +389,7 @@ impl Main {
         self.mqtt.retain(&format!("{}/state", command.as_str()), json(&reply));
         self.next_health_s = i64::MIN;
         self.tick();
+        reply
     }
 
     /// What the device does, and why nothing can be seen.
@@ -441,6 +469,7 @@ impl Main {
             systemd::status(&format!("{}{reason}", state.state.as_str()));
             self.mqtt.retain("health", json(&health));
         }
+        self.tell(Self::status);
     }
 
     fn health(&self) -> Health {
@@ -449,6 +478,8 @@ impl Main {
         let mut problems: Vec<&str> = reason.into_iter().collect();
         problems.extend(self.outbox.problems());
         problems.extend(self.mqtt.problems());
+        problems.extend(self.page.as_ref().and_then(Page::problem));
+        problems.extend(self.audit.problem());
         // Zone 0 is the processor on the boards that glint runs on.
         let temperature_c = std::fs::read_to_string("/sys/class/thermal/thermal_zone0/temp")
             .ok()

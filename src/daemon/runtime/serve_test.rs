@@ -99,6 +99,7 @@ pub(super) fn setup(config: Config, frames: u64) -> (Setup, Arc<AtomicU64>) {
             overrides: Default::default(),
         },
         memory: Memory::default(),
+        page: None,
     };
     (setup, events)
 }

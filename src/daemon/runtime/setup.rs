@@ -29,10 +29,10 @@ const SYNTHETIC_MOVEMENTS: i64 = 7200;
 
 /// Everything that can be wrong with files is found here, before a thread runs.
 pub(crate) fn set_up(config: Config, memory: Memory) -> anyhow::Result<Setup> {
-    let Opened { models, pipeline, credentials } = files::open(&config)?;
+    let Opened { models, pipeline, credentials, page } = files::open(&config)?;
     let capabilities = capabilities(&config, &models);
     let open = opener(&config)?;
-    Ok(Setup { config, credentials, vision: Box::new(pipeline), open, capabilities, memory })
+    Ok(Setup { config, credentials, vision: Box::new(pipeline), open, capabilities, memory, page })
 }
 
 /// What the device is and can do, with every key that the site has set: a retained message.

@@ -6,10 +6,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 
 use glint::event::Movement;
+use glint::face::landmarks::LANDMARK_COUNT;
 use glint::frame::Frame;
+use glint::geometry::Point;
 use glint::pipeline::{Counters, Observation, Pipeline, Step};
 use tokio::sync::{mpsc, watch};
 
+use super::tap::Tap;
 use super::visibility::Light;
 use crate::daemon::clock::monotonic_ns;
 use crate::daemon::grab::WAIT;
@@ -32,6 +35,10 @@ pub(crate) trait Vision: Send {
     fn observation(&self) -> Observation;
     /// Running counts.
     fn counters(&self) -> Counters;
+    /// The landmarks of the face that was measured.
+    fn landmarks(&self) -> Option<[Point; LANDMARK_COUNT]> {
+        None
+    }
 }
 
 impl Vision for Pipeline {
@@ -56,6 +63,9 @@ impl Vision for Pipeline {
     fn counters(&self) -> Counters {
         *Self::counters(self)
     }
+    fn landmarks(&self) -> Option<[Point; LANDMARK_COUNT]> {
+        Self::landmarks(self)
+    }
 }
 
 /// What is known of the latest frame; the latest wins.
@@ -73,7 +83,7 @@ pub(crate) struct Sight {
     pub(crate) counters: Counters,
 }
 
-/// The vision thread: ends with its frames.
+/// The vision thread: ends with its frames. `tap` is the page's, where there is one.
 pub(crate) fn run(
     mut vision: Box<dyn Vision>,
     items: &Receiver<Item>,
@@ -81,6 +91,7 @@ pub(crate) fn run(
     events: &mpsc::Sender<Movement>,
     sight: &watch::Sender<Sight>,
     shared: &Arc<Shared>,
+    mut tap: Option<Tap>,
 ) {
     // Events that the main thread has no room for: none is dropped on this side.
     let mut waiting: VecDeque<Movement> = VecDeque::new();
@@ -99,8 +110,13 @@ pub(crate) fn run(
         let mut why = None;
         let step = match items.recv_timeout(WAIT) {
             Ok(Item::Frame(frame)) => {
+                let begun_ns = monotonic_ns();
                 let step = vision.push(&frame);
-                why = light.view(&frame, step == Step::Moving, &vision.observation()).reason();
+                let view = light.view(&frame, step == Step::Moving, &vision.observation());
+                why = view.reason();
+                if let Some(tap) = &mut tap {
+                    tap.frame(&frame, &view, vision.as_ref(), begun_ns, monotonic_ns());
+                }
                 // No room for spares only means that a buffer is allocated anew.
                 _ = spare.try_send(frame);
                 step

@@ -1,0 +1,214 @@
+//! The socket and its connections.
+
+use std::convert::Infallible;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener, UnixSocket};
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+
+use super::Watch;
+use super::answer::{Site, answer};
+use super::patient::Patient;
+use crate::daemon::config::Address;
+
+/// Connections at once: four pages with two each, a scraper, and room for those that hang.
+const CONNECTIONS: usize = 16;
+/// How long a request line and its headers may take, and how long a connection may be idle.
+const HEADERS: Duration = Duration::from_secs(15);
+/// How long the other end may take nothing of what it is sent.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Largest request line with headers, in bytes.
+const MAX_HEAD: usize = 16 << 10;
+/// Wait before a socket that cannot be had is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+/// Clients that may wait to be accepted.
+const BACKLOG: u32 = 16;
+
+/// Serves for ever. A socket that cannot be had is a problem of the page alone: the log says it, and it is tried again.
+pub(super) async fn serve(address: &Address, site: Rc<Site>, watch: &Watch) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut complaint = String::new();
+    loop {
+        match bind(address) {
+            Ok(listener) => {
+                watch.unusable.store(false, Relaxed);
+                complaint.clear();
+                let error = listener.accept(&site, &room).await;
+                tracing::error!("page: the socket is given up and opened anew: {error}");
+            }
+            Err(error) => {
+                watch.unusable.store(true, Relaxed);
+                let reason = error.to_string();
+                if complaint != reason {
+                    tracing::error!(address = ?address, reason, "the page cannot be served; trying again");
+                    complaint = reason;
+                }
+            }
+        }
+        sleep(RETRY).await;
+    }
+}
+
+enum Listener {
+    Tcp(TcpListener),
+    Unix { listener: UnixListener, _file: Placed },
+}
+
+/// The file of a Unix socket; it goes with the socket.
+struct Placed(PathBuf);
+
+impl Drop for Placed {
+    fn drop(&mut self) {
+        // The socket is closed: what is left is a name that leads nowhere, and the next start removes that too.
+        _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn bind(address: &Address) -> io::Result<Listener> {
+    match address {
+        Address::Tcp(address) => {
+            let listener = std::net::TcpListener::bind(address)?;
+            listener.set_nonblocking(true)?;
+            let listener = TcpListener::from_std(listener)?;
+            let own = listener.local_addr()?;
+            tracing::info!("page served at http://{own}/");
+            Ok(Listener::Tcp(listener))
+        }
+        Address::Unix(path) => {
+            remove_stale(path)?;
+            let socket = UnixSocket::new_stream()?;
+            socket.bind(path)?;
+            let placed = Placed(path.clone());
+            // Before anybody can connect.
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+            let listener = socket.listen(BACKLOG)?;
+            tracing::info!("page served at unix:{}", path.display());
+            Ok(Listener::Unix { listener, _file: placed })
+        }
+    }
+}
+
+/// Removes the socket of a process that was killed; one that answers stays.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(e),
+        Ok(meta) if !meta.file_type().is_socket() => Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "there is a file of this name, and it is no socket",
+        )),
+        Ok(_) => match std::os::unix::net::UnixStream::connect(path) {
+            Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+            Err(e) => Err(e),
+            Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+        },
+    }
+}
+
+impl Listener {
+    /// Accepts until the socket breaks.
+    async fn accept(&self, site: &Rc<Site>, room: &Arc<Semaphore>) -> io::Error {
+        loop {
+            let accepted = match self {
+                Self::Tcp(listener) => match listener.accept().await {
+                    Ok((stream, peer)) => {
+                        // Short messages ten times a second: none waits for the next.
+                        _ = stream.set_nodelay(true);
+                        handle(stream, peer.to_string(), site, room);
+                        Ok(())
+                    }
+                    Err(e) => Err(e),
+                },
+                Self::Unix { listener, .. } => match listener.accept().await {
+                    Ok((stream, _)) => {
+                        let user =
+                            stream.peer_cred().map_or_else(|_| "unix".into(), |c| format!("uid {}", c.uid()));
+                        handle(stream, user, site, room);
+                        Ok(())
+                    }
+                    Err(e) => Err(e),
+                },
+            };
+            match accepted.map_err(|e| (e.raw_os_error(), e)) {
+                Ok(()) => {}
+                // The client is gone already, or the process has no descriptor left: that passes.
+                Err((_, e))
+                    if matches!(e.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
+                Err((
+                    Some(nix::libc::EMFILE | nix::libc::ENFILE | nix::libc::ENOBUFS | nix::libc::ENOMEM),
+                    e,
+                )) => {
+                    tracing::warn!("page: no connection can be accepted: {e}");
+                    sleep(RETRY).await;
+                }
+                Err((_, e)) => return e,
+            }
+        }
+    }
+}
+
+/// Serves one connection in a task of its own; closes it at once where there are too many.
+fn handle<S>(stream: S, peer: String, site: &Rc<Site>, room: &Arc<Semaphore>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let Ok(place) = Arc::clone(room).try_acquire_owned() else {
+        tracing::warn!(peer, "page: {CONNECTIONS} connections are open; another one is refused");
+        return;
+    };
+    let site = Rc::clone(site);
+    tokio::task::spawn_local(async move {
+        let _place = place;
+        let from = peer.clone();
+        let service = service_fn(move |request| {
+            let (site, peer) = (Rc::clone(&site), from.clone());
+            async move { Ok::<_, Infallible>(answer(&site, &peer, &request).await) }
+        });
+        let io = TokioIo::new(Patient::new(stream, PATIENCE));
+        let served = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADERS)
+            .max_buf_size(MAX_HEAD)
+            .serve_connection(io, service)
+            .await;
+        if let Err(error) = served {
+            tracing::debug!(peer, "page: {error}");
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_that_was_left_behind_is_taken_over_and_one_that_answers_is_not() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let _inside = runtime.enter();
+        let dir = tempfile::tempdir().expect("folder");
+        let path = dir.path().join("page.sock");
+        let address = Address::Unix(path.clone());
+        let first = bind(&address).expect("bound");
+        let mode = std::fs::metadata(&path).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "nobody else may connect");
+        assert_eq!(bind(&address).err().map(|e| e.kind()), Some(io::ErrorKind::AddrInUse));
+        drop(first);
+        assert!(!path.exists(), "it goes with its socket");
+        // As after a kill: the name is there, and nobody listens.
+        drop(std::os::unix::net::UnixListener::bind(&path).expect("bound"));
+        assert!(path.exists() && bind(&address).is_ok());
+        std::fs::write(&path, "text").expect("file");
+        assert!(bind(&address).is_err() && path.exists(), "a file is no socket");
+    }
+}

@@ -1,0 +1,116 @@
+//! The main thread's side of the commissioning page.
+
+use std::sync::Arc;
+
+use glint::au::AUS;
+use glint::pipeline::{DARK_LUMA, GOOD_FPS, MIN_FPS};
+use serde_json::json;
+
+use super::super::audit::Origin;
+use super::super::exposure::{LOW_CONTRAST, OVEREXPOSED};
+use super::super::metrics::{self, Report};
+use super::super::noise::NOISY;
+use super::super::report::Phase;
+use super::super::sharpness::BLURRED;
+use super::super::tap::Tap;
+use super::super::timing::Timing;
+use super::super::visibility::{FLICKER, SMALL_EYES_PX, remedy};
+use super::Main;
+use crate::daemon::config::Config;
+use crate::daemon::mqtt::Command;
+use crate::daemon::page::{Ask, Page, Post, Settings};
+
+/// Starts the page where it is configured; the tap is for the vision thread.
+pub(super) fn open(
+    settings: Option<Settings>,
+    config: &Config,
+    timing: &Arc<Timing>,
+) -> std::io::Result<(Option<Page>, Option<Tap>)> {
+    let Some(settings) = settings else { return Ok((None, None)) };
+    let (page, snapshots) = Page::start(settings, about(config))?;
+    let tap = Tap::new(page.watch(), snapshots, Arc::clone(timing));
+    Ok((Some(page), Some(tap)))
+}
+
+/// What the page has to know beforehand: names, limits, and what to do about a reason.
+fn about(config: &Config) -> String {
+    let reasons = ["fps_low", "too_dark", "flicker", "too_small", "no_face", "too_fast"];
+    let remedies: serde_json::Map<_, _> =
+        reasons.iter().map(|reason| ((*reason).to_owned(), remedy(reason).into())).collect();
+    let units: Vec<_> = AUS.iter().map(|au| json!({ "au": au, "name": glint::au::name(*au) })).collect();
+    json!({
+        "device": config.device.id(),
+        "version": env!("CARGO_PKG_VERSION"),
+        "aus": units,
+        "remedies": remedies,
+        "limits": {
+            "eyes_px": SMALL_EYES_PX, "light": DARK_LUMA, "contrast": LOW_CONTRAST, "saturated": OVEREXPOSED,
+            "flicker": FLICKER, "blur": BLURRED, "noise": NOISY, "fps": MIN_FPS, "good_fps": GOOD_FPS,
+        },
+    })
+    .to_string()
+}
+
+/// What the page asks next; waits for ever where there is none.
+pub(super) async fn ask(page: &mut Option<Page>) -> Ask {
+    match page {
+        Some(page) => page.ask().await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Main {
+    /// Tells those who watch; costs nothing where nobody does.
+    pub(super) fn tell(&self, post: impl FnOnce(&Self) -> Post) {
+        if let Some(page) = &self.page {
+            page.tell(|| post(self));
+        }
+    }
+
+    /// What the device does, for those who watch.
+    pub(super) fn status(&self) -> Post {
+        let health = self.health();
+        let status = json!({
+            "state": health.state, "problems": health.problems, "uptime_s": health.uptime_s,
+            "connected": self.mqtt.connected(), "waiting": health.outbox.events, "events": health.events,
+            "frames_dropped": health.frames_dropped, "temperature_c": health.temperature_c,
+        });
+        Post::Status(status.to_string(), health.state == Phase::Streaming)
+    }
+
+    /// Answers what the page asks. Who has asked may be gone meanwhile.
+    pub(super) fn answer(&mut self, ask: Ask) {
+        match ask {
+            Ask::Command(command, visitor, reply) => {
+                let said = self.command(command, &Origin::Page(visitor));
+                let mut said = serde_json::to_value(&said).unwrap_or_default();
+                if command == Command::Pause {
+                    // It is done once the state says so.
+                    said["done"] = false.into();
+                    said["accepted"] = true.into();
+                }
+                _ = reply.send(said.to_string());
+            }
+            Ask::Metrics(reply) => _ = reply.send(self.metrics()),
+            Ask::Note(note, visitor) => self.audit.note(note.as_str(), &Origin::Page(visitor)),
+        }
+    }
+
+    fn metrics(&self) -> String {
+        metrics::text(&Report {
+            health: &self.health(),
+            timing: &self.timing,
+            connected: self.mqtt.connected(),
+            connections: self.mqtt.connections(),
+            memory_bytes: resident_bytes(),
+            version: env!("CARGO_PKG_VERSION"),
+        })
+    }
+}
+
+/// Resident memory of this process; `None` where the system does not say.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}

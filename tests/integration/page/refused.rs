@@ -1,0 +1,170 @@
+//! Whom the page refuses: other hosts and sites, those without a token, and those who send too much or too slowly.
+
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
+
+use super::super::broker::free_port;
+use super::super::daemon::{Accepted, Daemon, configure_with, start_command};
+use super::super::{run, stderr};
+use super::{Live, Site, audit, start, wait};
+
+const TOKEN: &str = "correct-horse-battery";
+
+#[test]
+fn other_hosts_and_other_sites_get_nothing() {
+    let dir = tempfile::tempdir().expect("folder");
+    let (daemon, site) = start(dir.path(), "page.hosts = [\"kiosk.local\"]");
+    for host in ["evil.example", "127.0.0.1.evil.example", ""] {
+        for path in ["/", "/live", "/metrics", "/picture"] {
+            assert_eq!(site.get(path, &[("Host", host)]).status, 403, "{host} {path}");
+        }
+    }
+    assert_eq!(site.get("/", &[("Host", "kiosk.local:8080")]).status, 200);
+    assert_eq!(site.get("/", &[("Host", "[::1]:1")]).status, 200);
+    assert_eq!(site.send("GET / HTTP/1.1\r\nConnection: close\r\n\r\n").status, 403, "no host");
+    let host = site.host();
+    let absolute = format!("GET http://evil.example/ HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    assert_eq!(site.send(&absolute).status, 400, "as to a proxy");
+
+    let mut live = Live::open(&site, &[]);
+    let session = live.session();
+    let own = ("X-Glint-Session", session.as_str());
+    let origin = format!("http://{host}");
+    for foreign in [("Origin", "http://evil.example"), ("Origin", "null"), ("Sec-Fetch-Site", "cross-site")] {
+        for path in ["/command/pause", "/picture/confirm"] {
+            assert_eq!(site.post(path, &[own, foreign]).status, 403, "{foreign:?} {path}");
+        }
+        assert_eq!(site.get("/live", &[foreign]).status, 403, "{foreign:?}");
+        assert_eq!(site.get("/metrics", &[foreign]).status, 403, "{foreign:?}");
+    }
+    for session in ["", "0123456789abcdef0123456789abcdef", &session[..31]] {
+        assert_eq!(site.post("/command/pause", &[("X-Glint-Session", session)]).status, 403, "{session}");
+    }
+    assert_eq!(site.get("/command/pause", &[own]).status, 404, "a link is no command");
+    assert!(!dir.path().join("outbox.paused").exists(), "nothing of all that has paused the device");
+    assert_eq!(
+        site.post("/command/pause", &[own, ("Origin", &origin), ("Sec-Fetch-Site", "same-origin")]).status,
+        200
+    );
+    assert!(dir.path().join("outbox.paused").exists());
+
+    let page = site.get("/", &[]);
+    let policy = page.header("content-security-policy").expect("a policy");
+    for words in ["default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "form-action 'none'"] {
+        assert!(policy.contains(words), "{policy}");
+    }
+    assert!(!policy.contains("unsafe"), "{policy}");
+    assert_eq!(page.header("cache-control"), Some("no-store"));
+    assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
+    assert!(page.header("access-control-allow-origin").is_none());
+    assert_eq!(
+        site.send(&site.request("OPTIONS", "/command/pause", &[])).status,
+        405,
+        "no preflight is answered"
+    );
+    assert_eq!(daemon.end("TERM"), Some(0));
+}
+
+#[test]
+fn everything_but_the_page_itself_needs_the_token() {
+    let dir = tempfile::tempdir().expect("folder");
+    let file = dir.path().join("token");
+    std::fs::write(&file, format!("{TOKEN}\n")).expect("file");
+    let (daemon, site) = start(dir.path(), &format!("page.token_file = {file:?}"));
+    assert_eq!(site.get("/", &[]).status, 200);
+    let right = format!("Bearer {TOKEN}");
+    for wrong in [None, Some("Bearer correct-horse-batterx"), Some("Basic abc"), Some("Bearer ")] {
+        let headers: Vec<(&str, &str)> = wrong.iter().map(|value| ("Authorization", *value)).collect();
+        for path in ["/live", "/metrics", "/picture"] {
+            let reply = site.get(path, &headers);
+            assert_eq!(
+                (reply.status, reply.header("www-authenticate")),
+                (401, Some("Bearer")),
+                "{wrong:?} {path}"
+            );
+        }
+        assert_eq!(site.post("/command/pause", &headers).status, 401, "{wrong:?}");
+    }
+    let token = ("Authorization", right.as_str());
+    assert_eq!(site.get("/metrics", &[token]).status, 200);
+    let mut live = Live::open(&site, &[token]);
+    let session = live.session();
+    let own = ("X-Glint-Session", session.as_str());
+    assert_eq!(site.post("/command/pause", &[own]).status, 401, "a session is no token");
+    assert_eq!(site.post("/command/pause", &[own, token]).status, 200);
+    assert_eq!(daemon.end("TERM"), Some(0));
+    let refused = audit(dir.path()).iter().filter(|e| e["what"] == "token_refused").count();
+    assert_eq!(refused, 12, "each wrong token; who has none was not told yet that one is needed");
+    let text = std::fs::read_to_string(dir.path().join("audit.jsonl")).expect("there");
+    assert!(!text.contains(TOKEN) && !text.contains("batterx") && !text.contains(&session));
+}
+
+#[test]
+fn an_address_that_others_reach_is_refused_without_a_token() {
+    let dir = tempfile::tempdir().expect("folder");
+    let url = format!("mqtt://127.0.0.1:{}", free_port());
+    let config = configure_with(dir.path(), &url, "page.listen = \"0.0.0.0:8080\"");
+    let path = config.to_str().expect("UTF-8");
+    for command in ["check", "run"] {
+        let output = run(&[command, "--config", path]);
+        assert_eq!(output.status.code(), Some(78), "{command}");
+        let said = stderr(&output);
+        assert!(
+            said.contains("page.listen: an address that other machines reach needs page.token_file"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn those_who_send_too_much_too_slowly_or_too_often_hold_nobody_up() {
+    let dir = tempfile::tempdir().expect("folder");
+    let (daemon, site) = start(dir.path(), "");
+    // Too much: a header, a path, a body.
+    let long = "x".repeat(40_000);
+    assert!(matches!(site.get("/", &[("X-Long", &long)]).status, 0 | 400 | 431));
+    assert!(matches!(site.get(&format!("/{long}"), &[]).status, 0 | 400 | 414 | 431));
+    assert_eq!(site.post("/command/pause", &[("Content-Length", "5000000000")]).status, 413);
+    assert_eq!(site.post("/command/pause", &[("Transfer-Encoding", "chunked")]).status, 413);
+    assert!(matches!(site.send("no HTTP at all\r\n\r\n").status, 0 | 400));
+    // Too slowly: a request that never ends is given up, and others are answered meanwhile.
+    let begun = Instant::now();
+    let mut slow = site.connect();
+    slow.write_all(b"GET / HTTP/1.1\r\nHost: loc").expect("sent");
+    assert_eq!(site.get("/", &[]).status, 200);
+    let mut rest = Vec::new();
+    let _ = slow.read_to_end(&mut rest);
+    assert!(begun.elapsed() < Duration::from_secs(19), "it was given up");
+    // Too often: connections that do nothing fill the room, and it is there again once they are gone.
+    let idle: Vec<_> = (0..40).map(|_| site.connect()).collect();
+    assert_eq!(site.get("/", &[]).status, 0, "no room");
+    daemon.accept(1);
+    drop(idle);
+    wait("room", || site.get("/", &[]).status == 200);
+    // Four pages, and no fifth.
+    let mut pages: Vec<Live> = (0..4).map(|_| Live::open(&site, &[])).collect();
+    assert_eq!(site.get("/live", &[]).status, 503);
+    // One that is closed makes room for another.
+    pages.pop();
+    std::thread::sleep(Duration::from_millis(600));
+    pages.push(Live::open(&site, &[]));
+    assert_eq!(daemon.end("TERM"), Some(0));
+}
+
+#[test]
+fn a_port_that_another_program_has_is_a_problem_of_the_page_alone() {
+    let dir = tempfile::tempdir().expect("folder");
+    let other = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = other.local_addr().expect("bound").port();
+    let more = format!("page.listen = \"127.0.0.1:{port}\"");
+    let config = configure_with(dir.path(), &format!("mqtt://127.0.0.1:{}", free_port()), &more);
+    let daemon = Daemon::start(start_command(&config), &Accepted::default());
+    daemon.says("the page cannot be served", 30);
+    daemon.accept(1);
+    drop(other);
+    daemon.says("page served at", 20);
+    let site = Site::Tcp(port);
+    let metrics = String::from_utf8(site.get("/metrics", &[]).body).expect("text");
+    assert!(metrics.contains("glint_problem{problem=\"page_unusable\"} 0"), "{metrics}");
+    assert_eq!(daemon.end("TERM"), Some(0));
+}
