@@ -1,6 +1,7 @@
 //! The commissioning page of a running daemon, by raw HTTP: what it tells, whom it refuses, and that it is not there where
 //! nobody has asked for it.
 
+mod browser;
 mod client;
 mod refused;
 
