@@ -16,8 +16,10 @@ mod pages;
 mod report;
 mod schema;
 mod service;
+mod subscriber;
 mod tls;
 mod tools;
+mod units;
 mod video;
 mod writes;
 

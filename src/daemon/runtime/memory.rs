@@ -21,8 +21,11 @@ const FORMER_ID: &str = "glint";
 const PREFIX: &str = "glint";
 /// Hexadecimal digits of the machine-id's digest.
 const DIGITS: usize = 4;
-/// Longest part of a host name that is taken: an id has 64 characters at most.
-const MAX_HOST: usize = 52;
+/// Longest parts of a host name and of a configuration's name that are taken: an id has 64 characters at most.
+const MAX_HOST: usize = 31;
+const MAX_NAME: usize = 20;
+/// Name of the configuration of a machine that has one camera.
+const ONLY: &str = "glint";
 /// Largest file that is read.
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -71,7 +74,8 @@ pub(crate) fn load(path: &Path, former: Option<&Path>) -> Result<(Config, Memory
 impl Memory {
     /// Reads what is remembered, completes the configuration by it, and notes what is in force from now on. Writes nothing.
     fn read(path: &Path, config: &mut Config, former: Option<&Path>) -> Self {
-        let mut name = path.file_stem().unwrap_or_default().to_owned();
+        let stem = path.file_stem().unwrap_or_default().to_owned();
+        let mut name = stem.clone();
         name.push(".device.json");
         let dir = folder(config);
         let file = dir.join(&name);
@@ -88,7 +92,11 @@ impl Memory {
         let mut memory =
             Self { file: usable.then_some(file), notes: notes.unwrap_or_default(), now: Default::default() };
         if config.device.id.is_none() {
-            let id = memory.notes.default_id.clone().unwrap_or_else(|| memory.choose(earlier));
+            let id = memory
+                .notes
+                .default_id
+                .clone()
+                .unwrap_or_else(|| memory.choose(earlier, &stem.to_string_lossy()));
             // The id already says what it is of. That of version 0.1 had a client id that said it twice.
             if config.mqtt.client_id.is_none() && id != FORMER_ID {
                 config.mqtt.client_id = Some(id.clone());
@@ -101,7 +109,7 @@ impl Memory {
     }
 
     /// The id of a device that has none yet.
-    fn choose(&self, earlier: bool) -> String {
+    fn choose(&self, earlier: bool, configuration: &str) -> String {
         if earlier {
             tracing::info!(
                 id = FORMER_ID,
@@ -114,7 +122,7 @@ impl Memory {
             .iter()
             .filter_map(|path| std::fs::read_to_string(path).ok())
             .find(|text| is_machine_id(text.trim()));
-        let id = default_id(host.trim(), machine.as_deref().map(str::trim));
+        let id = default_id(host.trim(), machine.as_deref().map(str::trim), configuration);
         if machine.is_none() {
             tracing::warn!(
                 id,
@@ -191,17 +199,18 @@ fn is_machine_id(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-/// `glint-<host>-<digits>`, of what there is.
-fn default_id(host: &str, machine: Option<&str>) -> String {
+/// `glint-<host>-<digits>`, of what there is; with `-<name>` where the configuration has another name than `glint.toml`,
+/// because a machine with several cameras has several devices.
+fn default_id(host: &str, machine: Option<&str>, configuration: &str) -> String {
+    let plain = |text: &str, most: usize| -> String {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        text.chars().map(|c| if allowed(c) { c } else { '-' }).take(most).collect()
+    };
     // The name without its domain.
-    let host = host.split('.').next().unwrap_or_default();
-    let host: String = host
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' })
-        .take(MAX_HOST)
-        .collect();
+    let host = plain(host.split('.').next().unwrap_or_default(), MAX_HOST);
     let digits = machine.map(|m| glint::model::sha256_hex(m.as_bytes())[..DIGITS].to_owned());
-    let parts = [Some(PREFIX.to_owned()), Some(host).filter(|h| !h.is_empty()), digits];
+    let name = Some(plain(configuration, MAX_NAME)).filter(|n| n != ONLY && !n.is_empty());
+    let parts = [Some(PREFIX.to_owned()), Some(host).filter(|h| !h.is_empty()), digits, name];
     parts.into_iter().flatten().collect::<Vec<_>>().join("-")
 }
 
@@ -213,12 +222,17 @@ mod tests {
     fn an_id_is_made_of_the_names_of_the_machine() {
         let machine = "0123456789abcdef0123456789abcdef";
         let digits = &glint::model::sha256_hex(machine.as_bytes())[..4];
-        assert_eq!(default_id("door", Some(machine)), format!("glint-door-{digits}"));
-        assert_eq!(default_id("door.example.org", None), "glint-door");
-        assert_eq!(default_id("t\u{fc}r 1", None), "glint-t-r-1");
-        assert_eq!(default_id("", Some(machine)), format!("glint-{digits}"));
-        assert_eq!(default_id("", None), "glint");
-        assert!(default_id(&"x".repeat(300), Some(machine)).len() <= 64);
+        let of = |host: &str, machine| default_id(host, machine, "glint");
+        assert_eq!(of("door", Some(machine)), format!("glint-door-{digits}"));
+        assert_eq!(of("door.example.org", None), "glint-door");
+        assert_eq!(of("t\u{fc}r 1", None), "glint-t-r-1");
+        assert_eq!(of("", Some(machine)), format!("glint-{digits}"));
+        assert_eq!(of("", None), "glint");
+        let long = "x".repeat(300);
+        assert!(default_id(&long, Some(machine), &long).len() <= 64);
+        // Two cameras of one machine are two devices.
+        assert_eq!(default_id("kiosk", Some(machine), "left"), format!("glint-kiosk-{digits}-left"));
+        assert_eq!(default_id("kiosk", None, "no 1"), "glint-kiosk-no-1");
         assert!(is_machine_id(machine) && !is_machine_id("uninitialized"));
     }
 
