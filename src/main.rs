@@ -5,6 +5,8 @@
 mod daemon;
 #[cfg(test)]
 mod pages_test;
+#[cfg(test)]
+mod troubleshooting_test;
 
 use std::process::ExitCode;
 
