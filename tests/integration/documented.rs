@@ -61,7 +61,8 @@ fn the_cheap_commands_run() {
         command.current_dir(dir.path()).env("STATE_DIRECTORY", dir.path());
         for argument in &arguments {
             match argument.as_str() {
-                "/etc/glint/glint.toml" => command.arg(config),
+                // Also that of one of several cameras.
+                name if name.starts_with("/etc/glint/") && name.ends_with(".toml") => command.arg(config),
                 // Minutes of a film that has two seconds.
                 "60" => command.arg("0.5"),
                 "90" if arguments.iter().any(|a| a == "--to") => command.arg("1.5"),
