@@ -39,6 +39,24 @@ pub struct Unit {
     pub side: Side,
 }
 
+impl Unit {
+    /// Its name in exports and streams: see [`label`].
+    pub fn label(self) -> String {
+        label(self.au, self.side)
+    }
+}
+
+/// An AU with its side, as coders write it: `AU12L` (the subject's left), `AU12R`, and `AU12` for both sides or for an AU
+/// that FACS does not score by side.
+pub fn label(au: u8, side: Side) -> String {
+    let side = match side {
+        Side::Left => "L",
+        Side::Right => "R",
+        Side::Both => "",
+    };
+    format!("AU{au:02}{side}")
+}
+
 /// Number of components in [`UNITS`].
 pub const UNIT_COUNT: usize = 2 * AU_COUNT - CENTRAL.len();
 
@@ -156,6 +174,16 @@ mod tests {
         let names: std::collections::BTreeSet<_> = AUS.map(name).into();
         assert!(names.len() == AU_COUNT && !names.contains(""), "{names:?}");
         assert_eq!(name(3), "");
+    }
+
+    #[test]
+    fn labels_are_distinct_and_have_a_side_where_facs_has_one() {
+        let labels: std::collections::BTreeSet<_> = UNITS.map(Unit::label).into();
+        assert_eq!(labels.len(), UNIT_COUNT);
+        assert_eq!(
+            [UNITS[0].label(), label(12, Side::Right), label(25, Side::Both)],
+            ["AU01L", "AU12R", "AU25"]
+        );
     }
 
     #[test]

@@ -21,11 +21,13 @@
 
 mod counters;
 mod models;
+mod reading;
 mod tracked;
 
 pub use counters::Counters;
 use counters::count;
 pub use models::Models;
+pub use reading::FaceReading;
 use tracked::TrackedFace;
 
 use std::collections::VecDeque;
