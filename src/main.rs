@@ -56,8 +56,10 @@ enum Command {
     #[command(after_help = "Example: glintd replay talk.mp4 --purpose research --from 60 --to 90\n\n\
         glintd reads AVI (MJPEG or raw frames), Y4M and folders of images itself. Every other format needs ffmpeg.")]
     Replay(commands::replay::Args),
-    /// Write the measurements of every frame of a clip, a report about it, or a plot.
-    #[command(after_help = "Example: glintd inspect talk.avi --csv talk.csv --report talk.html")]
+    /// Write the measurements of every frame of a clip, a report about it, a plot, or its events for other programs.
+    #[command(
+        after_help = "Example: glintd inspect talk.avi --csv talk.csv --report talk.html --export talk.eaf"
+    )]
     Inspect(commands::inspect::Args),
     /// Measure detection at a site: insert known movements into a clip from there and count how many are found.
     #[command(after_help = "Example: glintd selftest kiosk.avi --seed 1")]

@@ -319,7 +319,7 @@ _glintd() {
             return 0
             ;;
         glintd__subcmd__inspect)
-            opts="-h --fps --rotate --mirror --from --to --csv --report --plot --explain --json --help"
+            opts="-h --fps --rotate --mirror --from --to --csv --format --export --faces --report --plot --explain --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -342,6 +342,18 @@ _glintd() {
                     return 0
                     ;;
                 --csv)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "glint openface" -- "${cur}"))
+                    return 0
+                    ;;
+                --export)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --faces)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

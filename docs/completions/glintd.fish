@@ -30,7 +30,7 @@ complete -c glintd -n "__fish_glintd_needs_command" -f -a "run" -d 'Run the daem
 complete -c glintd -n "__fish_glintd_needs_command" -f -a "check" -d 'Check a configuration and print the effective one'
 complete -c glintd -n "__fish_glintd_needs_command" -f -a "doctor" -d 'Say what is wrong with camera, face, broker, disk and clock, and what to do about it'
 complete -c glintd -n "__fish_glintd_needs_command" -f -a "replay" -d 'Run the pipeline over a clip and print one event per line'
-complete -c glintd -n "__fish_glintd_needs_command" -f -a "inspect" -d 'Write the measurements of every frame of a clip, a report about it, or a plot'
+complete -c glintd -n "__fish_glintd_needs_command" -f -a "inspect" -d 'Write the measurements of every frame of a clip, a report about it, a plot, or its events for other programs'
 complete -c glintd -n "__fish_glintd_needs_command" -f -a "selftest" -d 'Measure detection at a site: insert known movements into a clip from there and count how many are found'
 complete -c glintd -n "__fish_glintd_needs_command" -f -a "cameras" -d 'List the cameras, their modes and the mode that glint would choose. With --watch, help to aim one'
 complete -c glintd -n "__fish_glintd_needs_command" -f -a "bench" -d 'Measure time, memory and allocations of each stage'
@@ -69,12 +69,16 @@ complete -c glintd -n "__fish_glintd_using_subcommand inspect" -l rotate -d 'Rot
 complete -c glintd -n "__fish_glintd_using_subcommand inspect" -l from -d 'Skip the frames before this time. Times still count from the first frame of the clip' -r
 complete -c glintd -n "__fish_glintd_using_subcommand inspect" -l to -d 'Stop at this time' -r
 complete -c glintd -n "__fish_glintd_using_subcommand inspect" -l csv -d 'The CSV file to write, or - for standard output' -r -F
+complete -c glintd -n "__fish_glintd_using_subcommand inspect" -l format -d 'Columns of the CSV; without --csv it goes to standard output [default: glint]' -r -f -a "glint\t'Glint\'s own: one row a frame, of the largest face'
+openface\t'Those that readers of OpenFace\'s files look for: one row a frame and face'"
+complete -c glintd -n "__fish_glintd_using_subcommand inspect" -l export -d 'Write the events for another program, by the ending of the name: .eaf (ELAN), .vtt (WebVTT), .tsv (BIDS, with a .json beside it), .edf (EDF+) or .jsonl (JSON lines). May be repeated' -r
+complete -c glintd -n "__fish_glintd_using_subcommand inspect" -l faces -d 'Faces to follow at once, 1 to 8' -r
 complete -c glintd -n "__fish_glintd_using_subcommand inspect" -l report -d 'Write a report: one HTML page with traces, events and rejected candidates, which needs no network' -r -F
 complete -c glintd -n "__fish_glintd_using_subcommand inspect" -l plot -d 'Write the figure of the report alone, as SVG or PNG by the ending of the name' -r -F
 complete -c glintd -n "__fish_glintd_using_subcommand inspect" -l explain -d 'Write one line of JSON per candidate, published or not: times, AUs, verdict, cause and score' -r -F
 complete -c glintd -n "__fish_glintd_using_subcommand inspect" -l mirror -d 'Undo mirroring: swap left and right, after --rotate'
 complete -c glintd -n "__fish_glintd_using_subcommand inspect" -l json -d 'Print the summary, the last line on stderr, as a JSON object'
-complete -c glintd -n "__fish_glintd_using_subcommand inspect" -s h -l help -d 'Print help'
+complete -c glintd -n "__fish_glintd_using_subcommand inspect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c glintd -n "__fish_glintd_using_subcommand selftest" -l fps -d 'Frames per second (above 0, up to 1000), in place of the clip\'s own times' -r
 complete -c glintd -n "__fish_glintd_using_subcommand selftest" -l rotate -d 'Rotate the frames clockwise by 90, 180 or 270 degrees. A rotation that the file states is applied already' -r
 complete -c glintd -n "__fish_glintd_using_subcommand selftest" -l from -d 'Skip the frames before this time. Times still count from the first frame of the clip' -r
@@ -99,7 +103,7 @@ complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_
 complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench help" -f -a "check" -d 'Check a configuration and print the effective one'
 complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench help" -f -a "doctor" -d 'Say what is wrong with camera, face, broker, disk and clock, and what to do about it'
 complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench help" -f -a "replay" -d 'Run the pipeline over a clip and print one event per line'
-complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench help" -f -a "inspect" -d 'Write the measurements of every frame of a clip, a report about it, or a plot'
+complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench help" -f -a "inspect" -d 'Write the measurements of every frame of a clip, a report about it, a plot, or its events for other programs'
 complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench help" -f -a "selftest" -d 'Measure detection at a site: insert known movements into a clip from there and count how many are found'
 complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench help" -f -a "cameras" -d 'List the cameras, their modes and the mode that glint would choose. With --watch, help to aim one'
 complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench help" -f -a "bench" -d 'Measure time, memory and allocations of each stage'

@@ -10,7 +10,7 @@ use glint::frame::Frame;
 use super::{glintd, stderr, write_smile};
 
 /// Runs ffmpeg; false, with a message, where it is not installed.
-fn ffmpeg(arguments: &[&str]) -> bool {
+pub(crate) fn ffmpeg(arguments: &[&str]) -> bool {
     let mut command = Command::new("ffmpeg");
     match command.args(["-v", "error", "-nostdin", "-y"]).args(arguments).stdin(Stdio::null()).output() {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
@@ -26,7 +26,7 @@ fn ffmpeg(arguments: &[&str]) -> bool {
 }
 
 /// Times of the frames in microseconds after the first, by ffprobe.
-fn probed(path: &Path) -> Vec<i64> {
+pub(crate) fn probed(path: &Path) -> Vec<i64> {
     let entries = "frame=best_effort_timestamp_time";
     let output = Command::new("ffprobe")
         .args(["-v", "error", "-select_streams", "V:0", "-show_entries", entries, "-of", "csv=p=0"])

@@ -1,21 +1,19 @@
-//! `glintd inspect`: a row of measurements per frame, a report, and a picture of the AU traces.
+//! `glintd inspect`: a row of measurements per frame, a report, a picture of the AU traces, and events for other programs.
 
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::builder::{PathBufValueParser, TypedValueParser, ValueParser};
-use glint::au::{AU_COUNT, AUS};
-use glint::event::Kind;
-use glint::frame::Frame;
-use glint::gate::au_key;
+use glint::event::{Event, Kind};
 use glint::pipeline::{Models, Options, Pipeline, Step};
 
+use super::export::{Content, Export, Target};
 use super::media;
+use super::output::Output;
 use super::report::{Record, figure, page};
 use super::summary::AccountArgs;
+use super::table::{Format, Table};
 use crate::daemon::sources::footage::Selection;
 
 /// Arguments of `glintd inspect`.
@@ -26,8 +24,18 @@ pub(crate) struct Args {
     #[command(flatten)]
     selection: Selection,
     /// The CSV file to write, or - for standard output.
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["report", "plot"])]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["report", "plot", "export", "format"])]
     csv: Option<PathBuf>,
+    /// Columns of the CSV; without --csv it goes to standard output [default: glint].
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Write the events for another program, by the ending of the name: .eaf (ELAN), .vtt (WebVTT), .tsv (BIDS, with a
+    /// .json beside it), .edf (EDF+) or .jsonl (JSON lines). May be repeated.
+    #[arg(long, value_name = "FILE", value_parser = Target::parser())]
+    export: Vec<Target>,
+    /// Faces to follow at once, 1 to 8.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u8).range(1..=8))]
+    faces: u8,
     /// Write a report: one HTML page with traces, events and rejected candidates, which needs no network.
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
@@ -58,46 +66,50 @@ fn is_svg(path: &Path) -> bool {
     has_ending(path, "svg")
 }
 
-/// A file that was created before the clip is read: a missing folder is not found out half an hour later.
-struct Output<'a> {
-    path: &'a Path,
-    file: File,
-}
-
-impl<'a> Output<'a> {
-    fn create(path: &'a Path) -> anyhow::Result<Self> {
-        let file = File::create(path).with_context(|| path.display().to_string())?;
-        Ok(Self { path, file })
-    }
-
-    fn write(mut self, bytes: &[u8]) -> anyhow::Result<()> {
-        self.file.write_all(bytes).with_context(|| self.path.display().to_string())
-    }
-}
-
-/// Writes the table of a clip, its report and its plot, each where asked for.
+/// Writes the table of a clip, its report, its plot and its exports, each where asked for.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let options = Options { kinds: vec![Kind::Micro, Kind::Macro, Kind::Blink], ..Options::default() };
+    let options = Options {
+        kinds: vec![Kind::Micro, Kind::Macro, Kind::Blink],
+        max_tracks: args.faces.into(),
+        ..Options::default()
+    };
     let mut pipeline = Pipeline::new(options, &Models::embedded()?)?;
     let mut account = args.account.account()?;
-    let mut table = args.csv.as_deref().map(Table::create).transpose()?;
+    let to_stdout = args.format.map(|_| Path::new("-"));
+    let create = |path| Table::create(path, args.format.unwrap_or_default());
+    let mut table = args.csv.as_deref().or(to_stdout).map(create).transpose()?;
     let report = args.report.as_deref().map(Output::create).transpose()?;
     let plot = args.plot.as_deref().map(Output::create).transpose()?;
+    let exports = args.export.iter().map(Export::create).collect::<anyhow::Result<Vec<_>>>()?;
     let is_shown = report.is_some() || plot.is_some();
     account.concluded = is_shown.then(Vec::new);
-    let mut record = Record::default();
-    let ending =
-        media::run(&args.clip, args.selection, &mut pipeline, &mut account, |step, frame, pipeline, _| {
+    let (mut record, mut events) = (Record::default(), Vec::new());
+    let ending = media::run(
+        &args.clip,
+        args.selection,
+        &mut pipeline,
+        &mut account,
+        |step, frame, pipeline, clip| {
             if is_shown {
                 record.add(&step, frame, pipeline);
             }
-            table.as_mut().map_or(Ok(()), |table| table.row(&step, frame, pipeline))
-        })?;
+            if let Some(table) = &mut table {
+                table.row(&step, frame, pipeline)?;
+            }
+            if let Step::Event(movement) = step {
+                // The device of `replay`: both give one movement the same id.
+                events.push(Event::new("replay", &clip.digest(), None, movement));
+            }
+            Ok(())
+        },
+    )?;
     if let Some(table) = table {
         table.finish()?;
     }
     record.conclude(account.concluded.unwrap_or_default());
     let name = page::name(&args.clip);
+    let content = Content { name: &name, clip: &args.clip, events: &events };
+    exports.into_iter().try_for_each(|export| export.write(&content))?;
     if let Some(report) = report {
         let summary = account.summary.unwrap_or_default().line();
         report.write(page::html(&record, &name, &summary).as_bytes())?;
@@ -112,48 +124,4 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     }
     ending.exit_code()
-}
-
-/// The CSV: a row per input frame.
-struct Table<'a> {
-    path: &'a Path,
-    out: std::io::BufWriter<Box<dyn Write>>,
-}
-
-impl<'a> Table<'a> {
-    /// Creates the file (`-`: stdout) with its header.
-    fn create(path: &'a Path) -> anyhow::Result<Self> {
-        let file: Box<dyn Write> = if path == Path::new("-") {
-            Box::new(std::io::stdout())
-        } else {
-            Box::new(File::create(path).with_context(|| path.display().to_string())?)
-        };
-        let mut out = std::io::BufWriter::new(file);
-        let names = AUS.map(au_key).join(",");
-        writeln!(out, "frame,t_ms,face,x,y,w,h,track,quality,motion_px,{names},gate,state")?;
-        Ok(Self { path, out })
-    }
-
-    fn row(&mut self, step: &Step, frame: &Frame, pipeline: &Pipeline) -> anyhow::Result<()> {
-        let (out, o) = (&mut self.out, pipeline.observation());
-        write!(out, "{},{:.3},", frame.seq, frame.at_ns as f64 / 1e6)?;
-        match o.bounds {
-            Some(b) => write!(
-                out,
-                "1,{:.1},{:.1},{:.1},{:.1},{},{:.3},{:.3}",
-                b.x, b.y, b.w, b.h, o.track, o.quality, o.motion_px
-            )?,
-            None => write!(out, "0,,,,,,,")?,
-        }
-        match o.intensities {
-            Some(values) => values.iter().try_for_each(|v| write!(out, ",{v:.2}"))?,
-            None => write!(out, "{}", ",".repeat(AU_COUNT))?,
-        }
-        writeln!(out, ",{},{}", u8::from(o.gate_open), step.as_str())?;
-        Ok(())
-    }
-
-    fn finish(mut self) -> anyhow::Result<()> {
-        self.out.flush().with_context(|| self.path.display().to_string())
-    }
 }

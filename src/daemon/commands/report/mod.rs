@@ -103,8 +103,8 @@ impl Record {
     }
 }
 
-/// Its name in figures.
-fn kind_name(kind: Kind) -> &'static str {
+/// Its name in figures and exports.
+pub(super) fn kind_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Micro => "micro",
         Kind::Macro => "macro",
@@ -113,7 +113,7 @@ fn kind_name(kind: Kind) -> &'static str {
 }
 
 /// Action units in words: `AU12 both sides 1.02 (A)`.
-fn readings(aus: &[AuReading]) -> String {
+pub(super) fn readings(aus: &[AuReading]) -> String {
     let one = |r: &AuReading| {
         let side = match r.side {
             Side::Left => "left",
