@@ -69,6 +69,14 @@ impl Broker {
         }
     }
 
+    /// Sends it a signal by its name: STOP freezes it, with its connections, and CONT lets it go on.
+    #[allow(dead_code)] // the unit tests use it
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.as_ref().expect("it runs").id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status();
+        assert!(sent.is_ok_and(|s| s.success()), "signal {name}");
+    }
+
     /// Stops it in order, so that it saves its sessions.
     pub(crate) fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {

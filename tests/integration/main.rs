@@ -1,6 +1,7 @@
 //! The program from outside: its command line, its configuration, its conversation with a broker.
 #![allow(clippy::disallowed_methods)] // waits for programs and brokers
 
+mod au_stream;
 mod broker;
 mod cli;
 mod clips;
@@ -9,6 +10,7 @@ mod daemon;
 mod doctor;
 mod documented;
 mod examples;
+mod exports;
 mod guide;
 mod mqtt;
 mod page;

@@ -63,7 +63,7 @@ const PURPOSES: &[&str] =
     &["research", "clinical", "accessibility", "demonstration", "workplace", "education"];
 
 /// Every key, in the order of the reference page.
-pub(super) const KEYS: [Key; 41] = [
+pub(super) const KEYS: [Key; 42] = [
     key("device.id", Kind::Text),
     key("source.kind", Kind::Word(&["v4l2", "clip", "command", "synthetic"])),
     key("source.path", Kind::Path),
@@ -93,6 +93,7 @@ pub(super) const KEYS: [Key; 41] = [
     key("mqtt.key", Kind::Path),
     key("mqtt.discovery", Kind::Flag),
     key("mqtt.discovery_prefix", Kind::Text),
+    key("stream.au_hz", Kind::Number(1.0, 30.0)),
     key("outbox.path", Kind::Path),
     key("outbox.max_age_s", Kind::Whole(1, 31_536_000)),
     key("outbox.max_bytes", Kind::Whole(65_536, 1 << 30)),

@@ -55,6 +55,8 @@ pub(crate) struct Config {
     pub(crate) model: ModelConfig,
     /// The broker.
     pub(crate) mqtt: MqttConfig,
+    /// Measurements of single frames.
+    pub(crate) stream: StreamConfig,
     /// Events that the broker has not acknowledged yet.
     pub(crate) outbox: OutboxConfig,
     /// What the device is used for.
@@ -289,6 +291,15 @@ impl Default for MqttConfig {
             discovery_prefix: "homeassistant".into(),
         }
     }
+}
+
+/// Table `stream`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct StreamConfig {
+    /// Samples per second of the topic `au`, 1 to 30; needs `deployment.purpose`. Default: none, and no such topic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) au_hz: Option<f64>,
 }
 
 /// Table `outbox`.

@@ -105,6 +105,13 @@ impl Config {
             "given without mqtt.username",
             "both, or none",
         );
+        check(
+            self.stream.au_hz.is_none() || self.deployment.purpose.is_some(),
+            "stream.au_hz",
+            &["deployment.purpose"],
+            "measurements of single frames need deployment.purpose",
+            "with a purpose: a number, 1 to 30",
+        );
         let restricted = matches!(self.deployment.purpose, Some(Purpose::Workplace | Purpose::Education));
         check(
             !restricted || self.deployment.basis.is_some(),

@@ -85,6 +85,25 @@ fn workplace_needs_a_basis() {
 }
 
 #[test]
+fn a_stream_needs_a_purpose() {
+    let line = error("[stream]\nau_hz = 10\n");
+    assert!(
+        line.starts_with("g.toml:2:9: stream.au_hz: measurements of single frames need deployment.purpose; ")
+    );
+    let purposes = [("research", ""), ("workplace", "deployment.basis = \"safety\"")];
+    for (purpose, more) in purposes {
+        let text = format!("stream.au_hz = 2.5\ndeployment.purpose = \"{purpose}\"\n{more}");
+        assert_eq!(Config::parse("g.toml", &text).expect("valid").stream.au_hz, Some(2.5));
+    }
+    // The purposes that need a basis need it here too.
+    assert!(error("stream.au_hz = 1\ndeployment.purpose = \"education\"").contains("deployment.basis"));
+    for hz in ["0", "31", "0.5", "nan"] {
+        let line = error(&format!("stream.au_hz = {hz}\ndeployment.purpose = \"research\""));
+        assert!(line.contains("allowed: a number, 1 to 30"), "{line}");
+    }
+}
+
+#[test]
 fn all_problems_are_reported_at_once() {
     assert_eq!(error("camera.rotate = 1\nhealth.interval_s = 0\nface.max_tracks = 99").lines().count(), 3);
     // Shape, word, key, table, and a rule of two keys.

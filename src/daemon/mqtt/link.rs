@@ -29,6 +29,8 @@ const MAX_INCOMING_BYTES: usize = 1 << 20;
 /// Largest packet that a broker with MQTT 5 is told to send; it drops what is longer.
 const MAX_ANNOUNCED_BYTES: u32 = 64 << 10;
 const MAX_OUTGOING_BYTES: usize = 256 << 10;
+/// Of the kernel's buffer for what is sent, where measurements are streamed: some twenty of them. Linux takes twice that.
+const STREAM_BUFFER_BYTES: u32 = 16 << 10;
 
 /// What a link tells.
 #[derive(Debug)]
@@ -96,6 +98,17 @@ pub(crate) struct Link {
     task: tokio::task::JoinHandle<()>,
 }
 
+/// How the socket is used. With a stream of measurements little may lie in the kernel's buffer: behind a slow network an
+/// event would wait until all of it is written. And they go out at once.
+fn network(config: &Config) -> rumqttc::NetworkOptions {
+    let mut options = rumqttc::NetworkOptions::new();
+    if config.stream.au_hz.is_some() {
+        options.set_tcp_send_buffer_size(STREAM_BUFFER_BYTES);
+        options.set_tcp_nodelay(true);
+    }
+    options
+}
+
 /// Who connects.
 pub(crate) struct Identity<'a> {
     /// Client id.
@@ -134,7 +147,8 @@ impl Link {
                 if let Some(login) = &credentials.login {
                     options.set_credentials(&login.username, &login.password);
                 }
-                let (client, events) = rumqttc::AsyncClient::new(options, QUEUE);
+                let (client, mut events) = rumqttc::AsyncClient::new(options, QUEUE);
+                events.set_network_options(network(config));
                 (Client::V4(client), tokio::spawn(poll_v4(events, signals)))
             }
             Protocol::V5 => {
@@ -144,7 +158,8 @@ impl Link {
                     .set_clean_start(true)
                     .set_transport(transport)
                     .set_session_expiry_interval(Some(0))
-                    .set_max_packet_size(Some(MAX_ANNOUNCED_BYTES));
+                    .set_max_packet_size(Some(MAX_ANNOUNCED_BYTES))
+                    .set_network_options(network(config));
                 if let Some((topic, content)) = identity.will {
                     let qos = v5::mqttbytes::QoS::AtLeastOnce;
                     options.set_last_will(v5::mqttbytes::v5::LastWill::new(topic, content, qos, true, None));
@@ -161,9 +176,21 @@ impl Link {
 
     /// Puts a message into the queue, QoS 1; false where the queue is full.
     pub(crate) fn publish(&self, message: Message<'_>) -> bool {
+        self.put(message, true)
+    }
+
+    /// Puts a message into the queue, QoS 0; false where the queue is full.
+    pub(crate) fn publish_once(&self, message: Message<'_>) -> bool {
+        self.put(message, false)
+    }
+
+    fn put(&self, message: Message<'_>, is_acknowledged: bool) -> bool {
         let Message { topic, payload, retain, expiry_s } = message;
         match &self.client {
-            Client::V4(c) => c.try_publish(topic, rumqttc::QoS::AtLeastOnce, retain, payload).is_ok(),
+            Client::V4(c) => {
+                let qos = if is_acknowledged { rumqttc::QoS::AtLeastOnce } else { rumqttc::QoS::AtMostOnce };
+                c.try_publish(topic, qos, retain, payload).is_ok()
+            }
             Client::V5(c) => {
                 let properties = v5::mqttbytes::v5::PublishProperties {
                     payload_format_indicator: Some(1),
@@ -171,7 +198,8 @@ impl Link {
                     content_type: payload.starts_with('{').then(|| "application/json".into()),
                     ..Default::default()
                 };
-                let qos = v5::mqttbytes::QoS::AtLeastOnce;
+                use v5::mqttbytes::QoS;
+                let qos = if is_acknowledged { QoS::AtLeastOnce } else { QoS::AtMostOnce };
                 c.try_publish_with_properties(topic, qos, retain, payload, properties).is_ok()
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! `status`, `state`, `health`, `capabilities` and the replies to commands are retained and said again
 //! after every connection. Events are QoS 1, never retained, and leave the outbox only when the broker
-//! has acknowledged them.
+//! has acknowledged them. Measurements of single frames are QoS 0 and dropped where they would wait.
 //!
 //! A command counts if it was sent while this connection's subscriptions stood. Sessions are clean, so the broker has
 //! none that were queued; retained ones and repetitions are known by their marks.
@@ -40,6 +40,8 @@ const BACKOFF: (Duration, Duration) =
 const STALE_SESSION: Duration = Duration::from_secs(5);
 /// Waits before events are offered again that the broker refused: doubled while it refuses.
 const REJECTED_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// Measurements that wait to be written. More are not put before an event that comes next.
+const SAMPLES: usize = 4;
 /// What a publish holds, for the time of its acknowledgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cargo {
@@ -49,6 +51,8 @@ enum Cargo {
     Withdrawal,
     /// Something about the device.
     Report,
+    /// A measurement, QoS 0: nobody acknowledges it.
+    Sample,
 }
 
 /// `<prefix>/<device>`: where the topics of a device begin.
@@ -226,11 +230,10 @@ impl Mqtt {
         match signal {
             Signal::Connected { session_present } => self.greet(session_present),
             Signal::Subscribed(refusals) => self.subscribed(&refusals),
-            Signal::Sent(id) => {
-                if let Some(cargo) = self.unnumbered.pop_front().filter(|c| *c != Cargo::Report) {
-                    self.unacknowledged.insert(id, cargo);
-                }
-            }
+            Signal::Sent(id) => match self.unnumbered.pop_front() {
+                Some(Cargo::Report | Cargo::Sample) | None => {}
+                Some(cargo) => _ = self.unacknowledged.insert(id, cargo),
+            },
             Signal::Acknowledged(id) => match self.unacknowledged.remove(&id) {
                 Some(Cargo::Event(key)) => {
                     self.in_flight = self.in_flight.saturating_sub(1);
@@ -239,7 +242,7 @@ impl Mqtt {
                     outbox.remove(key);
                 }
                 Some(Cargo::Withdrawal) => self.withdrawals.acknowledged(),
-                Some(Cargo::Report) | None => {}
+                Some(Cargo::Report | Cargo::Sample) | None => {}
             },
             Signal::Rejected(id, reason) => self.rejected(id, &reason),
             Signal::Message { topic, payload, retained, duplicate } => {
@@ -297,7 +300,7 @@ impl Mqtt {
                 self.withdrawals.acknowledged();
                 return;
             }
-            Some(Cargo::Report) | None => {
+            Some(Cargo::Report | Cargo::Sample) | None => {
                 tracing::error!(
                     reason,
                     "the broker refuses a message about the device: see its access rules"
@@ -375,6 +378,23 @@ impl Mqtt {
         self.retained.insert(topic.clone(), payload);
         self.unsaid.insert(topic);
         self.say_unsaid();
+    }
+
+    /// Says a measurement below `<prefix>/<device>/`, once and without acknowledgement. False where it is dropped: there is
+    /// no connection, or those before it have not been written yet.
+    pub(crate) fn say_once(&mut self, name: &str, payload: String) -> bool {
+        let waiting = self.unnumbered.iter().filter(|cargo| **cargo == Cargo::Sample).count();
+        if !self.connected() || waiting >= SAMPLES {
+            return false;
+        }
+        let Some((link, _)) = &self.link else { return false };
+        let topic = format!("{}/{name}", self.base);
+        let message = Message { topic: &topic, payload, retain: false, expiry_s: None };
+        let queued = link.publish_once(message);
+        if queued {
+            self.unnumbered.push_back(Cargo::Sample);
+        }
+        queued
     }
 
     /// Sends what waits in the outbox, as much as may be unacknowledged at a time.

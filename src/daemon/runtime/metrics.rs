@@ -247,6 +247,14 @@ fn broker(page: &mut Page, report: &Report<'_>) {
         "Connections to the broker; all but the first are reconnects.",
         report.connections as f64,
     );
+    let au = report.health.au;
+    page.labelled(
+        "glint_au_samples_total",
+        Counter,
+        "Samples of the topic au: handed to the connection, or dropped where it had no room.",
+        "result",
+        [("sent", au.sent as f64), ("dropped", au.dropped as f64)].into_iter(),
+    );
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub(crate) mod report;
 pub(crate) mod serve;
 pub(crate) mod setup;
 pub(crate) mod sharpness;
+pub(crate) mod stream;
 pub(crate) mod systemd;
 pub(crate) mod tap;
 pub(crate) mod timing;

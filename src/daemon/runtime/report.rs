@@ -8,6 +8,7 @@ use glint::event::Kind;
 use glint::pipeline::{Counters, Purpose};
 use serde::Serialize;
 
+use super::stream::Streamed;
 use crate::daemon::outbox::losses::Lost;
 
 /// What the device does.
@@ -96,6 +97,8 @@ pub(crate) struct Health {
     pub(crate) events: u64,
     /// Events accepted in this hour and the 23 before, since the start at most.
     pub(crate) events_day: u64,
+    /// Samples of the topic `au` since the start.
+    pub(crate) au: Streamed,
     /// Counts of the pipeline, among them rejected candidates by cause.
     #[cfg_attr(test, schemars(with = "BTreeMap<String, u64>"))]
     pub(crate) counters: Counters,
@@ -125,6 +128,8 @@ pub(crate) struct Capabilities {
     /// Declared purpose; null: no class words.
     #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub(crate) purpose: Option<Purpose>,
+    /// Samples a second of the topic `au`; null: it is off.
+    pub(crate) au_hz: Option<f64>,
     /// Keys that the site has set, without files and logins.
     pub(crate) overrides: BTreeMap<String, serde_json::Value>,
 }
@@ -164,6 +169,7 @@ pub(crate) fn json(message: &impl Serialize) -> String {
 mod tests {
     use super::*;
     use crate::daemon::mqtt::Command;
+    use crate::daemon::runtime::stream::AuMessage;
     use schemars::JsonSchema;
     use serde_json::{Value, json};
 
@@ -187,13 +193,16 @@ mod tests {
         let mut channels = serde_json::Map::new();
         let mut operations = serde_json::Map::new();
         let mut say = |name: String, retain: bool, action: &str, channel: Value| {
+            let qos = u8::from(name != "au");
             let operation = json!({ "action": action, "channel": { "$ref": format!("#/channels/{name}") },
-                                    "bindings": { "mqtt": { "qos": 1, "retain": retain } } });
+                                    "bindings": { "mqtt": { "qos": qos, "retain": retain } } });
             operations.insert(name.clone(), operation);
             channels.insert(name, channel);
         };
         let event = json!({ "$ref": "event.json" });
         say("event".into(), false, "send", channel("event", "One facial movement; never retained.", event));
+        let au = channel("au", "What was measured in one frame; off by default.", schema::<AuMessage>());
+        say("au".into(), false, "send", au);
         let mut status = channel("status", "Birth, will and end.", word);
         status["messages"]["message"]["contentType"] = "text/plain".into();
         say("status".into(), true, "send", status);

@@ -28,9 +28,10 @@ use tokio::sync::{mpsc, watch};
 use super::audit::{Audit, Origin};
 use super::memory::Memory;
 use super::report::{Capabilities, Health, Phase, Reply, SCHEMA, State, Waiting, json};
+use super::stream::{self, Sample, Samples};
 use super::systemd;
 use super::timing::Timing;
-use super::vision::{self, Sight, Vision};
+use super::vision::{self, Outlets, Sight, Vision};
 use crate::daemon::clock::{boot_id, monotonic_ns, now_s, rfc3339, synchronization, wall, wall_time};
 use crate::daemon::config::Config;
 use crate::daemon::grab::Opener;
@@ -153,6 +154,7 @@ struct Main {
     mqtt: Mqtt,
     outbox: Outbox,
     sight: watch::Receiver<Sight>,
+    samples: Samples,
     marker: PathBuf,
     start_s: i64,
     ready: bool,
@@ -191,6 +193,7 @@ fn start(setup: Setup) -> anyhow::Result<(Main, Threads)> {
     let (spare, spare_out) = std::sync::mpsc::sync_channel(FRAMES);
     let (events, events_out) = mpsc::channel::<Movement>(EVENTS);
     let (sight, sight_out) = watch::channel(Sight::default());
+    let (sampler, samples) = stream::channel(config.stream.au_hz, boot_id());
     let thread = |name: &str| std::thread::Builder::new().name(name.into());
     let seen = Arc::clone(&shared);
     let capture = thread("capture").spawn(move || capture::run(open, &items, &spare_out, &seen))?;
@@ -198,8 +201,9 @@ fn start(setup: Setup) -> anyhow::Result<(Main, Threads)> {
     let audit = Audit::start(&config)?;
     let timing = Arc::new(Timing::default());
     let (page, tap) = watched::open(page, &config, &timing)?;
+    let outlets = Outlets { stream: sampler, page: tap };
     let watcher = thread("vision")
-        .spawn(move || vision::run(vision, &items_out, &spare, &events, &sight, &seen, tap))?;
+        .spawn(move || vision::run(vision, outlets, &items_out, &spare, &events, &sight, &seen))?;
 
     let mut main = Main {
         stream: stream_id(),
@@ -208,6 +212,7 @@ fn start(setup: Setup) -> anyhow::Result<(Main, Threads)> {
         shared,
         outbox,
         sight: sight_out,
+        samples,
         marker,
         start_s: now_s(),
         ready: false,
@@ -247,6 +252,7 @@ async fn main_loop(setup: Setup, signals: &mut Signals, load: &Load) -> anyhow::
                     deadline = Some(tokio::time::Instant::now() + FLUSH);
                 }
             },
+            Some(sample) = main.samples.taken.recv() => main.stream_sample(&sample),
             signal = main.mqtt.signal() => {
                 if let Some(command) = main.mqtt.handle(signal, &mut main.outbox) {
                     main.command(command, &Origin::Mqtt);
@@ -351,6 +357,13 @@ impl Main {
             _ => self.hours.push_back((hour, 1)),
         }
         self.hours.retain(|(h, _)| hour - h < 24);
+    }
+
+    /// Says what was measured in a frame, if the broker takes it at once.
+    fn stream_sample(&mut self, sample: &Sample) {
+        let message = json(&self.samples.message(sample));
+        let was_sent = self.mqtt.say_once("au", message);
+        self.samples.note(was_sent);
     }
 
     /// Obeys a command, and gives the reply that it has at once: that to a pause is said once the camera is closed.
@@ -496,6 +509,7 @@ impl Main {
             frames_dropped: self.shared.dropped.load(Relaxed),
             frames_damaged: self.shared.damaged.load(Relaxed),
             events: self.events,
+            au: self.samples.counts(),
             events_day: self.hours.iter().filter(|(h, _)| now_s() / 3600 - h < 24).map(|(_, n)| n).sum(),
             counters: sight.counters,
             outbox: Waiting {

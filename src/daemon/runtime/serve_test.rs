@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use glint::event::{AuReading, Kind, Movement, TimingQuality};
 use glint::frame::Frame;
-use glint::pipeline::{Counters, Observation, Step};
+use glint::pipeline::{Counters, FaceReading, Observation, Step};
 
 use super::broker::{Broker, Subscriber};
 use super::memory::Memory;
@@ -79,6 +79,13 @@ impl Vision for Tenth {
     fn counters(&self) -> Counters {
         Counters::default()
     }
+    fn faces(&self) -> Vec<FaceReading> {
+        let bounds = glint::geometry::Rect { x: 0.0, y: 0.0, w: 1.0, h: 1.0 };
+        let units = Some([0.5; glint::au::UNIT_COUNT]);
+        let face =
+            |track| FaceReading { track, bounds, quality: 1.0, roll: 0.0, eye_distance_px: 60.0, units };
+        (1..=8).map(face).collect()
+    }
 }
 
 pub(super) fn setup(config: Config, frames: u64) -> (Setup, Arc<AtomicU64>) {
@@ -96,6 +103,7 @@ pub(super) fn setup(config: Config, frames: u64) -> (Setup, Arc<AtomicU64>) {
             kinds: Vec::new(),
             micro_ms: [40.0, 540.0],
             purpose: None,
+            au_hz: None,
             overrides: Default::default(),
         },
         memory: Memory::default(),
@@ -443,4 +451,71 @@ fn without_a_disk_events_are_still_sent_and_health_says_so() {
     });
     subscriber.wait("all events", 10, |s| s.events("glint").len() == 20);
     daemon.join().expect("no panic").expect("ends well");
+}
+
+/// Counts of the topic `au` in the last report.
+fn streamed(subscriber: &Subscriber) -> (u64, u64) {
+    let report = subscriber.of("glint/glint/health").pop().expect("a report");
+    let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
+    let count = |key: &str| report["au"][key].as_u64().expect("a count");
+    (count("sent"), count("dropped"))
+}
+
+fn slow(protocol: &str) {
+    let dir = tempfile::tempdir().expect("folder");
+    let Some(mut broker) = Broker::new(dir.path(), "allow_anonymous true") else { return };
+    broker.start();
+    let subscriber = Subscriber::start(broker.port, None);
+    let more = format!(
+        "mqtt.protocol = \"{protocol}\"\nhealth.interval_s = 1\nstream.au_hz = 30\n\
+         deployment.purpose = \"research\""
+    );
+    let (setup, made) = setup(config(dir.path(), broker.port, &more), 1200);
+    let daemon = std::thread::spawn(move || serve(setup));
+    subscriber.wait("samples and events", 10, |s| {
+        s.of("glint/glint/au").len() >= 10 && s.events("glint").len() >= 3
+    });
+    broker.signal("STOP");
+    let before = made.load(Relaxed);
+    std::thread::sleep(Duration::from_secs(4));
+    let meanwhile = made.load(Relaxed) - before;
+    broker.signal("CONT");
+    assert!(meanwhile >= 15, "vision was held up: {meanwhile} events in 4 s");
+    daemon.join().expect("no panic").expect("ends well");
+    let made = made.load(Relaxed) as usize;
+    assert_eq!(made, 120);
+    subscriber.wait("all events", 10, |s| s.events("glint").len() == made);
+    for (id, mut contents) in subscriber.events("glint") {
+        contents.dedup();
+        assert_eq!(contents.len(), 1, "{id} has two contents");
+    }
+    let (sent, dropped) = streamed(&subscriber);
+    println!("MQTT {protocol}: {sent} samples sent, {dropped} dropped; {meanwhile} events in the 4 s");
+    assert!(sent >= 50 && dropped >= 10, "{sent} sent, {dropped} dropped");
+    assert!(subscriber.of("glint/glint/au").len() as u64 <= sent);
+    assert!(!subscriber.any_retained("glint/glint/au"));
+}
+
+#[test]
+fn a_slow_broker_costs_samples_and_no_event() {
+    slow("3.1.1");
+}
+
+#[test]
+fn a_slow_broker_costs_samples_and_no_event_with_mqtt_5() {
+    slow("5");
+}
+
+#[test]
+fn nothing_is_streamed_unless_it_is_asked_for() {
+    let dir = tempfile::tempdir().expect("folder");
+    let Some(mut broker) = Broker::new(dir.path(), "allow_anonymous true") else { return };
+    broker.start();
+    let subscriber = Subscriber::start(broker.port, None);
+    let more = "health.interval_s = 1\ndeployment.purpose = \"research\"";
+    let (setup, _) = setup(config(dir.path(), broker.port, more), 200);
+    std::thread::spawn(move || serve(setup)).join().expect("no panic").expect("ends well");
+    subscriber.wait("offline", 5, |s| s.of("glint/glint/status").last().is_some_and(|t| t == "offline"));
+    assert!(subscriber.of("glint/glint/au").is_empty());
+    assert_eq!(streamed(&subscriber), (0, 0));
 }

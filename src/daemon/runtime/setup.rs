@@ -46,6 +46,7 @@ fn capabilities(config: &Config, models: &Models) -> Capabilities {
         kinds: config.gate.kinds.clone(),
         micro_ms: [limits.min_ms, limits.max_ms],
         purpose: config.deployment.purpose,
+        au_hz: config.stream.au_hz,
         overrides: overrides(config),
     }
 }
@@ -55,7 +56,7 @@ fn overrides(config: &Config) -> BTreeMap<String, serde_json::Value> {
     let value = |c: &Config| serde_json::to_value(c).unwrap_or_default();
     let (mine, default) = (value(config), value(&Config::default()));
     let mut changed = BTreeMap::new();
-    for table in ["source", "camera", "face", "gate", "model", "deployment", "health"] {
+    for table in ["source", "camera", "face", "gate", "model", "stream", "deployment", "health"] {
         for (key, v) in mine[table].as_object().into_iter().flatten() {
             let key_of = format!("{table}.{key}");
             // An address may hold a login too.

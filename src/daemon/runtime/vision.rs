@@ -9,9 +9,10 @@ use glint::event::Movement;
 use glint::face::landmarks::LANDMARK_COUNT;
 use glint::frame::Frame;
 use glint::geometry::Point;
-use glint::pipeline::{Counters, Observation, Pipeline, Step};
+use glint::pipeline::{Counters, FaceReading, Observation, Pipeline, Step};
 use tokio::sync::{mpsc, watch};
 
+use super::stream::{Sample, Sampler};
 use super::tap::Tap;
 use super::visibility::Light;
 use crate::daemon::clock::monotonic_ns;
@@ -38,6 +39,10 @@ pub(crate) trait Vision: Send {
     /// The landmarks of the face that was measured.
     fn landmarks(&self) -> Option<[Point; LANDMARK_COUNT]> {
         None
+    }
+    /// What was measured of each face in the last frame.
+    fn faces(&self) -> Vec<FaceReading> {
+        Vec::new()
     }
 }
 
@@ -66,6 +71,9 @@ impl Vision for Pipeline {
     fn landmarks(&self) -> Option<[Point; LANDMARK_COUNT]> {
         Self::landmarks(self)
     }
+    fn faces(&self) -> Vec<FaceReading> {
+        Self::faces(self)
+    }
 }
 
 /// What is known of the latest frame; the latest wins.
@@ -83,15 +91,33 @@ pub(crate) struct Sight {
     pub(crate) counters: Counters,
 }
 
-/// The vision thread: ends with its frames. `tap` is the page's, where there is one.
+/// Who is told of each frame beside those who wait for movements.
+#[derive(Default)]
+pub(crate) struct Outlets {
+    /// The live stream of AU intensities.
+    pub(crate) stream: Option<Sampler>,
+    /// The page.
+    pub(crate) page: Option<Tap>,
+}
+
+/// Hands a sample of this frame over, where one is due.
+fn tell(sampler: Option<&mut Sampler>, frame: &Frame, vision: &dyn Vision, reason: Option<&'static str>) {
+    let Some(sampler) = sampler else { return };
+    if sampler.is_due(frame.at_ns) {
+        let (fps, faces) = (vision.observation().fps, vision.faces());
+        sampler.give(Sample { at_ns: frame.at_ns, frame: frame.seq, fps, reason, faces });
+    }
+}
+
+/// The vision thread: ends with its frames.
 pub(crate) fn run(
     mut vision: Box<dyn Vision>,
+    mut outlets: Outlets,
     items: &Receiver<Item>,
     spare: &SyncSender<Frame>,
     events: &mpsc::Sender<Movement>,
     sight: &watch::Sender<Sight>,
     shared: &Arc<Shared>,
-    mut tap: Option<Tap>,
 ) {
     // Events that the main thread has no room for: none is dropped on this side.
     let mut waiting: VecDeque<Movement> = VecDeque::new();
@@ -114,9 +140,10 @@ pub(crate) fn run(
                 let step = vision.push(&frame);
                 let view = light.view(&frame, step == Step::Moving, &vision.observation());
                 why = view.reason();
-                if let Some(tap) = &mut tap {
+                if let Some(tap) = &mut outlets.page {
                     tap.frame(&frame, &view, vision.as_ref(), begun_ns, monotonic_ns());
                 }
+                tell(outlets.stream.as_mut(), &frame, vision.as_ref(), why);
                 // No room for spares only means that a buffer is allocated anew.
                 _ = spare.try_send(frame);
                 step

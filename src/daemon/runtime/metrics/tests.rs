@@ -3,6 +3,7 @@
 use super::*;
 use crate::daemon::outbox::losses::Lost;
 use crate::daemon::runtime::report::{SCHEMA, Waiting};
+use crate::daemon::runtime::stream::Streamed;
 use glint::pipeline::Counters;
 
 fn health() -> Health {
@@ -18,6 +19,7 @@ fn health() -> Health {
         frames_damaged: 104,
         events: 105,
         events_day: 106,
+        au: Streamed { sent: 119, dropped: 120 },
         counters: Counters {
             frames: 102,
             gaps: 107,
@@ -79,7 +81,7 @@ fn the_text_says_what_the_report_says() {
         assert_eq!(value(&text, name), Some(expected), "{name}\n{text}");
     }
     // Every number of the report is there, but the count of a day, which the scraper makes itself.
-    for number in (101..=118).filter(|n| *n != 106) {
+    for number in (101..=120).filter(|n| *n != 106) {
         assert!(text.lines().any(|l| l.ends_with(&format!(" {number}"))), "{number}\n{text}");
     }
     assert!(!self::text(&Health { temperature_c: None, ..health() }).contains("celsius"));
