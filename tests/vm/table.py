@@ -41,6 +41,12 @@ NOTES = {
 }
 
 
+# The last case of faults.py, without which the machine did not come through all of them.
+LAST = "stop after all of it"
+UNTRIED = ("**The faults of vivid under systemd were not run to their end yet**: the host was too busy for an emulated machine. Four of "
+           "them were tried with the capture thread and the daemon in an arm64 machine without systemd (`tests/vm/run.sh`).")
+
+
 def cell(text):
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(text or "")).replace("|", "\\|").replace("\n", " ").replace("`", "'")
     return text if len(text) <= 220 else text[:217] + "..."
@@ -71,12 +77,12 @@ def main():
     text = HEAD
     for group, (title, first, second) in TITLES.items():
         of = [row for row in gathered if row["group"] == group]
+        if group == "camera" and not any(row["name"] == LAST for row in of):
+            text += f"## {title}\n\n{UNTRIED}\n\n"
         if of:
-            text += f"## {title}\n\n{NOTES[group]}\n| {first} | in | {second} | s | code | log |\n|---|---|---|---|---|---|\n"
+            head = "" if group == "camera" and UNTRIED in text else f"## {title}\n\n"
+            text += f"{head}{NOTES[group]}\n| {first} | in | {second} | s | code | log |\n|---|---|---|---|---|---|\n"
             text += "".join(row_of(row) for row in of) + "\n"
-        elif group == "camera":
-            text += f"## {title}\n\n**No run of the machine is on this page yet**, so nothing here is about vivid under systemd. Four of its " \
-                    "faults were tried with the capture thread and the daemon in an arm64 machine without systemd: `tests/vm/run.sh`.\n\n"
     with open(page, "w") as file:
         file.write(text.rstrip("\n") + "\n")
     return 0 if done and all(row["ok"] for row in rows) else 1

@@ -1,6 +1,7 @@
 """What the checks inside the machine share: commands, the journal, the unit, a broker and its reader, results."""
 import json
 import os
+import socket
 import subprocess
 import threading
 import time
@@ -135,8 +136,16 @@ class Broker:
             file.write(f"listener {self.port} 127.0.0.1\npersistence false\nuser root\n{self.more}\n")
         server = subprocess.Popen(["mosquitto", "-c", path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.processes = [server]
-        time.sleep(1)
+        if not wait(20, self.listens):
+            raise RuntimeError("mosquitto does not listen")
         return self
+
+    def listens(self):
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+            return True
+        except OSError:
+            return False
 
     def read(self, *login):
         reader = subprocess.Popen(
