@@ -258,11 +258,15 @@ impl Spotter {
     /// The stream has ended: what is complete is concluded, one after the other.
     pub fn finish(&mut self, gate: &mut Gate, judge: &mut Judge) -> Option<Candidate> {
         self.waiting.extend_from_slice(gate.finish());
+        while !self.long.is_empty() {
+            if let Some(found) = self.take_long() {
+                return Some(found);
+            }
+        }
         loop {
             let lead = self.waiting.iter().copied().max_by(|a, b| a.height().total_cmp(&b.height()))?;
-            let found = self.conclude(&lead, gate, judge);
-            if found.is_some() {
-                return found;
+            if let Some(found) = self.conclude(&lead, gate, judge) {
+                return Some(found);
             }
         }
     }
@@ -343,11 +347,16 @@ impl Spotter {
         if at_ns - last < LONG_TOGETHER_NS && gate.long_since_ns().is_some_and(|from| from < last) {
             return None;
         }
+        self.take_long()
+    }
+
+    /// The strongest long movement with all that overlap it.
+    fn take_long(&mut self) -> Option<Candidate> {
         let lead = self.long.iter().copied().max_by(|a, b| a.top.1.total_cmp(&b.top.1))?;
         let mut peak = [0.0f32; UNIT_COUNT];
         let (mut onset_ns, mut end_ns) = (lead.from_ns, lead.to_ns);
         self.long.retain(|l| {
-            let overlaps = l.from_ns < lead.to_ns && l.to_ns > lead.from_ns;
+            let overlaps = l.from_ns <= lead.to_ns && l.to_ns >= lead.from_ns;
             if overlaps {
                 peak[l.unit] = peak[l.unit].max(l.top.1);
                 (onset_ns, end_ns) = (onset_ns.min(l.from_ns), end_ns.max(l.to_ns));

@@ -221,9 +221,10 @@ impl Gate {
         &self.long_swings
     }
 
-    /// The stream ends: what has fallen by half has ended.
+    /// The stream ends: what has fallen by half has ended, and nobody waits for what is still up.
     pub fn finish(&mut self) -> &[Swing] {
         self.swings.clear();
+        self.long = [None; UNIT_COUNT];
         for unit in 0..UNIT_COUNT {
             if self.courses[unit].phase == Phase::Fall {
                 self.end(unit);

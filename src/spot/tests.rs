@@ -122,25 +122,37 @@ fn what_a_movement_drags_along_is_no_movement_of_its_own() {
     assert!(found[0].0.peak[unit(12)] > 1.8);
 }
 
-#[test]
-fn a_long_movement_of_several_units_is_told_once() {
-    // Both corners of a smile, one of which falls a third of a second before the other, and a cheek that falls first.
-    let up = |t: f64, rise: [f64; 2], fall: [f64; 2]| {
+/// Both corners of a smile, one of which falls a third of a second before the other, and a cheek that falls first.
+fn smile(t: f64) -> Option<[f32; UNIT_COUNT]> {
+    let up = |rise: [f64; 2], fall: [f64; 2]| {
         bump(t.min(rise[1]), rise[0], rise[1], f64::MAX) - bump(t.min(fall[1]), fall[0], fall[1], f64::MAX)
     };
-    let found = course(50.0, 6.0, 0, |t| {
-        let mut levels = [0.0; UNIT_COUNT];
-        let corners: Vec<usize> = unit_indices(12, Side::Both).collect();
-        levels[corners[0]] = 2.0 * up(t, [1000.0, 1250.0], [1900.0, 2150.0]);
-        levels[corners[1]] = 2.6 * up(t, [1030.0, 1280.0], [2250.0, 2500.0]);
-        levels[unit(6)] = 1.2 * bump(t, 1050.0, 1400.0, 1800.0);
-        Some(levels)
-    });
+    let mut levels = [0.0; UNIT_COUNT];
+    let corners: Vec<usize> = unit_indices(12, Side::Both).collect();
+    levels[corners[0]] = 2.0 * up([1000.0, 1250.0], [1900.0, 2150.0]);
+    levels[corners[1]] = 2.6 * up([1030.0, 1280.0], [2250.0, 2500.0]);
+    levels[unit(6)] = 1.2 * bump(t, 1050.0, 1400.0, 1800.0);
+    Some(levels)
+}
+
+#[test]
+fn a_long_movement_of_several_units_is_told_once() {
+    let found = course(50.0, 6.0, 0, smile);
     let told: Vec<_> = found.iter().filter(|(c, _)| c.kind == Kind::Macro).collect();
     assert_eq!(told.len(), 1, "{found:?}");
     let smile = &told[0].0;
     assert!(smile.peak.iter().filter(|p| **p > 1.5).count() == 2, "both corners: {:?}", smile.peak);
     assert!((smile.offset_ns / 1_000_000 - 2400).abs() < 150, "{}", smile.offset_ns);
+}
+
+#[test]
+fn a_long_movement_that_waits_for_another_unit_is_told_at_the_end() {
+    // One corner has fallen, the other one has not.
+    let found = course(50.0, 2.35, 0, smile);
+    let told: Vec<_> = found.iter().filter(|(c, _)| c.kind == Kind::Macro).collect();
+    let [(c, at_ns)] = &told[..] else { panic!("{found:?}") };
+    assert_eq!(*at_ns, i64::MAX, "told at the end");
+    assert_eq!(c.peak.iter().filter(|p| **p > 1.5).count(), 1, "{:?}", c.peak);
 }
 
 #[test]
