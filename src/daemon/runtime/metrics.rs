@@ -55,7 +55,7 @@ impl Page {
         kind: Kind,
         help: &str,
         label: &str,
-        values: impl Iterator<Item = (&'a str, f64)>,
+        values: impl IntoIterator<Item = (&'a str, f64)>,
     ) {
         self.head(name, kind, help);
         for (word, value) in values {
@@ -158,8 +158,7 @@ fn frames(page: &mut Page, report: &Report<'_>) {
             ("dropped", health.frames_dropped as f64),
             ("damaged", health.frames_damaged as f64),
             ("gap", c.gaps as f64),
-        ]
-        .into_iter(),
+        ],
     );
     page.labelled(
         "glint_frames_by_sight_total",
@@ -172,8 +171,7 @@ fn frames(page: &mut Page, report: &Report<'_>) {
             ("dark", c.frames_dark as f64),
             ("slow", c.frames_slow as f64),
             ("gate_open", c.gate_open as f64),
-        ]
-        .into_iter(),
+        ],
     );
     page.histogram(
         "glint_frame_processing_seconds",
@@ -200,8 +198,7 @@ fn movements(page: &mut Page, health: &Health) {
             ("micro", c.events_micro as f64),
             ("macro", c.events_macro as f64),
             ("blink", c.events_blink as f64),
-        ]
-        .into_iter(),
+        ],
     );
     page.one("glint_events_accepted_total", Counter, "Events taken into the outbox.", health.events as f64);
     page.labelled(
@@ -230,8 +227,7 @@ fn broker(page: &mut Page, report: &Report<'_>) {
             ("size", lost.by_size as f64),
             ("purged", lost.purged as f64),
             ("damaged", lost.damaged as f64),
-        ]
-        .into_iter(),
+        ],
     );
     page.one(
         "glint_events_refused_total",
@@ -253,7 +249,7 @@ fn broker(page: &mut Page, report: &Report<'_>) {
         Counter,
         "Samples of the topic au: handed to the connection, or dropped where it had no room.",
         "result",
-        [("sent", au.sent as f64), ("dropped", au.dropped as f64)].into_iter(),
+        [("sent", au.sent as f64), ("dropped", au.dropped as f64)],
     );
 }
 

@@ -92,7 +92,6 @@ pub(crate) struct Sight {
 }
 
 /// Who is told of each frame beside those who wait for movements.
-#[derive(Default)]
 pub(crate) struct Outlets {
     /// The live stream of AU intensities.
     pub(crate) stream: Option<Sampler>,
