@@ -12,16 +12,8 @@ packages=systemd,systemd-sysv,udev,dbus,kmod,linux-image-amd64,initramfs-tools,v
 packages+=,mosquitto,mosquitto-clients,python3-minimal,libpython3-stdlib,procps,iproute2
 [ "$(id -u)" = 0 ] || { say "owners of files are set: run it as root"; exit 1; }
 
-missing=()
-for package in qemu-system-x86 mmdebstrap e2fsprogs systemd-container; do
-    dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
-done
-if [ ${#missing[@]} -gt 0 ]; then
-    say "installing ${missing[*]}"
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get -q -o DPkg::Lock::Timeout=600 update >&2
-    apt-get -q -o DPkg::Lock::Timeout=600 install -y --no-install-recommends "${missing[@]}" >&2
-fi
+source "$(dirname "${BASH_SOURCE[0]}")/packages.sh"
+need qemu-system-x86 mmdebstrap e2fsprogs systemd-container
 if [ -e "$cache/complete" ]; then
     echo "$cache"
     exit 0

@@ -8,20 +8,8 @@ set -euo pipefail
 say() { echo "setup: $*" >&2; }
 cache=${GLINT_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/glint/vm}
 
-missing=()
-for package in qemu-system-arm cpio kmod make gcc-aarch64-linux-gnu libc6-dev-arm64-cross mosquitto mosquitto-clients busybox-static; do
-    dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
-done
-if [ ${#missing[@]} -gt 0 ]; then
-    if [ "$(id -u)" != 0 ]; then
-        say "missing system packages, please run: sudo apt-get install --no-install-recommends ${missing[*]}"
-        exit 1
-    fi
-    say "installing ${missing[*]}"
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get -q -o DPkg::Lock::Timeout=600 update >&2
-    apt-get -q -o DPkg::Lock::Timeout=600 install -y --no-install-recommends "${missing[@]}" >&2
-fi
+source "$(dirname "${BASH_SOURCE[0]}")/packages.sh"
+need qemu-system-arm cpio kmod make gcc-aarch64-linux-gnu libc6-dev-arm64-cross mosquitto mosquitto-clients busybox-static
 if [ -e "$cache/complete" ]; then
     echo "$cache"
     exit 0
