@@ -118,17 +118,9 @@ multiversion! {
             for x in 0..w {
                 let px = (x as f32 + u[x]).max(0.0).min(last_x);
                 let py = (y as f32 + v[x]).max(0.0).min(last_y);
-                // SAFETY: px lies in 0..w-1 and py in 0..h-1, both below the last column and row, so the conversion is
-                // exact and the four samples lie inside `target`. NaN becomes 0 by the order of max and min.
-                let value = unsafe {
-                    let (ix, iy) = (px.to_int_unchecked::<i32>(), py.to_int_unchecked::<i32>());
-                    let (fx, fy) = (px - ix as f32, py - iy as f32);
-                    let at = iy as usize * w + ix as usize;
-                    let (a, b) = (*target.get_unchecked(at), *target.get_unchecked(at + 1));
-                    let (c, d) = (*target.get_unchecked(at + w), *target.get_unchecked(at + w + 1));
-                    let (top, low) = (a + fx * (b - a), c + fx * (d - c));
-                    top + fy * (low - top)
-                };
+                // SAFETY: px lies in 0..w-1 and py in 0..h-1, both below the last column and row. NaN becomes 0 by the
+                // order of max and min.
+                let value = unsafe { bilinear(target, w, px, py) };
                 difference[x] = value - reference[x];
             }
             let (gx, gy) = (&gradient.0[y * w..][..w], &gradient.1[y * w..][..w]);
@@ -283,19 +275,44 @@ multiversion! {
             for (x, o) in row.iter_mut().enumerate() {
                 let px = (a * x as f32 - b * y + tx).max(0.0).min(right);
                 let py = (b * x as f32 + a * y + ty).max(0.0).min(bottom);
-                // SAFETY: px lies in 0..pw-1 and py in 0..ph-1 (NaN becomes 0 by the order of max and
-                // min), so the conversion is exact and the four samples lie inside `plane`.
-                *o = unsafe {
-                    let (ix, iy) = (px.to_int_unchecked::<i32>(), py.to_int_unchecked::<i32>());
-                    let (fx, fy) = (px - ix as f32, py - iy as f32);
-                    let at = iy as usize * pw + ix as usize;
-                    let (a, b) = (*plane.get_unchecked(at), *plane.get_unchecked(at + 1));
-                    let (c, d) = (*plane.get_unchecked(at + pw), *plane.get_unchecked(at + pw + 1));
-                    let (top, low) = (a + fx * (b - a), c + fx * (d - c));
-                    top + fy * (low - top)
-                };
+                // SAFETY: px lies in 0..pw-1 and py in 0..ph-1: NaN becomes 0 by the order of max and min.
+                *o = unsafe { bilinear(plane, pw, px, py) };
             }
         }
+    }
+}
+
+multiversion! {
+    /// As [`sample`], and to the bit the same, at the pixels `(x, y)` alone.
+    pub(crate) fn sample_at(plane: &[f32], pw: usize, transform: [f32; 4], x: &[f32], y: &[f32], out: &mut [f32]) {
+        let ph = plane.len() / pw;
+        let plane = &plane[..pw * ph];
+        let [a, b, tx, ty] = transform;
+        let (right, bottom) = ((pw - 1) as f32 - 1e-3, (ph - 1) as f32 - 1e-3);
+        for ((o, x), y) in out.iter_mut().zip(x).zip(y) {
+            let px = (a * x - b * y + tx).max(0.0).min(right);
+            let py = (b * x + a * y + ty).max(0.0).min(bottom);
+            // SAFETY: as in `sample`.
+            *o = unsafe { bilinear(plane, pw, px, py) };
+        }
+    }
+}
+
+/// Between the four pixels about a position.
+///
+/// # Safety
+/// `px` lies in 0 to the last column of `plane` and `py` in 0 to its last row, both less than these.
+#[inline(always)]
+unsafe fn bilinear(plane: &[f32], pw: usize, px: f32, py: f32) -> f32 {
+    // SAFETY: the caller's promise; the conversion is exact and the four samples lie inside.
+    unsafe {
+        let (ix, iy) = (px.to_int_unchecked::<i32>(), py.to_int_unchecked::<i32>());
+        let (fx, fy) = (px - ix as f32, py - iy as f32);
+        let at = iy as usize * pw + ix as usize;
+        let (a, b) = (*plane.get_unchecked(at), *plane.get_unchecked(at + 1));
+        let (c, d) = (*plane.get_unchecked(at + pw), *plane.get_unchecked(at + pw + 1));
+        let (top, low) = (a + fx * (b - a), c + fx * (d - c));
+        top + fy * (low - top)
     }
 }
 

@@ -67,15 +67,30 @@ impl Patch {
 
     /// The crop under `crop_to_frame`, sampled at every `pitch`-th pixel; `out` has `columns` columns.
     pub fn sample(&self, crop_to_frame: &Similarity, pitch: f32, out: &mut [f32], columns: usize) {
+        kernels::sample(&self.plane, self.width, self.transform(crop_to_frame, pitch), out, columns);
+    }
+
+    /// The same at some pixels of `out` alone: their columns and rows.
+    pub(super) fn sample_at(
+        &self,
+        crop_to_frame: &Similarity,
+        pitch: f32,
+        (x, y): (&[f32], &[f32]),
+        out: &mut [f32],
+    ) {
+        kernels::sample_at(&self.plane, self.width, self.transform(crop_to_frame, pitch), x, y, out);
+    }
+
+    /// From pixels of the output to the plane: rotation with scale, and translation.
+    fn transform(&self, crop_to_frame: &Similarity, pitch: f32) -> [f32; 4] {
         let k = 1.0 / self.step;
         let first = crop_to_frame.apply(Point::new(0.5 * (pitch - 1.0), 0.5 * (pitch - 1.0)));
-        let transform = [
+        [
             k * pitch * crop_to_frame.a,
             k * pitch * crop_to_frame.b,
             k * (first.x - self.origin.x),
             k * (first.y - self.origin.y),
-        ];
-        kernels::sample(&self.plane, self.width, transform, out, columns);
+        ]
     }
 }
 
@@ -151,6 +166,26 @@ mod tests {
                 let truth = (p.x - 1.5) / 4.0 + (p.y - 3.5) / 8.0;
                 let value = crop[y * CROP_WIDTH + x];
                 assert!((value - truth).abs() < 0.9, "scale {scale} at ({x}, {y}): {value}, truth {truth}");
+            }
+        }
+    }
+
+    #[test]
+    fn single_pixels_are_those_of_the_whole_crop_to_the_bit() {
+        let frame = ramp(640, 480);
+        let mut patch = Patch::default();
+        let places: Vec<(usize, usize)> = (0..997).map(|i| (i * 37 % 64, i * 53 % 80)).collect();
+        let x: Vec<f32> = places.iter().map(|p| p.0 as f32).collect();
+        let y: Vec<f32> = places.iter().map(|p| p.1 as f32).collect();
+        // Inside, reduced, and half outside of the frame.
+        for (a, tx) in [(0.9, 80.3), (2.4, 40.7), (1.1, -60.2)] {
+            let transform = Similarity { a, b: 0.07, tx, ty: 30.9 };
+            assert!(patch.load(&frame, &transform));
+            let (mut whole, mut some) = (vec![0.0; 64 * 80], vec![0.0; places.len()]);
+            patch.sample(&transform, 2.0, &mut whole, 64);
+            patch.sample_at(&transform, 2.0, (&x, &y), &mut some);
+            for ((x, y), value) in places.iter().zip(&some) {
+                assert_eq!(whole[y * 64 + x].to_bits(), value.to_bits(), "{a} at ({x}, {y})");
             }
         }
     }

@@ -40,8 +40,11 @@ fn rigidity(x: f32, y: f32) -> f32 {
 /// The reference at one resolution: only pixels that count.
 struct Level {
     pitch: usize,
-    /// Index into the sampled plane of each pixel.
+    /// Index into the plane of each pixel.
     at: Vec<u32>,
+    /// Its column, and its row.
+    x: Vec<f32>,
+    y: Vec<f32>,
     /// Weight, reference value and steepest descent of each pixel.
     weight: Vec<f32>,
     value: Vec<f32>,
@@ -65,7 +68,6 @@ pub struct Registration {
 /// Registers frames against one reference crop.
 pub struct Stabiliser {
     levels: [Level; 2],
-    plane: Vec<f32>,
     half: Vec<f32>,
     gradient: [Vec<f32>; 2],
     residual: Vec<f32>,
@@ -85,10 +87,13 @@ impl Stabiliser {
             let (w, h) = (CROP_WIDTH / pitch, CROP_HEIGHT / pitch);
             let center = |i: usize| i as f32 * pitch as f32 + 0.5 * (pitch as f32 - 1.0);
             let (mut at, mut weight) = (Vec::new(), Vec::new());
+            let (mut columns, mut rows) = (Vec::new(), Vec::new());
             for (x, y) in (0..h).flat_map(|y| (0..w).map(move |x| (x, y))) {
                 let r = rigidity(center(x), center(y));
                 if r > 0.05 {
                     at.push((y * w + x) as u32);
+                    columns.push(x as f32);
+                    rows.push(y as f32);
                     weight.push(r);
                 }
             }
@@ -96,6 +101,8 @@ impl Stabiliser {
             Level {
                 pitch,
                 at,
+                x: columns,
+                y: rows,
                 weight,
                 value: vec![0.0; n],
                 descent: vec![[0.0; P]; n],
@@ -105,13 +112,7 @@ impl Stabiliser {
         };
         let levels = [level(2), level(1)];
         let residual = vec![0.0; levels[1].at.len()];
-        Self {
-            levels,
-            plane: vec![0.0; n],
-            half: vec![0.0; n / 4],
-            gradient: [vec![0.0; n], vec![0.0; n]],
-            residual,
-        }
+        Self { levels, half: vec![0.0; n / 4], gradient: [vec![0.0; n], vec![0.0; n]], residual }
     }
 
     /// Takes `crop` (row by row, the size of the stabilised crop) as the reference.
@@ -156,15 +157,13 @@ impl Stabiliser {
     pub fn register(&mut self, patch: &Patch, start: Similarity) -> Registration {
         let mut found = Registration { crop_to_frame: start, agreement: 0.0, gain: 1.0 };
         for (level, iterations) in self.levels.iter().zip(ITERATIONS) {
-            let (w, h) = (CROP_WIDTH / level.pitch, CROP_HEIGHT / level.pitch);
-            let plane = &mut self.plane[..w * h];
+            let w = CROP_WIDTH / level.pitch;
             let residual = &mut self.residual[..level.at.len()];
             let finest = level.pitch == 1;
             for iteration in 0..iterations {
-                patch.sample(&found.crop_to_frame, level.pitch as f32, plane, w);
-                for ((r, &at), value) in residual.iter_mut().zip(&level.at).zip(&level.value) {
-                    *r = plane[at as usize] - value;
-                }
+                // Only where the face is rigid: a fifth of the crop.
+                patch.sample_at(&found.crop_to_frame, level.pitch as f32, (&level.x, &level.y), residual);
+                kernels::subtract(residual, &level.value);
                 let robust = finest && iteration + 1 == iterations;
                 let step = if robust { level.robust_step(residual) } else { level.step(residual) };
                 // Inverse composition; the step is in centred coordinates of unit half-width.
