@@ -72,6 +72,9 @@ pub const MIN_FPS: f32 = 20.0;
 pub const GOOD_FPS: f32 = 45.0;
 /// Mean deviation from the mean frame interval, as its share, from which times are degraded.
 const MAX_JITTER: f32 = 0.25;
+/// A movement across a picture that stood for longer is spoilt: two intervals at [`MIN_FPS`].
+const MAX_STANDING_NS: i64 = 100_000_000;
+
 /// What a site may choose.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
@@ -195,7 +198,12 @@ pub struct Pipeline {
     observation: Observation,
     counters: Counters,
     size: (usize, usize),
+    /// Number of the last frame, and time of the last new picture.
     last: Option<(u64, i64)>,
+    /// Luma of that picture; empty where there is none to compare with.
+    picture: Vec<u8>,
+    /// What that picture meant, without its event.
+    standing: Step,
     interval_ns: f32,
     deviation_ns: f32,
     model: String,
@@ -240,6 +248,8 @@ impl Pipeline {
             counters: Counters::default(),
             size: (0, 0),
             last: None,
+            picture: Vec::new(),
+            standing: Step::NoFace,
             interval_ns: 0.0,
             deviation_ns: 0.0,
             options,
@@ -308,6 +318,7 @@ impl Pipeline {
         self.faces.reset();
         self.tracked.clear();
         self.last = None;
+        self.picture.clear();
         (self.interval_ns, self.deviation_ns) = (0.0, 0.0);
     }
 
@@ -330,6 +341,7 @@ impl Pipeline {
         self.counters.frames += 1;
         self.counters.gaps += 1;
         self.last = Some((seq, at_ns));
+        self.picture.clear();
         self.tracked.iter_mut().for_each(|s| s.spotter.interrupt(at_ns, Rejection::Timing));
         self.concluded.clear();
         self.observation = Observation { fps: self.fps(), jitter: self.jitter(), ..Observation::default() };
@@ -341,15 +353,21 @@ impl Pipeline {
         self.push_timed(frame, &mut |_| {})
     }
 
-    /// One frame; `done` is called as each stage ends.
+    /// One frame; `done` is called as each stage ends. A frame that is equal to the one before it, to the pixel, is no new
+    /// picture: what was measured stands, and the rate is that of the pictures.
     pub fn push_timed(&mut self, frame: &Frame, done: &mut dyn FnMut(Stage)) -> Step {
         self.counters.frames += 1;
         if self.size != (frame.width, frame.height) {
             self.reset();
             self.size = (frame.width, frame.height);
         }
+        if let Some(since_ns) = self.repeats_ns(frame) {
+            return self.stand(frame.seq, since_ns);
+        }
+        let stood = self.last.is_some_and(|(_, t)| frame.at_ns - t > MAX_STANDING_NS);
         let lost = self.keep_time(frame);
-        if lost > 0 {
+        self.picture.clone_from(&frame.luma);
+        if lost > 0 || stood {
             self.counters.gaps += lost;
             let at_ns = frame.at_ns;
             self.tracked.iter_mut().for_each(|s| s.spotter.interrupt(at_ns, Rejection::Timing));
@@ -387,10 +405,29 @@ impl Pipeline {
         self.counters.frames_slow += u64::from(fps > 0.0 && fps < MIN_FPS);
         let light = self.sample().map(|s| s.context.light);
         self.counters.frames_dark += u64::from(light.is_some_and(|l| l < DARK_LUMA.ln()));
+        self.standing = step.clone();
         if let Some(movement) = self.waiting.pop_front() {
             return Step::Event(movement);
         }
         if lost > 0 && step == Step::Quiet { Step::Gap } else { step }
+    }
+
+    /// Since when the picture stands that this frame repeats; `None` of a new picture, and where frames were lost or time
+    /// went back. Cameras and capture programs that miss their rate hand a picture out again.
+    fn repeats_ns(&self, frame: &Frame) -> Option<i64> {
+        let (seq, at_ns) = self.last?;
+        let follows = frame.seq <= seq + 1 && frame.at_ns > at_ns;
+        (follows && self.picture == frame.luma).then_some(frame.at_ns - at_ns)
+    }
+
+    /// A frame that holds nothing new.
+    fn stand(&mut self, seq: u64, since_ns: i64) -> Step {
+        self.counters.frames_repeated += 1;
+        self.last = self.last.map(|(_, at_ns)| (seq, at_ns));
+        self.concluded.clear();
+        // While a picture stands the rate falls.
+        self.observation.fps = (1e9 / self.interval_ns.max(since_ns as f32)).min(1000.0);
+        self.waiting.pop_front().map_or_else(|| self.standing.clone(), Step::Event)
     }
 
     /// Updates rate and jitter; returns how many frames were lost before this one.

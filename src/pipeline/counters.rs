@@ -9,6 +9,8 @@ use crate::spot::Rejection;
 pub struct Counters {
     /// Frames pushed.
     pub frames: u64,
+    /// Frames that repeat the picture before them: they count as nothing else.
+    pub frames_repeated: u64,
     /// Frames with a face.
     pub frames_with_face: u64,
     /// Frames in which the head moved too fast, or was turned too far, to measure the skin.
@@ -52,6 +54,11 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Frames that hold a picture of their own.
+    pub fn pictures(&self) -> u64 {
+        self.frames - self.frames_repeated
+    }
+
     /// Rejected candidates by cause, in words.
     pub fn rejected(&self) -> [(&'static str, u64); 9] {
         let mut copy = *self;

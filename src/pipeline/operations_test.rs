@@ -14,6 +14,8 @@ const FRAME_NS: i64 = (1e9 / FPS) as i64;
 enum Operation {
     /// So many frames, one after the other.
     Push(u64),
+    /// So many frames hold the picture of the last one.
+    Repeat(u64),
     /// So many frames never come.
     Lose(u64),
     /// One cannot be decoded.
@@ -30,6 +32,7 @@ enum Operation {
 fn operations() -> impl Strategy<Value = Vec<Operation>> {
     let operation = prop_oneof![
         6 => (1u64..90).prop_map(Operation::Push),
+        1 => (1u64..6).prop_map(Operation::Repeat),
         1 => (1u64..4).prop_map(Operation::Lose),
         1 => Just(Operation::Damage),
         1 => Just(Operation::Calibrate),
@@ -113,10 +116,12 @@ impl Rig {
         Ok(())
     }
 
+    fn render(&mut self) {
+        self.scenes[self.mode].render(self.seq, self.seq as i64 * FRAME_NS, &mut self.frame);
+    }
+
     fn push(&mut self) -> Result<(), TestCaseError> {
-        let at_ns = self.seq as i64 * FRAME_NS;
-        self.scenes[self.mode].render(self.seq, at_ns, &mut self.frame);
-        self.frame.at_ns = at_ns - self.epoch_ns;
+        (self.frame.seq, self.frame.at_ns) = (self.seq, self.now_ns());
         self.handed += 1;
         let step = self.pipeline.push(&self.frame);
         if let Step::Event(movement) = &step {
@@ -135,7 +140,13 @@ impl Rig {
 
     fn apply(&mut self, operation: &Operation) -> Result<(), TestCaseError> {
         match *operation {
-            Operation::Push(count) => (0..count).try_for_each(|_| self.push())?,
+            Operation::Push(count) => (0..count).try_for_each(|_| {
+                self.render();
+                self.push()
+            })?,
+            // Before the first picture there is none to repeat.
+            Operation::Repeat(_) if self.frame.luma.is_empty() => {}
+            Operation::Repeat(count) => (0..count).try_for_each(|_| self.push())?,
             Operation::Lose(count) => {
                 self.cut();
                 self.seq += count;

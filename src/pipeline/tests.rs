@@ -156,6 +156,76 @@ fn half_the_frames_still_find_a_strong_movement() {
     assert!((all[0].fps - 200.0).abs() < 2.0 && (half[0].fps - 100.0).abs() < 2.0);
 }
 
+/// Pushes pictures of a movement, each at a number and time of its own and as often as `times` says.
+fn shown(pictures: &[(u64, i64)], slot_ns: i64, times: impl Fn(usize) -> u64) -> (Vec<Movement>, Counters) {
+    let subject = Subject::random(Pack::embedded().expect("pack"), 5);
+    let script = Script::new(vec![Action::micro(12, 0.4, 2_000_000_000)]).expect("valid");
+    let mut scene = Scene::new(subject, script, Camera::default());
+    let mut pipeline = lenient();
+    let (mut found, mut frame, mut seq) = (Vec::new(), Frame::default(), 0);
+    for (k, (number, at_ns)) in pictures.iter().enumerate() {
+        scene.render(*number, *at_ns, &mut frame);
+        for copy in 0..times(k) {
+            (frame.seq, frame.at_ns) = (seq, at_ns + copy as i64 * slot_ns);
+            seq += 1;
+            if let Step::Event(m) = pipeline.push(&frame) {
+                found.push(m);
+            }
+        }
+    }
+    found.extend(std::iter::from_fn(|| pipeline.finish()));
+    (found, *pipeline.counters())
+}
+
+#[test]
+fn a_picture_that_is_repeated_is_no_new_one() {
+    const SLOT_NS: i64 = 10_000_000;
+    for (copies, quality) in [(2, TimingQuality::Good), (4, TimingQuality::Degraded)] {
+        let fps = 100 / copies;
+        let pictures: Vec<_> = (0..3 * fps).map(|k| (k, k as i64 * copies as i64 * SLOT_NS)).collect();
+        let (once, plain) = shown(&pictures, SLOT_NS, |_| 1);
+        let (repeated, counters) = shown(&pictures, SLOT_NS, |_| copies);
+        assert_eq!(once.len(), 1, "{plain:?}");
+        assert_eq!(once, repeated);
+        assert_eq!((once[0].fps, once[0].timing_quality), (fps as f32, quality));
+        assert_eq!(counters.frames_repeated, counters.frames / copies * (copies - 1));
+        assert_eq!(
+            counters,
+            Counters { frames: plain.frames * copies, frames_repeated: counters.frames_repeated, ..plain }
+        );
+    }
+}
+
+#[test]
+fn a_movement_across_a_picture_that_stands_is_spoilt() {
+    const FRAME_NS: i64 = 10_000_000;
+    let pictures: Vec<_> = (0..300).map(|k| (k, k as i64 * FRAME_NS)).collect();
+    // 150 ms out of the middle of the rise: the camera stood still, and then jumps.
+    let stuck: Vec<_> = pictures.iter().copied().filter(|(k, _)| !(205..220).contains(k)).collect();
+    let (found, counters) = shown(&stuck, FRAME_NS, |k| if k == 204 { 16 } else { 1 });
+    assert_eq!(counters.frames_repeated, 15);
+    assert!(found.is_empty() && counters.rejected_timing > 0, "{found:?} {counters:?}");
+    let (found, _) = shown(&pictures, FRAME_NS, |_| 1);
+    assert_eq!(found.len(), 1);
+}
+
+#[test]
+fn the_rate_of_a_picture_that_stands_falls() {
+    let subject = Subject::random(Pack::embedded().expect("pack"), 5);
+    let mut scene = Scene::new(subject, Script::new(Vec::new()).expect("valid"), Camera::default());
+    let mut pipeline = lenient();
+    (0..30).for_each(|k| _ = pipeline.push(&scene.frame(k, 30.0)));
+    let mut frame = scene.frame(30, 30.0);
+    assert_eq!(pipeline.push(&frame), Step::Quiet);
+    for seconds in [1.0, 4.0] {
+        (frame.seq, frame.at_ns) = (frame.seq + 1, ((1.0 + seconds) * 1e9) as i64);
+        assert_eq!(pipeline.push(&frame), Step::Quiet);
+        let seen = pipeline.observation();
+        assert!(seen.bounds.is_some() && (seen.fps - 1.0 / seconds as f32).abs() < 0.01, "{seen:?}");
+    }
+    assert_eq!(pipeline.counters().frames_repeated, 2);
+}
+
 /// A frame as a flat picture that is turned about its own upright (`yaw`) or level middle line, seen from 1200 pixels.
 fn turned(frame: &Frame, angle: f32, yaw: bool) -> Frame {
     const DISTANCE: f32 = 1200.0;

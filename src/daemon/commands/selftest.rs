@@ -181,15 +181,23 @@ fn watch(
     let mut clip = Footage::open(path, selection)?;
     let mut pipeline = Pipeline::new(Options::default(), models)?;
     let (mut frame, mut spare) = (Frame::default(), Vec::new());
+    let (mut untouched, mut shown) = (Vec::new(), Vec::new());
     let mut out = Watched { found: Vec::new(), counters: Counters::default(), seconds: 0.0 };
     let mut first_ns = None;
     while let Some(media) = clip.next(&mut frame)? {
         let step = match media {
             Media::Gap { seq, at_ns, .. } => pipeline.gap(seq, at_ns),
+            // A picture that the camera repeats shows the movement as it was.
+            Media::Frame if frame.luma == untouched => {
+                frame.luma.clone_from(&shown);
+                pipeline.push(&frame)
+            }
             Media::Frame => {
+                untouched.clone_from(&frame.luma);
                 if let Some(place) = carrier.at(frame.at_ns) {
                     movements.iter().for_each(|m| m.apply(&mut frame, &place, &mut spare));
                 }
+                shown.clone_from(&frame.luma);
                 pipeline.push(&frame)
             }
         };

@@ -23,13 +23,13 @@ pub(crate) struct Summary {
 
 impl Summary {
     fn share(&self, part: u64) -> f64 {
-        part as f64 / self.counters.frames.max(1) as f64
+        part as f64 / self.counters.pictures().max(1) as f64
     }
 
     fn shares(&self) -> [(&'static str, f64); 5] {
         let c = &self.counters;
         [
-            ("no face", self.share(c.frames - c.frames_with_face.min(c.frames))),
+            ("no face", self.share(c.pictures() - c.frames_with_face.min(c.pictures()))),
             ("moving", self.share(c.frames_moving)),
             ("too dark", self.share(c.frames_dark)),
             ("too slow", self.share(c.frames_slow)),
@@ -41,6 +41,9 @@ impl Summary {
     pub(crate) fn line(&self) -> String {
         let c = &self.counters;
         let mut out = format!("{} frames, {:.1} s", c.frames, self.seconds);
+        if c.frames_repeated > 0 {
+            _ = write!(out, ", {} of them repeated", c.frames_repeated);
+        }
         for (what, share) in self.shares() {
             _ = write!(out, ", {what} {:.0} %", 100.0 * share);
         }
@@ -70,7 +73,7 @@ impl Summary {
         let rejected: Map<String, Value> =
             c.rejected().into_iter().map(|(cause, n)| (cause.to_owned(), n.into())).collect();
         let mut out = json!({
-            "frames": c.frames, "seconds": self.seconds,
+            "frames": c.frames, "frames_repeated": c.frames_repeated, "seconds": self.seconds,
             "events": {"micro": c.events_micro, "macro": c.events_macro, "blink": c.events_blink},
             "rejected": rejected,
         });

@@ -167,6 +167,7 @@ fn frames(page: &mut Page, report: &Report<'_>) {
         "sight",
         [
             ("face", c.frames_with_face as f64),
+            ("repeated", c.frames_repeated as f64),
             ("moving", c.frames_moving as f64),
             ("dark", c.frames_dark as f64),
             ("slow", c.frames_slow as f64),
