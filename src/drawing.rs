@@ -2,6 +2,10 @@
 //!
 //! One list serves both, so a plot looks the same in either format. Coordinates are pixels from the upper left corner.
 
+mod chart;
+
+pub use chart::{Axis, Chart};
+
 use std::fmt::Write as _;
 
 use crate::canvas::{Canvas, INK};

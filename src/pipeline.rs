@@ -268,6 +268,12 @@ impl Pipeline {
         Some((&follower.track.crop, follower.track.crop_to_frame))
     }
 
+    /// The crop of a face that was taken nearest to a time of the last two seconds, and when: [`CROP_WIDTH`] x
+    /// [`CROP_HEIGHT`] of luma, row by row. `None` where that track has ended or was not measured yet.
+    pub fn crop_near(&self, track: u32, at_ns: i64) -> Option<(i64, &[u8])> {
+        self.tracked.iter().find(|s| s.track == track)?.crop_near(at_ns)
+    }
+
     /// The 68 landmarks of the face that [`Pipeline::observation`] speaks of, in frame pixels, in the order of
     /// [`face::landmarks`](crate::face::landmarks); `None` without a face.
     pub fn landmarks(&self) -> Option<[Point; LANDMARK_COUNT]> {

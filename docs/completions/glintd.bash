@@ -91,7 +91,7 @@ _glintd() {
             return 0
             ;;
         glintd__subcmd__bench)
-            opts="-h --models --fps --rotate --mirror --from --to --json --help"
+            opts="-h --models --fps --rotate --mirror --from --to --json --compare --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -110,6 +110,10 @@ _glintd() {
                     return 0
                     ;;
                 --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --compare)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -319,7 +323,7 @@ _glintd() {
             return 0
             ;;
         glintd__subcmd__inspect)
-            opts="-h --fps --rotate --mirror --from --to --csv --format --export --faces --report --plot --explain --json --help"
+            opts="-h --fps --rotate --mirror --from --to --csv --format --export --faces --report --with-faces --plot --explain --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -441,7 +445,7 @@ _glintd() {
             return 0
             ;;
         glintd__subcmd__selftest)
-            opts="-h --fps --rotate --mirror --from --to --seed --rounds --json --help"
+            opts="-h --fps --rotate --mirror --from --to --seed --rounds --json --picture --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -468,6 +472,10 @@ _glintd() {
                     return 0
                     ;;
                 --rounds)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --picture)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

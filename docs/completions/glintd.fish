@@ -77,6 +77,7 @@ complete -c glintd -n "__fish_glintd_using_subcommand inspect" -l report -d 'Wri
 complete -c glintd -n "__fish_glintd_using_subcommand inspect" -l plot -d 'Write the figure of the report alone, as SVG or PNG by the ending of the name' -r -F
 complete -c glintd -n "__fish_glintd_using_subcommand inspect" -l explain -d 'Write one line of JSON per candidate, published or not: times, AUs, verdict, cause and score' -r -F
 complete -c glintd -n "__fish_glintd_using_subcommand inspect" -l mirror -d 'Undo mirroring: swap left and right, after --rotate'
+complete -c glintd -n "__fish_glintd_using_subcommand inspect" -l with-faces -d 'Show the face in the report, at the first 50 micro-expressions: such a page is personal data'
 complete -c glintd -n "__fish_glintd_using_subcommand inspect" -l json -d 'Print the summary, the last line on stderr, as a JSON object'
 complete -c glintd -n "__fish_glintd_using_subcommand inspect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c glintd -n "__fish_glintd_using_subcommand selftest" -l fps -d 'Frames per second (above 0, up to 1000), in place of the clip\'s own times' -r
@@ -85,6 +86,7 @@ complete -c glintd -n "__fish_glintd_using_subcommand selftest" -l from -d 'Skip
 complete -c glintd -n "__fish_glintd_using_subcommand selftest" -l to -d 'Stop at this time' -r
 complete -c glintd -n "__fish_glintd_using_subcommand selftest" -l seed -d 'Seed of the movements and their times' -r
 complete -c glintd -n "__fish_glintd_using_subcommand selftest" -l rounds -d 'Number of runs over the clip, each with other movements' -r
+complete -c glintd -n "__fish_glintd_using_subcommand selftest" -l picture -d 'Draw what was found, by size and by action unit, as SVG or PNG by the ending of the name' -r -F
 complete -c glintd -n "__fish_glintd_using_subcommand selftest" -l mirror -d 'Undo mirroring: swap left and right, after --rotate'
 complete -c glintd -n "__fish_glintd_using_subcommand selftest" -l json -d 'Print the result as a JSON object'
 complete -c glintd -n "__fish_glintd_using_subcommand selftest" -s h -l help -d 'Print help'
@@ -95,6 +97,7 @@ complete -c glintd -n "__fish_glintd_using_subcommand bench" -l fps -d 'Frames p
 complete -c glintd -n "__fish_glintd_using_subcommand bench" -l rotate -d 'Rotate the frames clockwise by 90, 180 or 270 degrees. A rotation that the file states is applied already' -r
 complete -c glintd -n "__fish_glintd_using_subcommand bench" -l from -d 'Skip the frames before this time. Times still count from the first frame of the clip' -r
 complete -c glintd -n "__fish_glintd_using_subcommand bench" -l to -d 'Stop at this time' -r
+complete -c glintd -n "__fish_glintd_using_subcommand bench" -l compare -d 'Print the medians beside those of an earlier run, a file that --json has printed' -r -F
 complete -c glintd -n "__fish_glintd_using_subcommand bench" -l models -d 'Measure each network instead of a clip'
 complete -c glintd -n "__fish_glintd_using_subcommand bench" -l mirror -d 'Undo mirroring: swap left and right, after --rotate'
 complete -c glintd -n "__fish_glintd_using_subcommand bench" -l json -d 'Print the result as a JSON object'

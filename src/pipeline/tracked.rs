@@ -170,6 +170,12 @@ impl TrackedFace {
         self.crops.push_back(Crop { at_ns, luma });
     }
 
+    /// The crop that was taken nearest to a time, and when.
+    pub(super) fn crop_near(&self, at_ns: i64) -> Option<(i64, &[u8])> {
+        let nearest = self.crops.iter().min_by_key(|c| (c.at_ns - at_ns).abs())?;
+        Some((nearest.at_ns, &nearest.luma))
+    }
+
     /// Mean of the crops within 12 ms of a time, at least the nearest one.
     pub(super) fn crop_at(&self, at_ns: i64, out: &mut [f32]) -> bool {
         let nearest = self.crops.iter().map(|c| (c.at_ns - at_ns).abs()).min();

@@ -41,6 +41,10 @@ fn the_cheap_commands_run() {
         encoder.set_color(png::ColorType::Grayscale);
         encoder.write_header().and_then(|mut w| w.write_image_data(&luma)).expect("written");
     }
+    // What another page compares with.
+    let before =
+        glintd(&["bench", "film.avi", "--json"]).current_dir(dir.path()).output().expect("glintd starts");
+    std::fs::write(dir.path().join("before.json"), before.stdout).expect("written");
     let config = concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/glint.toml");
     let mut runs = 0;
     for Shown { page, arguments } in shown() {

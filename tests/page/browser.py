@@ -3,6 +3,7 @@ import base64
 import fcntl
 import json
 import os
+import pathlib
 import select
 import shutil
 import subprocess
@@ -12,6 +13,8 @@ PROGRAMS = ["chromium", "chromium-browser", "google-chrome"]
 OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
            "--disable-background-networking", "--disable-component-update", "--disable-sync", "--remote-debugging-pipe"]
 PATIENCE_S = 60
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MAX_PNG = 150_000
 
 
 def program():
@@ -74,14 +77,14 @@ class Browser:
                 return message["result"]
             self.heard.append(message)
 
-    def open(self, url, width, height, mobile):
-        return Page(self, url, width, height, mobile)
+    def open(self, url, width, height, mobile, ready='document.getElementById("state") !== null'):
+        return Page(self, url, width, height, mobile, ready)
 
 
 class Page:
     """An open page."""
 
-    def __init__(self, browser, url, width, height, mobile):
+    def __init__(self, browser, url, width, height, mobile, ready):
         self.browser = browser
         self.target = browser.call("Target.createTarget", url="about:blank")["targetId"]
         self.session = browser.call("Target.attachToTarget", targetId=self.target, flatten=True)["sessionId"]
@@ -89,7 +92,7 @@ class Page:
             self.call(domain + ".enable")
         self.size(width, height, mobile)
         self.call("Page.navigate", url=url)
-        self.wait('document.readyState === "complete" && document.getElementById("state") !== null', "the page")
+        self.wait(f'document.readyState === "complete" && ({ready})', "the page")
 
     def call(self, method, **parameters):
         return self.browser.call(method, self.session, **parameters)
@@ -149,7 +152,17 @@ class Page:
         return found
 
     def hosts(self):
-        """Every host that something was loaded from."""
+        """Every host that something was loaded from; a file has an empty one."""
         urls = [m["params"]["request"]["url"] for m in self.browser.heard
                 if m.get("sessionId") == self.session and m.get("method") == "Network.requestWillBeSent"]
         return sorted({url.split("/")[2] for url in urls if "://" in url})
+
+
+def keep(page, folder, name):
+    """A picture of the page as docs/img/NAME, with few colours. Needs ffmpeg."""
+    raw, out = folder / name, ROOT / "docs/img" / name
+    raw.write_bytes(page.screenshot())
+    palette = "split[a][b];[a]palettegen=max_colors=48[p];[b][p]paletteuse=dither=none"
+    subprocess.run(["ffmpeg", "-v", "error", "-y", "-i", raw, "-vf", palette, out], check=True)
+    assert out.stat().st_size < MAX_PNG, f"{out} has {out.stat().st_size} bytes"
+    print(f"{out.relative_to(ROOT)}: {out.stat().st_size} bytes")

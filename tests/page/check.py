@@ -8,12 +8,10 @@ import sys
 import tempfile
 import time
 
-from browser import Browser, program
+from browser import Browser, keep, program
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 PHONE, DESKTOP = (390, 844, True), (1180, 1180, False)
 TOKEN = "correct-horse-battery"
-MAX_PNG = 150_000
 
 
 def free_port():
@@ -131,12 +129,7 @@ def stop_the_picture(page):
 def write(page, folder):
     """docs/img/page.png, with few colours."""
     page.value("window.scrollTo(0, 0)")
-    raw, out = folder / "page.png", ROOT / "docs/img/page.png"
-    raw.write_bytes(page.screenshot())
-    palette = "split[a][b];[a]palettegen=max_colors=48[p];[b][p]paletteuse=dither=none"
-    subprocess.run(["ffmpeg", "-v", "error", "-y", "-i", raw, "-vf", palette, out], check=True)
-    assert out.stat().st_size < MAX_PNG, f"{out} has {out.stat().st_size} bytes"
-    print(f"{out.relative_to(ROOT)}: {out.stat().st_size} bytes")
+    keep(page, folder, "page.png")
 
 
 def check(page, daemon, name, expected=()):

@@ -157,8 +157,8 @@ impl Report {
         for row in &self.rows {
             if let Some(total) = row.all.totals().first() {
                 let name = row.method.name();
-                run.figure(
-                    &format!("confusion-{name}.png"),
+                run.plot(
+                    &format!("confusion-{name}.svg"),
                     &format!("Confusion of {name}, first seed"),
                     &plot::confusion(&total.0, Class::NAMES),
                 )?;

@@ -26,6 +26,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use glint::canvas::Canvas;
+use glint::drawing::{Drawing, escape};
 
 /// The folder of one run.
 pub struct Run {
@@ -141,6 +142,15 @@ impl Run {
         Ok(())
     }
 
+    /// Adds a plot: `FILE.svg` in the folder and a part of the report.
+    pub fn plot(&self, file: &str, caption: &str, drawing: &Drawing) -> Result<()> {
+        let svg = drawing.svg(caption);
+        let path = self.dir.join(file);
+        std::fs::write(&path, &svg).with_context(|| path.display().to_string())?;
+        self.add(&format!("<h2>{}</h2>\n{svg}", escape(caption)));
+        Ok(())
+    }
+
     /// Adds a table to the report.
     pub fn table(&self, caption: &str, header: &[&str], rows: &[Vec<String>]) {
         let row = |tag: &str, cells: &mut dyn Iterator<Item = &str>| {
@@ -175,7 +185,7 @@ impl Run {
             }
         }
         if !losses.is_empty() {
-            self.figure("loss.png", "Loss, running mean", &plot::lines(&losses, "step", "loss"))?;
+            self.plot("loss.svg", "Loss, running mean", &plot::lines(&losses, "step", "loss"))?;
         }
         let body = self.report.into_inner().unwrap_or_else(PoisonError::into_inner);
         let html = format!(
@@ -192,10 +202,6 @@ impl Run {
 
 const STYLE: &str = "body{font:15px sans-serif;max-width:60em;margin:2em auto}table{border-collapse:collapse}\
                      td,th{border:1px solid #ccc;padding:.2em .6em;text-align:right}pre{background:#f4f4f4;padding:1em}";
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
 
 /// Commit of the working tree that the command runs in, `-dirty` where it is changed; "unknown" outside of one.
 pub fn revision() -> String {
@@ -258,12 +264,8 @@ mod tests {
         run.table("Scores <all>", &["name", "uf1"], &[vec!["a & b".into(), "0.5".into()]]);
         run.finish().expect("report");
         let html = std::fs::read_to_string(dir.path().join("report.html")).expect("report");
-        assert!(
-            html.contains("Scores &lt;all&gt;")
-                && html.contains("a &amp; b")
-                && html.contains("base64,iVBOR")
-        );
-        assert!(dir.path().join("loss.png").exists());
+        assert!(html.contains("Scores &lt;all&gt;") && html.contains("a &amp; b") && html.contains("<svg "));
+        assert!(dir.path().join("loss.svg").exists());
         assert_eq!(std::fs::read_to_string(dir.path().join("recipe.toml")).expect("recipe"), "steps = 3\n");
         // Another recipe cannot continue it, and a new run begins with empty metrics.
         let other = std::collections::BTreeMap::from([("steps", 4)]);

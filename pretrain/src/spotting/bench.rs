@@ -113,8 +113,11 @@ pub fn generated(plan: &Plan, assets: &Path, models: Models, clips: Vec<(String,
     if wanted(Part::Curve) {
         let bins = curve::bins(&curve.movements);
         curve::write_csv(&bins, &folder.join("recall.csv"))?;
-        curve::draw(&bins, &fit, "found at 100 frames/s", &folder.join("recall.png"))?;
-        eprintln!("{}: recall.csv, recall.png", folder.display());
+        let path = folder.join("recall.svg");
+        let picture =
+            curve::draw(&bins, &fit).svg("Share of the movements found at 100 frames/s, by intensity");
+        std::fs::write(&path, picture).with_context(|| path.display().to_string())?;
+        eprintln!("{}: recall.csv, recall.svg", folder.display());
     }
     Ok(Report { rates, curve, fit, still, readings, lost_poses, clips, real: Vec::new() })
 }

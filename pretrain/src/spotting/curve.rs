@@ -6,7 +6,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::score::binomial_interval;
-use glint::canvas::{Canvas, GRID, INK, SERIES};
+use glint::canvas::SERIES;
+use glint::drawing::{Axis, Chart, Drawing, Shape};
 
 /// Borders of the bins, as fractions of the full movement.
 const EDGES: [f32; 11] = [0.03, 0.04, 0.055, 0.075, 0.1, 0.135, 0.18, 0.245, 0.33, 0.45, 0.6];
@@ -111,48 +112,29 @@ pub fn write_csv(bins: &[Bin], path: &Path) -> Result<()> {
     Ok(())
 }
 
-const WIDTH: u32 = 640;
-const HEIGHT: u32 = 420;
-/// The field of the plot: left, top, right, bottom.
-const FIELD: [f32; 4] = [64.0, 40.0, 616.0, 360.0];
-
-/// Draws the bins with their intervals and the fitted function, over intensity on a logarithmic scale.
-pub fn draw(bins: &[Bin], fit: &Weibull, title: &str, path: &Path) -> Result<()> {
-    let [curve, point, ..] = SERIES;
-    let mut image = Canvas::new(WIDTH, HEIGHT);
-    let [left, top, right, bottom] = FIELD;
-    let (from, to) = (EDGES[0].ln(), EDGES[EDGES.len() - 1].ln());
-    let x = |fraction: f32| left + (fraction.ln() - from) / (to - from) * (right - left);
-    let y = |recall: f64| bottom + recall as f32 * (top - bottom);
-    for k in 0..=5 {
-        let recall = 0.2 * f64::from(k);
-        image.line((left, y(recall)), (right, y(recall)), GRID);
-        image.text(30, y(recall) as u32 - 4, &format!("{recall:.1}"));
-    }
-    for fraction in [0.03f32, 0.05, 0.1, 0.2, 0.3, 0.5] {
-        image.line((x(fraction), top), (x(fraction), bottom), GRID);
-        image.text(x(fraction) as u32 - 10, bottom as u32 + 8, &format!("{:.0}%", 100.0 * fraction));
-    }
-    image.line((left, bottom), (right, bottom), INK);
-    image.line((left, top), (left, bottom), INK);
-    image.text(64, 16, title);
-    image.text(64, HEIGHT - 26, "intensity, share of the full movement; bars: 95 % intervals");
+/// The bins with their intervals and the fitted function, over intensity on a logarithmic scale.
+pub fn draw(bins: &[Bin], fit: &Weibull) -> Drawing {
+    let point = SERIES[1];
+    let (from, to) = (EDGES[0], EDGES[EDGES.len() - 1]);
+    let ticks = [0.03f32, 0.05, 0.1, 0.2, 0.3, 0.5].map(|v| (v, format!("{:.0}%", 100.0 * v))).to_vec();
+    let mut chart = Chart::new(
+        Axis::logarithmic("intensity, share of the full movement; bars: 95 % intervals", (from, to), ticks),
+        Axis::even("share found", (0.0, 1.0), 5),
+    );
     let steps = 200;
-    let at = |i: u32| {
-        let fraction = (from + (to - from) * i as f32 / steps as f32).exp();
-        (x(fraction), y(fit.at(f64::from(fraction))))
+    let on_curve = |i: u32| {
+        let fraction = from * (to / from).powf(i as f32 / steps as f32);
+        (fraction, fit.at(f64::from(fraction)) as f32)
     };
-    (0..steps).for_each(|i| image.line(at(i), at(i + 1), curve));
+    chart.line("", &(0..=steps).map(on_curve).collect::<Vec<_>>());
     for b in bins {
         let Some(recall) = b.recall() else { continue };
-        let center = x(b.center());
-        image.line((center, y(b.interval.0)), (center, y(b.interval.1)), point);
-        for dy in -3i32..=3 {
-            let dy = dy as f32;
-            image.line((center - 3.0, y(recall) + dy), (center + 3.0, y(recall) + dy), point);
-        }
+        let at = |value: f64| chart.at((b.center(), value as f32));
+        let ((x, y), low, high) = (at(recall), at(b.interval.0), at(b.interval.1));
+        chart.add(Shape::line(low, high, point));
+        chart.add(Shape::Fill { from: (x - 3.0, y - 3.0), to: (x + 4.0, y + 4.0), color: point });
     }
-    Ok(image.save(path)?)
+    chart.drawing()
 }
 
 #[cfg(test)]

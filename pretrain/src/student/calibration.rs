@@ -120,8 +120,8 @@ impl Held {
         });
         run.log(&summary)?;
         println!("{summary}");
-        run.figure("confusion.png", "People who trained nothing", &plot::confusion(&all.0, Class::NAMES))?;
-        run.figure("calibration.png", "Confidence and accuracy", &plot::calibration(&bins))?;
+        run.plot("confusion.svg", "People who trained nothing", &plot::confusion(&all.0, Class::NAMES))?;
+        run.plot("calibration.svg", "Confidence and accuracy", &plot::calibration(&bins))?;
         let summary = summary.as_object().context("summary")?;
         let rows: Vec<Vec<String>> = summary.iter().map(|(k, v)| vec![k.clone(), v.to_string()]).collect();
         run.table("Rendered pairs of people who trained nothing", &["what", "value"], &rows);

@@ -333,7 +333,7 @@ fn every_database_goes_through_the_whole_chain() {
     output(&["pretrain"], &[("--data", &at("pairs")), ("--recipe", &recipe), ("--out", &again)]);
     let bytes = |dir: &Path| std::fs::read(dir.join("towers.bin")).expect("weights");
     assert!(bytes(&run) == bytes(&again), "the same command gives the same weights");
-    assert!(run.join("report.html").exists() && run.join("loss.png").exists());
+    assert!(run.join("report.html").exists() && run.join("loss.svg").exists());
     let mut all = vec!["probe", "--json"];
     all.extend(args);
     let result: Value =

@@ -1,6 +1,8 @@
 //! `glintd bench`: what each stage costs, in time, memory and allocations.
 #![allow(clippy::disallowed_methods)] // A benchmark reads the clock.
 
+mod result;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -8,8 +10,8 @@ use std::time::Instant;
 use glint::clip::Media;
 use glint::frame::Frame;
 use glint::pipeline::{Models, Options, Pipeline, Purpose, Stage};
-use serde_json::json;
 
+use self::result::{BenchResult, Machine, Times};
 use super::media::print_line;
 use super::samples::{Samples, round};
 use super::{allocations, networks};
@@ -29,6 +31,9 @@ pub(crate) struct Args {
     /// Print the result as a JSON object.
     #[arg(long)]
     json: bool,
+    /// Print the medians beside those of an earlier run, a file that --json has printed.
+    #[arg(long, value_name = "FILE", requires = "clip", conflicts_with = "json")]
+    compare: Option<PathBuf>,
 }
 
 /// Measures a clip, or the networks.
@@ -36,7 +41,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let models = Models::embedded()?;
     let options = Options { purpose: Some(Purpose::Research), ..Options::default() };
     match &args.clip {
-        Some(path) => clip(path, args.selection, &models, options, args.json)?,
+        Some(path) => {
+            let before = args.compare.as_deref().map(BenchResult::read).transpose()?;
+            let result = measure(path, args.selection, &models, options)?;
+            let lines = match &before {
+                _ if args.json => vec![serde_json::to_string(&result)?],
+                Some(before) => result.compared(before),
+                None => result.lines(),
+            };
+            lines.iter().try_for_each(|line| print_line(line))?;
+        }
         None => networks::run(&models, args.json)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -59,14 +73,13 @@ const STAGES: [(&str, Option<Stage>); 7] = [
     ("student", Some(Stage::Student)),
 ];
 
-/// Runs a clip frame by frame on one thread and prints the table, or one JSON object.
-fn clip(
+/// Runs a clip frame by frame on one thread.
+fn measure(
     path: &Path,
     selection: Selection,
     models: &Models,
     options: Options,
-    as_json: bool,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<BenchResult> {
     let mut pipeline = Pipeline::new(options, models)?;
     let mut clip = Footage::open(path, selection)?;
     let mut frame = Frame::default();
@@ -87,7 +100,7 @@ fn clip(
             Some(Media::Frame) => {}
         }
         let decoded = begin.elapsed();
-        let track = pipeline.observation().track;
+        let (track, repeated) = (pipeline.observation().track, pipeline.counters().frames_repeated);
         let before = allocations::count();
         let start = Instant::now();
         let mut last = start;
@@ -103,6 +116,10 @@ fn clip(
         });
         let whole = start.elapsed();
         let after = allocations::count();
+        // A frame that repeats a picture costs next to nothing.
+        if pipeline.counters().frames_repeated > repeated {
+            continue;
+        }
         frames += 1;
         busy += whole.as_secs_f64();
         if frames <= WARM_UP {
@@ -140,49 +157,26 @@ fn clip(
         WARM_UP + 1
     );
     let per_frame = |v: u64| v as f64 / counted.max(1) as f64;
-    let per_second = frames as f64 / busy.max(1e-9);
-    if as_json {
-        let stages: serde_json::Map<_, _> =
-            STAGES.iter().zip(&mut samples).map(|((name, _), s)| ((*name).to_owned(), s.json())).collect();
-        let result = json!({
-            "frames": frames,
-            "fps": (per_second * 10.0).round() / 10.0,
-            "stages": stages,
-            "tracked_frame": tracked.json(),
-            "quiet_frame": quiet.json(),
-            "wall_fps": (frames as f64 / wall.max(1e-9) * 10.0).round() / 10.0,
-            "decoder_process_us": decoder.map(|s| round((s * 1e6 / frames as f64) as f32)),
-            "peak_rss_bytes": peak_rss_bytes(),
-            "allocs_ours": per_frame(ours),
-            "allocs_tract": per_frame(tract),
-        });
-        return print_line(&result.to_string());
-    }
-    print_line(&keeps_up(per_second))?;
-    print_line(&format!("{frames} frames, {per_second:.0} frames/s on one thread, decoding apart"))?;
-    print_line(&format!("{:<14} {:>10} {:>10} {:>8}", "stage", "p50 us", "p99 us", "runs"))?;
-    let row = |name: &str, s: &mut Samples| -> anyhow::Result<()> {
-        if let (Some(p50), Some(p99)) = (s.quantile(0.5), s.quantile(0.99)) {
-            print_line(&format!("{name:<14} {p50:>10.1} {p99:>10.1} {:>8}", s.0.len()))?;
-        }
-        Ok(())
-    };
-    for ((name, _), s) in STAGES.iter().zip(&mut samples) {
-        row(name, s)?;
-    }
-    row("tracked frame", &mut tracked)?;
-    row("quiet frame", &mut quiet)?;
-    let wall_fps = frames as f64 / wall.max(1e-9);
-    match decoder {
-        Some(s) => print_line(&format!(
-            "with ffmpeg beside it {wall_fps:.0} frames/s, {:.0} us of a processor a frame in ffmpeg",
-            s * 1e6 / frames as f64
-        ))?,
-        None => print_line(&format!("with decoding {wall_fps:.0} frames/s"))?,
-    }
-    print_line(&format!("peak memory {:.1} MiB", peak_rss_bytes() as f64 / f64::from(1 << 20)))?;
-    print_line(&format!("allocations a frame: ours {:.3}, tract {:.1}", per_frame(ours), per_frame(tract)))?;
-    Ok(())
+    let tenth = |v: f64| (v * 10.0).round() / 10.0;
+    let halves = tracked.0.split_at(tracked.0.len() / 2);
+    let [first, second] = [halves.0, halves.1].map(|half| Samples(half.to_vec()).quantile(0.5));
+    let drift = first.zip(second).map(|(a, b)| (f64::from(b / a) * 1e3).round() / 1e3);
+    let by_name = |((name, _), samples): (&(&str, _), &mut Samples)| ((*name).to_owned(), Times::of(samples));
+    Ok(BenchResult {
+        machine: Machine::here(),
+        frames,
+        warm_up_frames: WARM_UP,
+        fps: tenth(frames as f64 / busy.max(1e-9)),
+        drift,
+        stages: STAGES.iter().zip(&mut samples).map(by_name).collect(),
+        tracked_frame: Times::of(&mut tracked),
+        quiet_frame: Times::of(&mut quiet),
+        wall_fps: tenth(frames as f64 / wall.max(1e-9)),
+        decoder_process_us: decoder.map(|s| round((s * 1e6 / frames as f64) as f32)),
+        peak_rss_bytes: peak_rss_bytes(),
+        allocs_ours: per_frame(ours),
+        allocs_tract: per_frame(tract),
+    })
 }
 
 /// Whether this machine is fast enough for a camera, in words.

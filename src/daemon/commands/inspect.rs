@@ -3,14 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
-use clap::builder::{PathBufValueParser, TypedValueParser, ValueParser};
 use glint::event::{Event, Kind};
 use glint::pipeline::{Models, Options, Pipeline, Step};
 
 use super::export::{Content, Export, Target};
 use super::media;
-use super::output::Output;
+use super::output::{self, Output};
 use super::report::{Record, figure, page};
 use super::summary::AccountArgs;
 use super::table::{Format, Table};
@@ -39,31 +37,14 @@ pub(crate) struct Args {
     /// Write a report: one HTML page with traces, events and rejected candidates, which needs no network.
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
+    /// Show the face in the report, at the first 50 micro-expressions: such a page is personal data.
+    #[arg(long, requires = "report")]
+    with_faces: bool,
     /// Write the figure of the report alone, as SVG or PNG by the ending of the name.
-    #[arg(long, value_name = "FILE.svg|FILE.png", value_parser = picture())]
+    #[arg(long, value_name = "FILE.svg|FILE.png", value_parser = output::picture())]
     plot: Option<PathBuf>,
     #[command(flatten)]
     account: AccountArgs,
-}
-
-/// A path whose ending is that of a format in which plots are written.
-fn picture() -> ValueParser {
-    let known = |path: PathBuf| {
-        if is_svg(&path) || has_ending(&path, "png") {
-            Ok(path)
-        } else {
-            Err("ends neither in .svg nor in .png")
-        }
-    };
-    PathBufValueParser::new().try_map(known).into()
-}
-
-fn has_ending(path: &Path, ending: &str) -> bool {
-    path.extension().is_some_and(|e| e.eq_ignore_ascii_case(ending))
-}
-
-fn is_svg(path: &Path) -> bool {
-    has_ending(path, "svg")
 }
 
 /// Writes the table of a clip, its report, its plot and its exports, each where asked for.
@@ -83,7 +64,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let exports = args.export.iter().map(Export::create).collect::<anyhow::Result<Vec<_>>>()?;
     let is_shown = report.is_some() || plot.is_some();
     account.concluded = is_shown.then(Vec::new);
-    let (mut record, mut events) = (Record::default(), Vec::new());
+    let (mut record, mut events) = (Record::new(args.with_faces), Vec::new());
     let ending = media::run(
         &args.clip,
         args.selection,
@@ -116,12 +97,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     if let Some(plot) = plot {
         let drawing = figure::whole(&record, &format!("{name}: action units, intensity 0 to 5"));
-        if is_svg(plot.path) {
-            plot.write(drawing.svg(&format!("Action units of {name} over time")).as_bytes())?;
-        } else {
-            let png = drawing.canvas().png().with_context(|| plot.path.display().to_string())?;
-            plot.write(&png)?;
-        }
+        plot.draw(&drawing, &format!("Action units of {name} over time"))?;
     }
     ending.exit_code()
 }

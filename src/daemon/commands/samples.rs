@@ -1,7 +1,5 @@
 //! Times of many runs, and their quantiles.
 
-use serde_json::json;
-
 /// Microseconds of each run of a stage.
 #[derive(Default)]
 pub(super) struct Samples(pub(super) Vec<f32>);
@@ -11,13 +9,6 @@ impl Samples {
         self.0.sort_unstable_by(f32::total_cmp);
         let last = self.0.len().checked_sub(1)?;
         self.0.get((q * last as f32).round() as usize).copied()
-    }
-
-    pub(super) fn json(&mut self) -> serde_json::Value {
-        match (self.quantile(0.5), self.quantile(0.99)) {
-            (Some(p50), Some(p99)) => json!({"p50_us": round(p50), "p99_us": round(p99)}),
-            _ => json!({"p50_us": null, "p99_us": null}),
-        }
     }
 }
 

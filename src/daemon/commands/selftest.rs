@@ -1,6 +1,7 @@
 //! `glintd selftest`: how well would glint see here? Known movements are put into a clip of the site, and counted again.
 
 mod calm;
+mod picture;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,8 @@ use serde_json::{Value, json};
 
 use self::calm::Calm;
 use super::media::print_line;
+use super::output::{self, Output};
+use super::report::page;
 use crate::daemon::sources::footage::{Footage, Selection};
 
 /// Arguments of `glintd selftest`.
@@ -36,6 +39,9 @@ pub(crate) struct Args {
     /// Print the result as a JSON object.
     #[arg(long)]
     json: bool,
+    /// Draw what was found, by size and by action unit, as SVG or PNG by the ending of the name.
+    #[arg(long, value_name = "FILE.svg|FILE.png", value_parser = output::picture())]
+    picture: Option<PathBuf>,
 }
 
 /// Movements begin so long after the first frame: the neutral face has to be known.
@@ -95,19 +101,28 @@ impl Draw {
 
 /// Measures detection in a clip and prints the result.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    measure(&args.clip, args.selection, args.seed, args.rounds, &Models::embedded()?, args.json)?;
+    let picture = args.picture.as_deref().map(Output::create).transpose()?;
+    let report = measure(&args.clip, args.selection, args.seed, args.rounds, &Models::embedded()?)?;
+    if args.json {
+        print_line(&report.json().to_string())?;
+    } else {
+        report.lines().iter().try_for_each(|line| print_line(line))?;
+    }
+    if let Some(picture) = picture {
+        let name = page::name(&args.clip);
+        picture.draw(&report.drawing(&name), &format!("Injected movements found in {name}"))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs the test and prints a table, or one JSON object.
+/// Runs the test.
 fn measure(
     path: &Path,
     selection: Selection,
     seed: u64,
     rounds: u32,
     models: &Models,
-    as_json: bool,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Report> {
     let carrier = carry(path, selection, models)?;
     let mut calm = Calm::default();
     let untouched = watch(path, selection, models, &carrier, &[], Some(&mut calm))?;
@@ -124,10 +139,7 @@ fn measure(
         "{}: no face that is still for long enough was found: nothing could be tested",
         path.display()
     );
-    match as_json {
-        true => print_line(&report.json().to_string()),
-        false => report.lines().iter().try_for_each(|line| print_line(line)),
-    }
+    Ok(report)
 }
 
 fn carry(path: &Path, selection: Selection, models: &Models) -> anyhow::Result<Carrier> {

@@ -63,12 +63,12 @@ pub fn run(args: &Args) -> Result<()> {
         "ceiling_uf1": best.uf1(), "confusion": confusion.0,
     });
     run.log(&result)?;
-    run.figure(
-        "confusion.png",
+    run.plot(
+        "confusion.svg",
         "Classes of the movements found",
         &plot::confusion(&confusion.0, Class::NAMES),
     )?;
-    run.figure("calibration.png", "Confidence and accuracy", &plot::calibration(&bins))?;
+    run.plot("calibration.svg", "Confidence and accuracy", &plot::calibration(&bins))?;
     run.finish()?;
     if args.json {
         println!("{result}");

@@ -72,7 +72,7 @@ pub fn run(args: &Args) -> Result<()> {
             ((*name).to_owned(), points.iter().map(|(c, p)| (*c as f32, p[k].0 as f32)).collect())
         })
         .collect();
-    run.figure("few.png", "UF1 by labelled subjects", &plot::lines(&curves, "labelled subjects", "UF1"))?;
+    run.plot("few.svg", "UF1 by labelled subjects", &plot::lines(&curves, "labelled subjects", "UF1"))?;
     run.finish()?;
     if args.json {
         println!("{}", Value::Object(table));

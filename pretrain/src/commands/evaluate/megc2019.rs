@@ -62,7 +62,7 @@ pub fn run(args: &Args) -> Result<()> {
             .map(|s| student.probabilities(&s.motion).map_err(anyhow::Error::msg))
             .collect::<Result<_>>()?;
         let bins = reliability(&said, &samples.iter().map(|s| s.class).collect::<Vec<_>>());
-        run.figure("calibration.png", "Confidence and accuracy on real samples", &plot::calibration(&bins))?;
+        run.plot("calibration.svg", "Confidence and accuracy on real samples", &plot::calibration(&bins))?;
         ece = Some(calibration_error(&bins));
         vec![(Method::Glint, vec![said.iter().map(argmax).collect()])]
     } else {

@@ -1,5 +1,6 @@
 //! What `glintd inspect` shows of a clip: a figure, as SVG or PNG, and a page with it.
 
+mod faces;
 pub(crate) mod figure;
 mod lanes;
 pub(crate) mod page;
@@ -7,7 +8,7 @@ mod scale;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use glint::au::{AU_COUNT, Side, UNIT_COUNT, UNITS, au_index};
 use glint::event::{AuReading, Kind, Movement};
@@ -15,9 +16,12 @@ use glint::frame::Frame;
 use glint::pipeline::{Pipeline, Step};
 
 use super::summary::Concluded;
+use faces::Strip;
 
 /// Intensity from which an action unit has moved: FACS A.
 const MOVED: f32 = 0.5;
+/// The face is shown at so many micro-expressions: a page stays small enough to be mailed.
+const STRIPS: usize = 50;
 
 /// What was measured in one frame.
 #[derive(Debug, Clone)]
@@ -47,13 +51,27 @@ pub(crate) struct Record {
     pub(crate) events: Vec<Movement>,
     /// Candidates that were not.
     pub(crate) rejected: Vec<Concluded>,
+    /// Pictures of the face at the first micro-expressions, by their places among the events; `None` unless they were asked
+    /// for.
+    pub(crate) strips: Option<BTreeMap<usize, Strip>>,
     last_seq: Option<u64>,
 }
 
 impl Record {
+    /// Of a clip that begins.
+    pub(crate) fn new(with_faces: bool) -> Self {
+        Self { strips: with_faces.then(BTreeMap::new), ..Self::default() }
+    }
+
     /// Takes the step of a frame.
     pub(crate) fn add(&mut self, step: &Step, frame: &Frame, pipeline: &Pipeline) {
         if let Step::Event(movement) = step {
+            if let Some(strips) = self.strips.as_mut().filter(|s| s.len() < STRIPS)
+                && movement.kind == Kind::Micro
+                && let Some(strip) = Strip::take(pipeline, movement)
+            {
+                strips.insert(self.events.len(), strip);
+            }
             self.events.push(movement.clone());
         }
         // A movement that is found at the very end has no frame of its own.

@@ -6,6 +6,7 @@ use std::path::Path;
 use glint::drawing::escape;
 use glint::event::{Kind, Movement, TimingQuality};
 
+use super::faces::Strip;
 use super::{Record, figure, kind_name, readings, seconds};
 
 /// Close-ups are drawn of so many micro-expressions: a page stays small enough to be mailed.
@@ -15,7 +16,8 @@ const STYLE: &str = "
 body { font: 15px/1.5 sans-serif; color: #222; margin: 2em auto; padding: 0 1em; max-width: 1260px; }
 h1 { font-size: 1.5em; overflow-wrap: anywhere; }
 h2 { font-size: 1.15em; margin-top: 2em; }
-svg { max-width: 100%; height: auto; }
+svg, img { max-width: 100%; height: auto; }
+.faces { display: block; }
 table { border-collapse: collapse; }
 th, td { text-align: left; padding: .2em 1em .2em 0; border-bottom: 1px solid #ddd; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
@@ -50,9 +52,11 @@ pub(crate) fn name(clip: &Path) -> String {
 /// The page about a clip. `summary`: the closing line of the run.
 pub(crate) fn html(record: &Record, name: &str, summary: &str) -> String {
     let title = escape(name);
+    // Pictures of faces stand in the page itself.
+    let images = if record.strips.is_some() { "; img-src data:" } else { "" };
     let mut out = format!(
         "<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\">\n<head>\n<meta charset=\"utf-8\"/>\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"/>\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'{images}\"/>\n\
          <meta name=\"viewport\" content=\"width=device-width\"/>\n\
          <title>{title}: glint report</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
          <h1>{title}</h1>\n<p class=\"summary\">{}.</p>\n",
@@ -128,15 +132,19 @@ fn close_ups(record: &Record, out: &mut String) {
     if all > CLOSE_UPS {
         _ = writeln!(out, "<p>The first {CLOSE_UPS} of {all}.</p>");
     }
+    if let Some(strips) = &record.strips {
+        _ = writeln!(out, "<p>This page holds pictures of a face, at {} of {all}.</p>", strips.len());
+    }
     out.push_str("<div class=\"near\">\n");
     for (i, e) in shown(record) {
         let (number, onset) = (i + 1, seconds(e.onset_ns));
         let label = format!("Event {number} at {onset:.3} s");
         _ = write!(
             out,
-            "<figure id=\"event-{number}\">\n<figcaption>{number}: {onset:.3} s. {}</figcaption>\n{}</figure>\n",
+            "<figure id=\"event-{number}\">\n<figcaption>{number}: {onset:.3} s. {}</figcaption>\n{}{}</figure>\n",
             escape(&readings(&e.aus)),
-            figure::near(record, e).svg(&label)
+            figure::near(record, e).svg(&label),
+            record.strips.as_ref().and_then(|s| s.get(&i)).map_or_else(String::new, Strip::html)
         );
     }
     out.push_str("</div>\n");
