@@ -107,17 +107,17 @@ impl AuNet {
     /// If there are not [`AuNet::numbers`] of them.
     pub fn new(hidden: usize, numbers: &[f32]) -> Self {
         assert_eq!(numbers.len(), Self::numbers(hidden), "numbers of the AU network");
-        let (scale, rest) = numbers.split_at(FEATURES);
-        let (w1, rest) = rest.split_at(hidden * FEATURES);
-        let (b1, rest) = rest.split_at(hidden);
-        let (w2, b2) = rest.split_at(UNIT_COUNT * hidden);
-        Self {
-            scale: scale.iter().map(|s| 1.0 / s).collect(),
-            first: (w1.to_vec(), b1.to_vec()),
-            second: (w2.to_vec(), b2.to_vec()),
-            input: vec![0.0; FEATURES],
-            hidden: vec![0.0; hidden],
-        }
+        Self::of(hidden, numbers.iter().copied())
+    }
+
+    /// Of as many numbers as there have to be. They are not collected first: four megabytes more would stay with the process.
+    fn of(hidden: usize, mut numbers: impl Iterator<Item = f32>) -> Self {
+        let mut take = |count| numbers.by_ref().take(count).collect::<Vec<f32>>();
+        let mut scale = take(FEATURES);
+        scale.iter_mut().for_each(|s| *s = 1.0 / *s);
+        let first = (take(hidden * FEATURES), take(hidden));
+        let second = (take(UNIT_COUNT * hidden), take(UNIT_COUNT));
+        Self { scale, first, second, input: vec![0.0; FEATURES], hidden: vec![0.0; hidden] }
     }
 
     /// Reads a checked file: `f32` little endian, in the order of [`AuNet::new`].
@@ -130,12 +130,11 @@ impl AuNet {
         if file.bytes.len() != expected {
             return Err(file.content_error(format!("{} bytes; expected {expected}", file.bytes.len())));
         }
-        let values: Vec<f32> =
-            file.bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-        if values.iter().any(|v| !v.is_finite()) || values[..FEATURES].iter().any(|s| *s <= 0.0) {
+        let values = || file.bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        if values().any(|v| !v.is_finite()) || values().take(FEATURES).any(|s| s <= 0.0) {
             return Err(file.content_error("a value is not finite, or a scale is not positive"));
         }
-        Ok(Self::new(hidden, &values))
+        Ok(Self::of(hidden, values()))
     }
 
     /// Intensities of all units that `features` (see [`features`]) speak of, signed: noise about zero stays noise about

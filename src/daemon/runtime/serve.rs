@@ -126,6 +126,7 @@ impl Drop for Host {
 }
 
 /// Runs a daemon to its end, without any configuration to read again.
+#[cfg(any(test, feature = "demo"))]
 pub(crate) fn serve(setup: Setup) -> anyhow::Result<()> {
     let load: Load = Arc::new(|| anyhow::bail!("there is no configuration file"));
     Host::new()?.serve(setup, &load)

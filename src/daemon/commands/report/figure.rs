@@ -1,9 +1,12 @@
 //! The figure: marks of events and candidates, a lane for each action unit, and how well it could be measured.
 
+use std::collections::BTreeMap;
+
 use glint::canvas::GRID;
 use glint::drawing::{Anchor, Drawing, LETTER, Shape};
 use glint::event::{AuReading, Kind, Movement};
 
+use super::super::summary::Concluded;
 use super::lanes::{Lane, Lanes};
 use super::scale::Span;
 use super::{Record, kind_name, readings, seconds};
@@ -19,6 +22,10 @@ const AROUND_NS: i64 = 400_000_000;
 /// Height of a row of marks. Events have so many rows, and rejected candidates too: neighbours do not cover each other.
 const MARK: f32 = 8.0;
 const ROWS: usize = 3;
+/// More rejected candidates than this are joined where they share a place, so many pixels wide: half an hour of a restless face
+/// has ten thousand of them.
+const MOST_MARKS: usize = 2000;
+const JOINED: f32 = 2.0;
 /// Height of all marks and the room below them.
 const MARKS: f32 = 2.0 * ROWS as f32 * MARK + 28.0;
 
@@ -87,10 +94,10 @@ fn finish(
         let mark = told.place(extent(span, e.onset_ns, e.offset_ns));
         shapes.push(event(e, span, mark, (top, bottom), classes[0]));
     }
-    for c in record.rejected.iter().filter(|c| span.shows(c.onset_ns, c.offset_ns)) {
-        let (a, b) = extent(span, c.onset_ns, c.offset_ns);
+    let shown: Vec<&Concluded> =
+        record.rejected.iter().filter(|c| span.shows(c.onset_ns, c.offset_ns)).collect();
+    for ((a, b), title) in rejected(&shown, span) {
         let y = not.place((a, b));
-        let title = format!("rejected: {}. {}", c.cause, times(c.onset_ns, c.apex_ns, c.offset_ns, &c.aus));
         let mark = Shape::Fill { from: (a, y), to: (b, y + MARK - 2.0), color: REJECTED };
         shapes.push(Shape::Group { class: classes[1], title, shapes: vec![mark] });
     }
@@ -108,6 +115,36 @@ fn finish(
     shapes.push(Shape::Group { class: "traces", title: String::new(), shapes: traces });
     shapes.extend(lanes.titled);
     Drawing { width: span.x.1 + RIGHT, height, shapes }
+}
+
+/// Columns and words of each rejected candidate, or of all that share a place where there are too many.
+fn rejected(shown: &[&Concluded], span: Span) -> Vec<((f32, f32), String)> {
+    let one = |c: &Concluded| {
+        let title = format!("rejected: {}. {}", c.cause, times(c.onset_ns, c.apex_ns, c.offset_ns, &c.aus));
+        (extent(span, c.onset_ns, c.offset_ns), title)
+    };
+    if shown.len() <= MOST_MARKS {
+        return shown.iter().map(|c| one(c)).collect();
+    }
+    let mut places: BTreeMap<i64, Vec<&Concluded>> = BTreeMap::new();
+    for c in shown {
+        let middle = span.at(c.onset_ns / 2 + c.offset_ns / 2);
+        places.entry((middle / JOINED) as i64).or_default().push(c);
+    }
+    let joined = |(place, all): (&i64, &Vec<&Concluded>)| {
+        if let [only] = all[..] {
+            return one(only);
+        }
+        let mut causes: BTreeMap<&str, usize> = BTreeMap::new();
+        all.iter().for_each(|c| *causes.entry(c.cause).or_default() += 1);
+        let causes: Vec<String> = causes.iter().map(|(cause, n)| format!("{cause} {n}")).collect();
+        let first = all.iter().map(|c| c.onset_ns).min().unwrap_or(0);
+        let last = all.iter().map(|c| c.offset_ns).max().unwrap_or(0);
+        let x = *place as f32 * JOINED;
+        let words = format!("{} rejected, {:.3} to {:.3} s", all.len(), seconds(first), seconds(last));
+        ((x, x + JOINED), format!("{words}: {}", causes.join(", ")))
+    };
+    places.iter().map(joined).collect()
 }
 
 /// Rows of marks under construction.
