@@ -9,7 +9,7 @@ use glint::au::UNIT_COUNT;
 use glint::clip::{Clip, Media};
 use glint::frame::Frame;
 use glint::gate::Gate;
-use glint::pipeline::{Models, Step};
+use glint::pipeline::{Models, Pipeline, Step};
 use glint::spot::{CELLS, Candidate, Context, Judge, Rejection, Sample, Settings, Spotter};
 use glint::synth::Scene;
 
@@ -72,8 +72,7 @@ pub fn film(mut s: Sequence<'_>, fps: f64, repeats: bool, models: &Models) -> Re
         } else {
             scene.render(seq, at_ns, &mut frame);
         }
-        let step = pipeline.push(&frame);
-        out.add(step, at_ns, pipeline.sample());
+        out.watch(&mut pipeline, &frame);
     }
     Ok(out)
 }
@@ -86,8 +85,7 @@ pub fn recorded(path: &Path, mut out: Trace, models: &Models) -> Result<Trace> {
     while let Some(media) = video.next(&mut frame)? {
         match media {
             Media::Frame => {
-                let step = pipeline.push(&frame);
-                out.add(step, frame.at_ns, pipeline.sample());
+                out.watch(&mut pipeline, &frame);
             }
             Media::Gap { seq, at_ns, .. } => {
                 pipeline.gap(seq, at_ns);
@@ -115,6 +113,15 @@ pub fn list(dir: &Path) -> Result<Vec<(PathBuf, Trace)>> {
 }
 
 impl Trace {
+    /// Shows a frame to the pipeline and adds what it saw; one that repeats the picture before it is seen by no spotter.
+    fn watch(&mut self, pipeline: &mut Pipeline, frame: &Frame) {
+        let pictures = pipeline.counters().pictures();
+        let step = pipeline.push(frame);
+        if pipeline.counters().pictures() > pictures {
+            self.add(step, frame.at_ns, pipeline.sample());
+        }
+    }
+
     /// Adds a frame as the pipeline saw it.
     pub fn add(&mut self, step: Step, at_ns: i64, sample: Option<&Sample>) {
         match (step, sample) {
@@ -250,6 +257,25 @@ struct Head {
 mod tests {
     use super::*;
     use crate::corpus::plan::{self, Content};
+
+    #[test]
+    fn a_frame_that_repeats_a_picture_is_no_entry() {
+        let cast = plan::tests::cast();
+        let models = Models::embedded().expect("models");
+        let mut s = plan::sequence(&cast, Content::Mixed, 8.0, 3, 1);
+        s.seconds = 2.0;
+        let filmed = film(s, 30.0, true, &models).expect("filmed");
+        let times: Vec<i64> = filmed
+            .entries
+            .iter()
+            .map(|e| match e {
+                Entry::Measured(sample) => sample.at_ns,
+                Entry::Missed(at_ns) => *at_ns,
+            })
+            .collect();
+        assert!(times.len() > 30 && times.len() <= 50, "{} entries of 50 pictures in 60 frames", times.len());
+        assert!(times.is_sorted_by(|a, b| a < b), "{times:?}");
+    }
 
     #[test]
     fn a_trace_gives_the_candidates_of_the_pipeline_and_survives_the_disk() {
