@@ -37,6 +37,13 @@ impl Summary {
         ]
     }
 
+    /// Whether the pictures were too few for most of the time: those that came slowly, or one that stood.
+    fn is_slow(&self) -> bool {
+        let c = &self.counters;
+        let stood = c.frames_repeated > 0 && (c.pictures() as f64) < f64::from(MIN_FPS) * self.seconds;
+        stood || self.share(c.frames_slow) > 0.5
+    }
+
     /// One sentence.
     pub(crate) fn line(&self) -> String {
         let c = &self.counters;
@@ -61,7 +68,7 @@ impl Summary {
         );
         if c.frames_with_face == 0 {
             out.push_str(". No face was found");
-        } else if self.share(c.frames_slow) > 0.5 {
+        } else if self.is_slow() {
             _ = write!(out, ". Under {MIN_FPS} frames/s nothing is told");
         }
         out
@@ -215,4 +222,30 @@ fn line(track: u32, c: &Candidate) -> Value {
         "aus": readings(&c.peak), "verdict": verdict, "cause": c.cause.map(|cause| cause.as_str()),
         "score": (f64::from(c.score) * 1e3).round() / 1e3,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_that_stands_is_too_slow_and_a_steady_repetition_is_not() {
+        let line = |pictures: u64, seconds: f64| {
+            let frames = (100.0 * seconds) as u64;
+            let counters = Counters {
+                frames,
+                frames_repeated: frames - pictures,
+                frames_with_face: pictures,
+                ..Counters::default()
+            };
+            Summary { counters, seconds }.line()
+        };
+        assert!(
+            line(1, 4.0).starts_with("400 frames, 4.0 s, 399 of them repeated, no face 0 %"),
+            "{}",
+            line(1, 4.0)
+        );
+        assert!(line(1, 4.0).ends_with(". Under 20 frames/s nothing is told"));
+        assert!(line(200, 4.0).ends_with("rejected: none"), "{}", line(200, 4.0));
+    }
 }
