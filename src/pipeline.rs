@@ -152,7 +152,7 @@ pub struct Observation {
     pub motion_px: f32,
     /// Distance between the eyes, in frame pixels.
     pub eye_distance_px: f32,
-    /// Intensity of each AU of [`AUS`], the larger side; `None` while it cannot be measured.
+    /// Intensity of each AU of [`AUS`](crate::au::AUS), the larger side; `None` while it cannot be measured.
     pub intensities: Option<[f32; AU_COUNT]>,
     /// Whether the gate is open.
     pub gate_open: bool,
@@ -291,7 +291,7 @@ impl Pipeline {
         face.sample.as_ref().filter(|s| s.at_ns == at_ns)
     }
 
-    /// Intensity of each unit of [`UNITS`] in the last frame, 0 to 5, of the face that [`Pipeline::observation`] speaks of;
+    /// Intensity of each unit of [`UNITS`](crate::au::UNITS) in the last frame, 0 to 5, of the face that [`Pipeline::observation`] speaks of;
     /// `None` while it cannot be measured.
     pub fn intensities(&self) -> Option<&[f32; UNIT_COUNT]> {
         self.observation.intensities?;
