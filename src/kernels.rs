@@ -71,6 +71,23 @@ multiversion! {
 }
 
 multiversion! {
+    /// [`layer`] with weights of a byte, each output's times a step of its own: `out = steps * (weights x) + biases`.
+    pub(crate) fn layer_int8(weights: &[i8], steps: &[f32], biases: &[f32], x: &[f32], out: &mut [f32]) {
+        for (((o, row), step), bias) in out.iter_mut().zip(weights.chunks_exact(x.len())).zip(steps).zip(biases) {
+            let mut sums = [0.0f32; 32];
+            let (heads, tails) = (row.chunks_exact(32), x.chunks_exact(32));
+            let rest: f32 = heads.remainder().iter().zip(tails.remainder()).map(|(w, v)| f32::from(*w) * v).sum();
+            for (w, v) in heads.zip(tails) {
+                for ((s, w), v) in sums.iter_mut().zip(w).zip(v) {
+                    *s += f32::from(*w) * v;
+                }
+            }
+            *o = step * (sums.iter().sum::<f32>() + rest) + bias;
+        }
+    }
+}
+
+multiversion! {
     /// Central differences of `src` (`w` columns), one-sided at the border.
     pub(crate) fn gradients(src: &[f32], w: usize, gx: &mut [f32], gy: &mut [f32]) {
         let h = src.len() / w;

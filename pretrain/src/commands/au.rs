@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use glint::au::AUS;
-use glint::gate::{AuNet, AuSpec, Thresholds, by_au, presentable};
+use glint::gate::{AuNet, AuSpec, Precision, Thresholds, by_au, presentable};
 use glint::synth::{Pack, Subject};
 use rand::Rng;
 use rayon::prelude::*;
@@ -94,6 +94,7 @@ pub fn run(args: &Args) -> Result<()> {
     crate::ship::write(&args.out, "au", "bin", &bytes, &made_by, |file| AuSpec {
         file,
         hidden: HIDDEN,
+        precision: Precision::F32,
         thresholds: Thresholds::uniform(DEFAULT_THRESHOLD),
     })
 }

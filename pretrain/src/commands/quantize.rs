@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use glint::gate::{AuNet, AuSpec, Precision};
 use glint::int8::onnx;
 use glint::model::{Checked, parse_onnx};
 use prost::Message;
@@ -11,18 +12,18 @@ use crate::assets::portraits;
 use crate::quantize::quantize;
 use crate::quantize::shipped::{ShippedNetwork, calibration, compare_detectors, write_fixture};
 
-/// Quantize the convolutions of a shipped network, calibrated on inputs like those of its training. Or write the
-/// network on which int8 is measured.
+/// Quantize a shipped network: the convolutions of detector and landmarks, calibrated on inputs like those of their training,
+/// or the weights of the AU network. Or write the network on which int8 is measured.
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("what").required(true)))]
 pub struct Args {
-    /// `detector` or `landmarks`: NAME.onnx and NAME.toml in the folder of models.
-    #[arg(group = "what", requires = "assets")]
-    network: Option<ShippedNetwork>,
+    /// Network: its files in the folder of models.
+    #[arg(group = "what")]
+    network: Option<Network>,
     /// Write student-like.onnx and student-like.f32.onnx to this folder instead.
     #[arg(long, value_name = "DIR", group = "what")]
     fixture: Option<PathBuf>,
-    /// Folder with `portraits/`.
+    /// Folder with `portraits/`, for detector and landmarks.
     #[arg(long)]
     assets: Option<PathBuf>,
     /// Folder with the f32 model files.
@@ -39,12 +40,28 @@ pub struct Args {
     seed: u64,
 }
 
+/// Networks that have an int8 form.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Network {
+    /// detector.onnx.
+    Detector,
+    /// landmarks.onnx.
+    Landmarks,
+    /// au.bin.
+    Au,
+}
+
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
     if let Some(dir) = &args.fixture {
         return write_fixture(dir);
     }
-    let (network, assets) = (args.network.context("a network")?, args.assets.as_ref().context("--assets")?);
+    let network = match args.network.context("a network")? {
+        Network::Detector => ShippedNetwork::Detector,
+        Network::Landmarks => ShippedNetwork::Landmarks,
+        Network::Au => return quantize_au(args),
+    };
+    let assets = args.assets.as_ref().context("--assets DIR is needed, for calibration inputs")?;
     let name = network.name();
     let path = args.models.join(format!("{name}.onnx"));
     let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
@@ -85,4 +102,17 @@ pub fn run(args: &Args) -> Result<()> {
         compare_detectors(&float, &Checked::load(&args.out, name)?, &kept, args.seed)?;
     }
     Ok(())
+}
+
+/// The AU network needs no calibration: its inputs stay as they are.
+fn quantize_au(args: &Args) -> Result<()> {
+    let au = Checked::<AuSpec>::load(&args.models, "au")?;
+    ensure!(au.spec.precision == Precision::F32, "{}: int8 already", au.path.display());
+    let bytes = AuNet::from_file(&au)?.int8_file();
+    let made_by = format!("{}; glint-pretrain quantize au", au.spec.file.made_by);
+    crate::ship::write(&args.out, "au", "bin", &bytes, &made_by, |file| AuSpec {
+        file,
+        precision: Precision::Int8,
+        ..au.spec.clone()
+    })
 }

@@ -17,7 +17,7 @@ use crate::net::detector::{INPUT_HEIGHT, INPUT_WIDTH, STRIDE};
 use crate::train::{detector, landmarks, sitters};
 
 /// Networks whose calibration inputs are made of portraits.
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy)]
 pub enum ShippedNetwork {
     /// The face detector.
     Detector,

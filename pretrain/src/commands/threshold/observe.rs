@@ -95,8 +95,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         args.intervals, args.repeats, args.fps, args.noise, args.seed
     );
     // Run twice, the command stands there once.
-    let first = au.spec.file.made_by.split("; glint-pretrain threshold").next().unwrap_or_default();
-    ship::write(dir, "au", "bin", &au.bytes, &format!("{first}; {command}"), |file| AuSpec {
+    let others = au.spec.file.made_by.split("; ").filter(|c| !c.starts_with("glint-pretrain threshold"));
+    let made_by = others.chain([&*command]).collect::<Vec<_>>().join("; ");
+    ship::write(dir, "au", "bin", &au.bytes, &made_by, |file| AuSpec {
         file,
         thresholds,
         ..au.spec.clone()
