@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use glint::pipeline::Models;
 use glint::spot::{Cause, Judge, JudgeSpec, NAMES};
 use serde_json::json;
@@ -15,18 +15,19 @@ use crate::spotting::trace::Trace;
 use crate::train::Schedule;
 use crate::train::judge::{Case, HIDDEN, judge, train, untrained};
 
-/// Train the judge; write judge.bin and judge.toml. The command renders sequences of people who train, runs the
-/// daemon's own pipeline and trains on the candidates that its spotter finds. The threshold is chosen on other
-/// sequences of these people.
+/// Train the judge; write judge.bin and judge.toml. The command renders sequences of people who train, or watches
+/// recorded ones, runs the daemon's own pipeline and trains on the candidates that its spotter finds. The threshold is
+/// chosen on people who do not train.
 #[derive(clap::Args)]
 #[command(after_help = "Example: glint-pretrain judge --assets ../data --out models --seed 1")]
 pub struct Args {
     /// Folder with `portraits/`, `ict/` and `priors/`.
     #[arg(long, required_unless_present = "data")]
     assets: Option<PathBuf>,
-    /// Folder of recorded sequences, ID.avi and ID.json, to train on instead of rendered ones.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["assets", "sequences"])]
-    data: Option<PathBuf>,
+    /// Folder of recorded sequences, ID.avi and ID.json, to train on; beside the rendered ones if --assets is given.
+    /// Repeatable.
+    #[arg(long, value_name = "DIR")]
+    data: Vec<PathBuf>,
     /// Folder of recorded sequences, or of real footage with truth.json, on which the result is reported. It influences
     /// no choice. Repeatable.
     #[arg(long, value_name = "DIR")]
@@ -74,19 +75,13 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let schedule = Schedule { steps: args.steps, batch: 256, learning_rate: 2e-3, weight_decay: DECAY };
     let run = Run::start("judge", args.seed, &schedule, false)?;
-    let traces = match (&args.data, &args.assets) {
-        (Some(dir), _) => recorded(dir, args.traces.as_deref(), &models)?,
-        (None, Some(assets)) => {
-            let kept = args.traces.as_deref();
-            film(Reel { assets, seed: args.seed, sequences: args.sequences, kept }, &models)?
-        }
-        (None, None) => bail!("one of --assets and --data is needed"),
-    };
+    let material = Material::watch(args, &models)?;
+    let traces = &material.traces;
     ensure!(traces.len() >= 2 * CHOOSES as usize, "{} sequences; at least {}", traces.len(), 2 * CHOOSES);
     let thresholds = models.au.spec.thresholds.by_unit().map_err(anyhow::Error::msg)?;
-    let found = candidates(&traces, thresholds, &judge(&vec![0.0; Judge::numbers(HIDDEN)], 1.0));
+    let found = candidates(traces, thresholds, &judge(&vec![0.0; Judge::numbers(HIDDEN)], 1.0));
     let (mut cases, mut counts) = (Vec::new(), [0usize; Cause::ALL.len()]);
-    for (_, (trace, found)) in learners(&traces, &found) {
+    for (trace, found) in material.of(false, &found) {
         for c in &found.candidates {
             if let Some(cause) = truth(c, &trace.micros, &trace.spans)
                 && (cause != Cause::Micro || is_best(c, trace, &found.candidates))
@@ -100,9 +95,8 @@ pub fn run(args: &Args) -> Result<()> {
     let numbers = train(&cases, &schedule, args.seed, &run)?;
     // Nothing reaches a likelihood of 1: the threshold is still to be chosen.
     let trained = judge(&numbers, 1.0);
-    let judged = candidates(&traces, thresholds, &trained);
-    let tuning: Vec<_> =
-        traces.iter().zip(&judged).enumerate().filter(|(i, _)| chooses(*i)).map(|(_, p)| p).collect();
+    let judged = candidates(traces, thresholds, &trained);
+    let tuning: Vec<_> = material.of(true, &judged).collect();
     let curve: Vec<(f32, Score)> =
         (1..50).map(|k| 0.02 * k as f32).map(|t| (t, score(&tuning, t, 0.0))).collect();
     for (t, s) in curve.iter().step_by(4) {
@@ -112,7 +106,7 @@ pub fn run(args: &Args) -> Result<()> {
         .context("no threshold keeps the false alarms under --false-per-min: train on more sequences")?;
     println!("threshold {threshold:.2}: {}", best.line());
     let mut table = Table::create(args.table.as_deref())?;
-    table.add("trained", &traces, &judged)?;
+    table.add("trained", traces, &judged)?;
     for dir in &args.report {
         let others = recorded(dir, args.traces.as_deref(), &models)?;
         let judged = candidates(&others, thresholds, &trained);
@@ -129,10 +123,9 @@ pub fn run(args: &Args) -> Result<()> {
     run.log(&json!({"candidates": cases.len(), "threshold": threshold, "f1": best.f1(),
         "false_per_min": best.per_min(best.wrong), "recall_of_candidates": best.reached()}))?;
     run.finish()?;
-    let material = match &args.data {
-        Some(_) => "--data DIR".to_owned(),
-        None => format!("--assets DIR --sequences {}", args.sequences),
-    };
+    let rendered = args.assets.iter().map(|_| format!("--assets DIR --sequences {}", args.sequences));
+    let material =
+        rendered.chain(args.data.iter().map(|_| "--data DIR".to_owned())).collect::<Vec<_>>().join(" ");
     let made_by = format!(
         "glint-pretrain judge {material} --seed {} --steps {} --false-per-min {}",
         args.seed, args.steps, args.false_per_min
@@ -153,17 +146,71 @@ fn chosen(curve: &[(f32, Score)], false_per_min: f64) -> Option<&(f32, Score)> {
     allowed().rfind(|(_, s)| s.f1() >= best - AS_GOOD)
 }
 
-fn chooses(index: usize) -> bool {
-    (index as u64 / SEQUENCES_A_PERSON).is_multiple_of(CHOOSES)
+/// What the judge learns from, world after world.
+struct Material {
+    traces: Vec<Trace>,
+    /// Whether a trace is of a person who chooses the threshold; the others train.
+    chooses: Vec<bool>,
 }
 
-fn learners<'a>(
-    traces: &'a [Trace],
-    found: &'a [Judged],
-) -> impl Iterator<Item = (usize, (&'a Trace, &'a Judged))> {
-    traces.iter().zip(found).enumerate().filter(|(i, _)| !chooses(*i))
+impl Material {
+    fn watch(args: &Args, models: &Models) -> Result<Self> {
+        let kept = args.traces.as_deref();
+        let mut out = Self { traces: Vec::new(), chooses: Vec::new() };
+        if let Some(assets) = &args.assets {
+            out.add(
+                film(Reel { assets, seed: args.seed, sequences: args.sequences, kept }, models)?,
+                SEQUENCES_A_PERSON,
+            );
+        }
+        for dir in &args.data {
+            out.add(recorded(dir, kept, models)?, 1);
+        }
+        Ok(out)
+    }
+
+    /// Adds a world in which a person has so many sequences, one after the other.
+    fn add(&mut self, world: Vec<Trace>, of_a_person: u64) {
+        self.chooses.extend((0..world.len() as u64).map(|i| (i / of_a_person).is_multiple_of(CHOOSES)));
+        self.traces.extend(world);
+    }
+
+    /// Traces, and what was found in them, of those who choose or of those who train.
+    fn of<'a>(&'a self, choose: bool, found: &'a [Judged]) -> impl Iterator<Item = (&'a Trace, &'a Judged)> {
+        self.traces
+            .iter()
+            .zip(found)
+            .zip(&self.chooses)
+            .filter(move |(_, c)| **c == choose)
+            .map(|(pair, _)| pair)
+    }
 }
 
 fn words(counts: &[usize]) -> String {
     Cause::ALL.iter().zip(counts).map(|(c, n)| format!("{} {n}", c.as_str())).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn nobody_trains_and_chooses() {
+        let world = |name: &str, people: u64, of_a_person: u64| {
+            let trace = |i| Trace { person: format!("{name}{}", i / of_a_person), ..Trace::default() };
+            (0..people * of_a_person).map(trace).collect::<Vec<_>>()
+        };
+        let mut material = Material { traces: Vec::new(), chooses: Vec::new() };
+        material.add(world("a", 12, 2), 2);
+        material.add(world("b", 7, 1), 1);
+        let found: Vec<Judged> =
+            material.traces.iter().map(|_| Judged { candidates: Vec::new(), open: 0.0 }).collect();
+        let [choose, train] = [true, false].map(|choose| {
+            material.of(choose, &found).map(|(t, _)| t.person.as_str()).collect::<BTreeSet<_>>()
+        });
+        assert!(choose.is_disjoint(&train), "{choose:?} {train:?}");
+        assert_eq!(choose.into_iter().collect::<Vec<_>>(), ["a0", "a10", "a5", "b0", "b5"]);
+        assert_eq!(train.len(), 14);
+    }
 }
