@@ -1,6 +1,7 @@
 //! The classes that the daemon's own chain gives to the movements it finds, and calibration on those.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::Result;
 use glint::pipeline::Models;
@@ -9,9 +10,10 @@ use rayon::prelude::*;
 use crate::augment::generator;
 use crate::corpus::mix::{Part, Priors};
 use crate::corpus::plan::{self, Cast, Content};
+use crate::corpus::video;
 use crate::run::bar;
 use crate::spotting::score::matches;
-use crate::spotting::watch;
+use crate::spotting::watch::{self, Seen};
 use crate::statistics::score::{Confusion, argmax, bins, calibration_error, probabilities, temperature};
 
 /// A movement that was found: what it is, and what was said of it with which confidence.
@@ -32,16 +34,42 @@ pub fn answers(
             let s = plan::sequence(cast, Content::Curve, Content::Curve.seconds(), seed, i);
             let micros = s.micros.clone();
             let seen = watch::sequence(s, f64::from(fps), models)?;
-            let answer = |(micro, found): (&plan::Micro, Option<usize>)| {
-                let label = seen.found[found?].label.as_ref();
-                Some((micro.class as usize, label.map(|l| (l.class as usize, l.confidence))))
-            };
             progress.inc(1);
-            Ok((micros.len(), micros.iter().zip(matches(&micros, &seen.found)).filter_map(answer).collect()))
+            Ok((micros.len(), said(&micros, &seen)))
         })
         .collect::<Result<_>>()?;
     progress.finish_and_clear();
-    Ok((each.iter().map(|(n, _)| n).sum(), each.into_iter().flat_map(|(_, a)| a).collect()))
+    Ok(together(each))
+}
+
+/// The same of recorded sequences, `ID.avi` with `ID.json`.
+pub fn answers_of_recordings(dir: &Path, models: &Models) -> Result<(usize, Vec<Answer>)> {
+    let recordings = video::list(dir)?;
+    let progress = bar("recordings", recordings.len() as u64);
+    let each: Vec<(usize, Vec<Answer>)> = recordings
+        .par_iter()
+        .map(|(path, truth)| {
+            let micros = truth.micros();
+            let seen = watch::clip(path, models)?;
+            progress.inc(1);
+            Ok((micros.len(), said(&micros, &seen)))
+        })
+        .collect::<Result<_>>()?;
+    progress.finish_and_clear();
+    Ok(together(each))
+}
+
+/// What was said of the movements that were found.
+fn said(micros: &[plan::Micro], seen: &Seen) -> Vec<Answer> {
+    let answer = |(micro, found): (&plan::Micro, Option<usize>)| {
+        let label = seen.found[found?].label.as_ref();
+        Some((micro.class as usize, label.map(|l| (l.class as usize, l.confidence))))
+    };
+    micros.iter().zip(matches(micros, &seen.found)).filter_map(answer).collect()
+}
+
+fn together(each: Vec<(usize, Vec<Answer>)>) -> (usize, Vec<Answer>) {
+    (each.iter().map(|(n, _)| n).sum(), each.into_iter().flat_map(|(_, a)| a).collect())
 }
 
 /// Movements whose combinations are counted for [`ceiling`].

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use glint::event::Class;
 use glint::pipeline::Models;
 use serde_json::json;
@@ -12,16 +12,19 @@ use crate::corpus::plan::Cast;
 use crate::run::Run;
 use crate::run::plot;
 use crate::statistics::score::{Confusion, bins, calibration_error};
-use crate::student::words::{answers, ceiling, with_word};
+use crate::student::words::{answers, answers_of_recordings, ceiling, with_word};
 
 /// Compare the class of every movement that the daemon's own chain finds with what the person did, in rendered
-/// sequences of held-out people.
+/// sequences of held-out people or in recorded ones.
 #[derive(clap::Args)]
 #[command(after_help = "Example: glint-pretrain evaluate classes --assets ../data")]
 pub struct Args {
     /// Folder with `portraits/`, `ict/` and `priors/`.
-    #[arg(long)]
-    assets: PathBuf,
+    #[arg(long, required_unless_present = "data")]
+    assets: Option<PathBuf>,
+    /// Folder of recorded sequences, ID.avi and ID.json, instead of rendered ones.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["assets", "sequences", "people", "fps"])]
+    data: Option<PathBuf>,
     /// Folder of model files [default: the built-in models].
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
@@ -48,19 +51,28 @@ pub fn run(args: &Args) -> Result<()> {
         Some(dir) => Models::load(dir)?,
         None => Models::embedded()?,
     };
-    let settings = json!({"sequences": args.sequences, "people": args.people, "fps": args.fps});
+    let settings = match &args.data {
+        Some(dir) => json!({"data": dir}),
+        None => json!({"sequences": args.sequences, "people": args.people, "fps": args.fps}),
+    };
     let run = Run::start("classes", args.seed, &settings, false)?;
-    let cast = Cast::load(&args.assets, Split::HeldOut, args.people as usize, args.seed)?;
-    let (movements, answers) = answers(&cast, &models, args.sequences, args.fps, args.seed)?;
+    let (best, (movements, answers)) = match (&args.data, &args.assets) {
+        (Some(dir), _) => (None, answers_of_recordings(dir, &models)?),
+        (None, Some(assets)) => {
+            let cast = Cast::load(assets, Split::HeldOut, args.people as usize, args.seed)?;
+            let found = answers(&cast, &models, args.sequences, args.fps, args.seed)?;
+            (Some(ceiling(&cast.priors)), found)
+        }
+        (None, None) => bail!("one of --assets and --data is needed"),
+    };
     let said = with_word(&answers);
     let confusion = Confusion::of(said.iter().map(|(truth, c, _)| (*truth, *c)));
-    let best = ceiling(&cast.priors);
     let bins = bins(said.iter().map(|(truth, c, confidence)| (*confidence, truth == c)));
     let abstained = 1.0 - said.len() as f64 / answers.len().max(1) as f64;
     let result = json!({
         "movements": movements, "found": answers.len(), "abstained": abstained,
         "uf1": confusion.uf1(), "uar": confusion.uar(), "ece": calibration_error(&bins),
-        "ceiling_uf1": best.uf1(), "confusion": confusion.0,
+        "ceiling_uf1": best.as_ref().map(Confusion::uf1), "confusion": confusion.0,
     });
     run.log(&result)?;
     run.plot(
@@ -73,9 +85,11 @@ pub fn run(args: &Args) -> Result<()> {
     if args.json {
         println!("{result}");
     } else {
-        println!("{movements} movements of people who trained nothing, {} found", answers.len());
+        println!("{movements} movements, {} found", answers.len());
         println!("UF1 {:.3}, UAR {:.3} of those with a word", confusion.uf1(), confusion.uar());
-        println!("who knew the very AUs: UF1 {:.3}, UAR {:.3}", best.uf1(), best.uar());
+        if let Some(best) = best {
+            println!("who knew the very AUs: UF1 {:.3}, UAR {:.3}", best.uf1(), best.uar());
+        }
         for (name, row) in Class::NAMES.iter().zip(confusion.0) {
             println!(
                 "{name:<9} called {}",

@@ -97,9 +97,5 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     // Run twice, the command stands there once.
     let others = au.spec.file.made_by.split("; ").filter(|c| !c.starts_with("glint-pretrain threshold"));
     let made_by = others.chain([&*command]).collect::<Vec<_>>().join("; ");
-    ship::write(dir, "au", "bin", &au.bytes, &made_by, |file| AuSpec {
-        file,
-        thresholds,
-        ..au.spec.clone()
-    })
+    ship::write(dir, "au", "bin", &au.bytes, &made_by, |file| AuSpec { file, thresholds, ..au.spec.clone() })
 }
