@@ -71,18 +71,12 @@ multiversion! {
 }
 
 multiversion! {
-    /// [`layer`] with weights of a byte, each output's times a step of its own: `out = steps * (weights x) + biases`.
-    pub(crate) fn layer_int8(weights: &[i8], steps: &[f32], biases: &[f32], x: &[f32], out: &mut [f32]) {
+    /// [`layer`] on whole numbers, each output's times a step of its own: `out = steps * (weights x) + biases`. Products of an `i8`
+    /// and an `i16` cannot overflow; that their sum does not is for the caller.
+    pub(crate) fn layer_int8(weights: &[i8], steps: &[f32], biases: &[f32], x: &[i16], out: &mut [f32]) {
         for (((o, row), step), bias) in out.iter_mut().zip(weights.chunks_exact(x.len())).zip(steps).zip(biases) {
-            let mut sums = [0.0f32; 32];
-            let (heads, tails) = (row.chunks_exact(32), x.chunks_exact(32));
-            let rest: f32 = heads.remainder().iter().zip(tails.remainder()).map(|(w, v)| f32::from(*w) * v).sum();
-            for (w, v) in heads.zip(tails) {
-                for ((s, w), v) in sums.iter_mut().zip(w).zip(v) {
-                    *s += f32::from(*w) * v;
-                }
-            }
-            *o = step * (sums.iter().sum::<f32>() + rest) + bias;
+            let products = row.iter().zip(x).map(|(w, v)| i32::from(*w).wrapping_mul(i32::from(*v)));
+            *o = step * products.fold(0i32, i32::wrapping_add) as f32 + bias;
         }
     }
 }
