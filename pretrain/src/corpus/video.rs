@@ -1,5 +1,6 @@
 //! Whole sequences on disk: `ID.avi` and `ID.json`, written and read.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -9,6 +10,7 @@ use glint::event::Class;
 use glint::frame::Frame;
 use glint::synth::{Scene, SynthError};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::plan::{Distractor, Micro, Sequence, Span};
 
@@ -34,6 +36,9 @@ pub struct SequenceTruth {
     /// What else happens.
     #[serde(default)]
     pub distractors: Vec<DistractorSpan>,
+    /// What the person looks like, where the file says so: `sex`, `age`, `skin_tone`, `glasses`, `beard`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub traits: BTreeMap<String, Value>,
 }
 
 /// A movement.
@@ -117,6 +122,7 @@ impl SequenceTruth {
                 .iter()
                 .map(|d| DistractorSpan { what: d.what, from_ms: ms(d.from_ns), to_ms: ms(d.to_ns) })
                 .collect(),
+            traits: BTreeMap::new(),
         }
     }
 

@@ -7,12 +7,13 @@ use anyhow::{Context, Result};
 use glint::pipeline::{Counters, Models};
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
+use serde_json::Value;
 
 use super::curve::{self, Weibull};
 use super::intensity::{self, Reading};
 use super::rate::{AtRate, Watched, add};
 use super::real;
-use super::report::Report;
+use super::report::{Groups, Report};
 use super::score::Tally;
 use super::watch::{self, Seen};
 use crate::corpus::plan::{self, Cast, Content};
@@ -119,7 +120,17 @@ pub fn generated(plan: &Plan, assets: &Path, models: Models, clips: Vec<(String,
         std::fs::write(&path, picture).with_context(|| path.display().to_string())?;
         eprintln!("{}: recall.csv, recall.svg", folder.display());
     }
-    Ok(Report { rates, curve, fit, still, readings, lost_poses, clips, real: Vec::new() })
+    Ok(Report {
+        rates,
+        curve,
+        fit,
+        still,
+        readings,
+        lost_poses,
+        clips,
+        real: Vec::new(),
+        groups: Groups::new(),
+    })
 }
 
 /// Real footage with known movements.
@@ -135,6 +146,7 @@ pub fn recorded(dir: &Path, models: &Models, clips: Vec<(String, Seen)>) -> Resu
     let files = video::list(dir)?;
     let seen = each("sequences", files.len() as u64, |i| watch::clip(&files[i as usize].0, models))?;
     let (mut rates, mut curve) = (BTreeMap::new(), Tally::default());
+    let mut groups = Groups::new();
     for ((_, truth), seen) in files.into_iter().zip(seen) {
         let fps = truth.fps.round() as u32;
         let rate = rates.entry(fps).or_insert_with(|| AtRate::new(fps));
@@ -144,11 +156,39 @@ pub fn recorded(dir: &Path, models: &Models, clips: Vec<(String, Seen)>) -> Resu
         } else {
             rate.add_movements(&w);
             curve.add(&w.micros, &w.seen.found);
+            add_to_groups(&mut groups, &truth.traits, &w);
         }
     }
     let fit = Weibull::fit(&curve.movements);
     let (rates, still) = (rates.into_values().collect(), Counters::default());
-    Ok(Report { rates, curve, fit, still, readings: Vec::new(), lost_poses: 0, clips, real: Vec::new() })
+    Ok(Report {
+        rates,
+        curve,
+        fit,
+        still,
+        readings: Vec::new(),
+        lost_poses: 0,
+        clips,
+        real: Vec::new(),
+        groups,
+    })
+}
+
+/// Counts a sequence for each group that its person belongs to.
+fn add_to_groups(groups: &mut Groups, traits: &BTreeMap<String, Value>, w: &Watched) {
+    for (name, value) in traits.iter().filter_map(|(name, value)| Some((name, group(value)?))) {
+        let tally = groups.entry(name.clone()).or_default().entry(value).or_default();
+        tally.add(&w.micros, &w.seen.found);
+    }
+}
+
+/// The group of people that have a trait; `None` of a number, which makes no group.
+fn group(value: &Value) -> Option<String> {
+    match value {
+        Value::String(word) => Some(word.clone()),
+        Value::Bool(has) => Some(if *has { "yes" } else { "no" }.into()),
+        _ => None,
+    }
 }
 
 /// What every part needs.
@@ -229,5 +269,32 @@ impl Bench<'_> {
         })?;
         let lost = people.iter().map(|p| p.lost).sum();
         Ok((people.into_iter().flat_map(|p| p.readings).collect(), lost))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spotting::score::tests::{micro, movement};
+
+    #[test]
+    fn movements_are_counted_for_each_group_of_people() {
+        let watched = |found: Vec<_>| Watched {
+            micros: vec![micro(1000, 1300)],
+            distractors: Vec::new(),
+            seen: Seen { found, ..Seen::default() },
+        };
+        let traits = |text: &str| serde_json::from_str(text).expect("JSON");
+        let mut groups = Groups::new();
+        let bearded = traits(r#"{"sex": "male", "glasses": true, "hair_reflectance": 0.1}"#);
+        add_to_groups(&mut groups, &bearded, &watched(vec![movement(1000, 1300)]));
+        add_to_groups(&mut groups, &traits(r#"{"sex": "male", "glasses": false}"#), &watched(Vec::new()));
+        let counts: Vec<_> = groups
+            .iter()
+            .flat_map(|(name, g)| {
+                g.iter().map(move |(v, t)| format!("{name} {v}: {} of {}", t.hits, t.truth))
+            })
+            .collect();
+        assert_eq!(counts, ["glasses no: 0 of 1", "glasses yes: 1 of 1", "sex male: 1 of 2"]);
     }
 }

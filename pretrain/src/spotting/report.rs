@@ -1,5 +1,6 @@
 //! Everything that `evaluate spotting` measures, as tables or as JSON.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use glint::au::AUS;
@@ -12,6 +13,9 @@ use super::rate::{AtRate, SMALL_PX, rejections, share};
 use super::real;
 use super::score::{Tally, binomial_interval, poisson_interval};
 use super::watch::Seen;
+
+/// Movements by what people look like: trait, then its value.
+pub type Groups = BTreeMap<String, BTreeMap<String, Tally>>;
 
 /// Everything that was measured; parts that were left out are empty.
 pub struct Report {
@@ -31,6 +35,8 @@ pub struct Report {
     pub clips: Vec<(String, Seen)>,
     /// Real footage with truth.
     pub real: Vec<(PathBuf, real::Report)>,
+    /// Movements of each group of people.
+    pub groups: Groups,
 }
 
 impl Report {
@@ -47,6 +53,7 @@ impl Report {
             lost_poses: 0,
             clips,
             real: Vec::new(),
+            groups: Groups::new(),
         }
     }
 
@@ -116,6 +123,11 @@ impl Report {
             "student_runs_still": self.still.student_runs,
             "threshold_75": self.fit.threshold(0.75).map(number), "curve_movements": self.curve.truth,
             "clips": clips,
+            "groups": self.groups.iter().map(|(name, groups)| (name.clone(), groups.iter().map(|(value, t)| {
+                let (low, high) = binomial_interval(t.hits, t.truth);
+                (value.clone(), json!({"recall": number(t.recall()), "recall_ci95": [number(low), number(high)],
+                                       "movements": t.truth, "precision": number(t.precision())}))
+            }).collect::<Map<_, _>>().into())).collect::<Map<String, Value>>(),
             "real": self.real.iter().map(|(dir, r)| json!({
                 "folder": dir, "recall": number(r.visible_recall()), "f1": number(r.visible_f1()),
                 "recall_ci95": [number(r.interval.0), number(r.interval.1)], "movements": r.visible.1,
@@ -132,6 +144,9 @@ impl Report {
         }
         if self.curve.truth > 0 {
             self.print_curve();
+        }
+        if !self.groups.is_empty() {
+            self.print_groups();
         }
         if self.still.frames > 0 {
             println!(
@@ -208,6 +223,22 @@ impl Report {
                 share(r.moving, r.frames),
                 share(r.rejected.gate_open, r.frames)
             );
+        }
+    }
+
+    fn print_groups(&self) {
+        println!("\npeople                recall (95 %, of movements)    n   precision");
+        for (name, groups) in &self.groups {
+            for (value, t) in groups {
+                let (low, high) = binomial_interval(t.hits, t.truth);
+                println!(
+                    "{:22}{:5.2} ({low:.2}-{high:.2})           {:6}       {:5.2}",
+                    format!("{name} {value}"),
+                    t.recall(),
+                    t.truth,
+                    t.precision()
+                );
+            }
         }
     }
 

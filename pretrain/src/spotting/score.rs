@@ -196,7 +196,7 @@ pub(super) mod tests {
         }
     }
 
-    fn micro(onset_ms: i64, offset_ms: i64) -> Micro {
+    pub(crate) fn micro(onset_ms: i64, offset_ms: i64) -> Micro {
         let m = movement(onset_ms, offset_ms);
         let (onset_ns, apex_ns, offset_ns) = (m.onset_ns, m.apex_ns, m.offset_ns);
         Micro {
