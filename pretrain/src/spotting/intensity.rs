@@ -10,6 +10,7 @@ use rand::Rng;
 use super::watch;
 use crate::augment::generator;
 use crate::corpus::plan::{self, Cast, random_pose};
+use crate::statistics::agreement::Pairs;
 
 /// Frame rate: an intensity is a matter of one frame.
 const FPS: f64 = 30.0;
@@ -112,6 +113,8 @@ pub struct Agreement {
 /// Agreement of the readings that `pick` chooses.
 pub fn agreement(readings: &[Reading], pick: impl Fn(&Reading) -> bool) -> Agreement {
     let chosen: Vec<&Reading> = readings.iter().filter(|r| pick(r)).collect();
+    let mut pairs = Pairs::default();
+    chosen.iter().for_each(|r| pairs.push(r.truth.into(), r.measured.into()));
     let mean_error = |active: bool| {
         let errors: Vec<f64> = chosen
             .iter()
@@ -126,50 +129,14 @@ pub fn agreement(readings: &[Reading], pick: impl Fn(&Reading) -> bool) -> Agree
     Agreement {
         active: mean_error(true),
         idle: mean_error(false),
-        icc: icc31(&chosen.iter().map(|r| [f64::from(r.truth), f64::from(r.measured)]).collect::<Vec<_>>()),
+        icc: pairs.icc().unwrap_or(f64::NAN),
         gain: total(&|r| r.measured) / total(&|r| r.truth),
     }
-}
-
-/// ICC(3,1) of two raters: `(BMS - EMS) / (BMS + EMS)`. NaN where nothing varies.
-fn icc31(pairs: &[[f64; 2]]) -> f64 {
-    let n = pairs.len() as f64;
-    let rater = [0, 1].map(|k| pairs.iter().map(|p| p[k]).sum::<f64>() / n);
-    let grand = 0.5 * (rater[0] + rater[1]);
-    let (mut between, mut error) = (0.0, 0.0);
-    for p in pairs {
-        let mean = 0.5 * (p[0] + p[1]);
-        between += 2.0 * (mean - grand).powi(2);
-        for k in 0..2 {
-            error += (p[k] - mean - rater[k] + grand).powi(2);
-        }
-    }
-    // Degrees of freedom: n - 1, and (n - 1)(k - 1) of two raters.
-    (between - error) / (between + error)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn icc_is_that_of_the_paper() {
-        // Shrout and Fleiss 1979, table 2, the first two judges: BMS 4.375, EMS 1.775 -> by hand.
-        let pairs = [[9.0, 2.0], [6.0, 1.0], [8.0, 4.0], [7.0, 1.0], [10.0, 5.0], [6.0, 2.0]];
-        let means: Vec<f64> = pairs.iter().map(|p| 0.5 * (p[0] + p[1])).collect();
-        let grand = means.iter().sum::<f64>() / 6.0;
-        let bms = means.iter().map(|m| 2.0 * (m - grand).powi(2)).sum::<f64>() / 5.0;
-        let difference: Vec<f64> = pairs.iter().map(|p| p[0] - p[1]).collect();
-        let mean = difference.iter().sum::<f64>() / 6.0;
-        // Of two raters the error mean square is half the variance of their difference.
-        let ems = difference.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / 5.0 / 2.0;
-        assert!((icc31(&pairs) - (bms - ems) / (bms + ems)).abs() < 1e-12);
-        // A constant between the raters does not count, a scale does.
-        let shifted: Vec<[f64; 2]> = pairs.iter().map(|p| [p[0], p[0] + 3.0]).collect();
-        assert!((icc31(&shifted) - 1.0).abs() < 1e-12);
-        let scaled: Vec<[f64; 2]> = pairs.iter().map(|p| [p[0], 3.0 * p[0]]).collect();
-        assert!(icc31(&scaled) < 0.95);
-    }
 
     #[test]
     fn errors_of_active_and_idle_aus_are_kept_apart() {

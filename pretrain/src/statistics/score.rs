@@ -99,14 +99,7 @@ impl BySubject {
     /// 95 % interval of the UF1 (mean over seeds) under resampling of subjects.
     pub fn interval(&self, seed: u64) -> [f64; 2] {
         let n = self.0.first().map_or(0, Vec::len);
-        let mut rng = generator(seed, 0x626f_6f74);
-        let mut values: Vec<f64> = (0..DRAWS)
-            .map(|_| {
-                let mut weight = vec![0; n];
-                (0..n).for_each(|_| weight[rng.random_range(0..n)] += 1);
-                self.uf1(&weight)
-            })
-            .collect();
+        let mut values: Vec<f64> = resampled(n, seed).map(|weight| self.uf1(&weight)).collect();
         values.sort_by(f64::total_cmp);
         [0.025, 0.975].map(|q| values.get((q * DRAWS as f64) as usize).copied().unwrap_or(0.0))
     }
@@ -141,6 +134,16 @@ impl BySubject {
             .count();
         (found, (extreme + 1) as f64 / (DRAWS + 1) as f64)
     }
+}
+
+/// How often each of `n` subjects is drawn: once for each draw of a bootstrap.
+pub(super) fn resampled(n: usize, seed: u64) -> impl Iterator<Item = Vec<u32>> {
+    let mut rng = generator(seed, 0x626f_6f74);
+    (0..DRAWS).map(move |_| {
+        let mut weight = vec![0; n];
+        (0..n).for_each(|_| weight[rng.random_range(0..n)] += 1);
+        weight
+    })
 }
 
 /// Mean and standard deviation.
