@@ -83,7 +83,7 @@ impl FrameFolder {
 }
 
 /// The digits at the end of a name.
-fn last_number(stem: &str) -> Option<u32> {
+pub(super) fn last_number(stem: &str) -> Option<u32> {
     let digits = stem.bytes().rev().take_while(u8::is_ascii_digit).count();
     stem[stem.len() - digits..].parse().ok()
 }

@@ -112,6 +112,38 @@ fn cas_me3_part_a_reads_colour_alone() {
 }
 
 #[test]
+fn wrong_rows_of_long_videos_name_file_and_row() {
+    let dir = tempfile::tempdir().expect("folder");
+    let rows: &[&[&str]] = &[
+        &["Subject", "Filename", "Onset", "Apex", "Offset", "AU", "Objective class", "emotion"],
+        &["spNO.1", "a", "5", "9", "14", "12", "I", "happy"],
+        &["spNO.1", "a", "x", "9", "14", "12", "I", "happy"],
+        &["spNO.1", "a", "30", "33", "4", "4", "IV", "sad"],
+        &["spNO.1", "a", "400", "410", "420", "4", "IV", "sad"],
+        &["spNO.9", "a", "5", "9", "14", "4", "IV", "sad"],
+    ];
+    let file = "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx";
+    workbook(&dir.path().join(file), &[("label", rows)]);
+    frames(&dir.path().join("part_A/spNO.1/a/color"), 0..=50, |n| format!("{n}.jpg"));
+    let loaded = read(LongDatabase::CasMe3, dir.path());
+    let spans = vec![(5, 14, Protocol::Three.class("happiness")), (30, 33, Protocol::Three.class("sadness"))];
+    assert_eq!(found(&loaded), [("spNO.1/a/color", 30.0, spans)]);
+    let root = dir.path().display().to_string() + "/";
+    let said: Vec<String> = loaded.problems.iter().map(|p| p.to_string().replace(&root, "")).collect();
+    assert_eq!(
+        said,
+        [
+            format!("{file}, row 3, column Onset (C): \"x\" is no frame number; row left out"),
+            format!("{file}, row 4, column Offset (E): offset 4 does not fit onset 30; offset ignored"),
+            format!(
+                "{file}, row 5: frames 400 and 410 are not in part_A/spNO.1/a/color (0 to 50); row left out"
+            ),
+            format!("{file}, row 6: the folder with its frames is not there; row left out"),
+        ]
+    );
+}
+
+#[test]
 fn what_no_published_loader_reads_is_refused_by_name() {
     let dir = tempfile::tempdir().expect("folder");
     for (database, name) in [

@@ -7,12 +7,16 @@
 //! | [`labels`] | emotion words, classes of a protocol |
 //! | [`frames`] | folders of numbered images |
 //! | [`long`] | videos in which micro-expressions are to be found |
+//! | [`au`] | videos whose frames are coded in action units |
 //! | [`layouts`] | what each database calls its sheets, columns and folders |
 //! | [`crops`] | annotated frames through the daemon's face stage |
 //!
 //! Sources of the layouts: the databases' release notes and the public loaders tvaranka/meb (Apache-2.0), SOFTNet and
 //! MEAN. What a row lacks or has wrong is reported with file, row and column; a row is used as far as it goes.
 
+pub mod au;
+#[cfg(test)]
+mod au_test;
 pub mod crops;
 pub mod frames;
 pub mod labels;
