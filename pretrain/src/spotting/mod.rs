@@ -8,6 +8,7 @@
 //! | [`counts`] | their count: strictly one to one, and as published |
 //! | [`score`] | matches by overlap, errors of the times, false alarms with their interval |
 //! | [`intensity`] | AU intensities against the truth: mean absolute error, ICC(3,1) |
+//! | [`coded`] | AU intensities against the human codes of a database |
 //! | [`trace`] | what the spotter was given of a sequence, kept on disk and judged again |
 //! | [`mod@bench`] | what is made and watched |
 //! | [`film`] | sequences of living people as the spotter sees them |
@@ -18,6 +19,7 @@
 
 pub mod bench;
 pub mod candidates;
+pub mod coded;
 pub mod counts;
 pub mod curve;
 pub mod film;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `browser` | a real Chromium, driven as a person would |
 //! | `chain` | databases of every layout, from sheet to score |
+//! | `coded` | databases of coded action units, from rendered people to the table |
 //! | `documented` | the commands of README and docs |
 //! | `page` | the threshold experiment in it |
 //! | `shards` | the filter spread over processes |
@@ -12,6 +13,7 @@
 
 mod browser;
 mod chain;
+mod coded;
 mod documented;
 mod page;
 #[path = "../../../tests/integration/pages.rs"]

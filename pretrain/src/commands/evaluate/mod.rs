@@ -1,5 +1,6 @@
 //! `glint-pretrain evaluate`: how well it all works. One module a question.
 
+pub mod au;
 pub mod classes;
 pub mod faces;
 pub mod few;
@@ -16,6 +17,8 @@ use anyhow::Result;
 /// Measure the shipped models and the daemon's own chain.
 #[derive(clap::Subcommand)]
 pub enum Command {
+    /// AU intensities against the human codes of a database.
+    Au(au::Args),
     /// Classes of the movements that the daemon's chain finds.
     Classes(classes::Args),
     /// What `filter` keeps of generated video.
@@ -41,6 +44,7 @@ pub enum Command {
 /// Runs the command.
 pub fn run(command: &Command) -> Result<()> {
     match command {
+        Command::Au(args) => au::run(args),
         Command::Classes(args) => classes::run(args),
         Command::Filter(args) => filter::run(args),
         Command::Pretraining(args) => pretraining::run(args),
