@@ -14,6 +14,7 @@
 //! | [`student`] | a movement's flow between onset and apex -> its class |
 //! | [`int8`] | the quantized layers of a network as one operator |
 //! | [`pipeline`] | all of the above: `Pipeline::push(&Frame) -> Step` |
+//! | [`bundle`] | model files as one file, with goldens |
 //! | [`event`] | what is published |
 //! | [`inject`] | known movements put into footage |
 //! | [`synth`] | a synthetic subject with known action units: demo, tests, training |
@@ -25,6 +26,7 @@
 #![warn(unreachable_pub)] // What is public is for everybody.
 
 pub mod au;
+pub mod bundle;
 pub mod canvas;
 pub mod clip;
 pub mod drawing;

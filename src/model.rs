@@ -111,14 +111,23 @@ pub trait Spec: serde::de::DeserializeOwned {
 impl<S: Spec> Checked<S> {
     /// Reads `NAME.toml` in `dir` and the weight file it names.
     pub fn load(dir: &Path, name: &str) -> Result<Self, ModelError> {
-        let spec_path = dir.join(format!("{name}.toml"));
-        let text = read(&spec_path)?;
-        let text = String::from_utf8(text)
+        Self::of(dir, name, |file| read(&dir.join(file)))
+    }
+
+    /// Takes `NAME.toml` and the weight file it names from `read`, which gives files by their names; `place` stands before
+    /// these names in errors.
+    pub fn of(
+        place: &Path,
+        name: &str,
+        mut read: impl FnMut(&str) -> Result<Vec<u8>, ModelError>,
+    ) -> Result<Self, ModelError> {
+        let spec_name = format!("{name}.toml");
+        let spec_path = place.join(&spec_name);
+        let text = String::from_utf8(read(&spec_name)?)
             .map_err(|e| ModelError::Spec { path: spec_path.clone(), reason: e.to_string() })?;
         let spec: S = parse_spec(&spec_path, &text)?;
-        let path = dir.join(&spec.file().file);
-        let bytes = read(&path)?;
-        Self::check(path, spec, bytes.into())
+        let bytes = read(&spec.file().file)?;
+        Self::check(place.join(&spec.file().file), spec, bytes.into())
     }
 
     /// Takes files that were compiled in.

@@ -18,6 +18,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Au(commands::au::Args),
+    Bundle(commands::bundle::Args),
     Calibrate(commands::calibrate::Args),
     Corpus(commands::corpus::Args),
     Detector(commands::detector::Args),
@@ -65,6 +66,7 @@ fn choose_engine() -> Result<()> {
 fn dispatch(command: Command) -> Result<()> {
     match command {
         Command::Au(args) => commands::au::run(&args),
+        Command::Bundle(args) => commands::bundle::run(&args),
         Command::Calibrate(args) => commands::calibrate::run(&args),
         Command::Corpus(args) => commands::corpus::run(&args),
         Command::Detector(args) => commands::detector::run(&args),

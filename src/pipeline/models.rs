@@ -60,6 +60,20 @@ impl Models {
         Self::with(dir, Checked::load(dir, "judge")?, Checked::load(dir, "student")?)
     }
 
+    /// The models of files that `read` gives by their names; `place` stands before these names in errors.
+    pub fn of(
+        place: &Path,
+        mut read: impl FnMut(&str) -> Result<Vec<u8>, ModelError>,
+    ) -> Result<Self, ModelError> {
+        Ok(Self {
+            detector: Checked::of(place, "detector", &mut read)?,
+            landmarks: Checked::of(place, "landmarks", &mut read)?,
+            au: Checked::of(place, "au", &mut read)?,
+            judge: Checked::of(place, "judge", &mut read)?,
+            student: Checked::of(place, "student", &mut read)?,
+        })
+    }
+
     /// The models of a folder; judge and student come from elsewhere: a folder in which they are still to be trained has
     /// none.
     pub fn with(

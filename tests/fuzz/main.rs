@@ -134,6 +134,21 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn bundles(damage in damage()) {
+        let files = [("au.bin".to_owned(), vec![7; 600]), ("goldens.json".to_owned(), b"{}".to_vec())].into();
+        let packed = glint::bundle::pack("x", "0.1.0", &files).expect("packed");
+        targets::bundle(&damaged(&packed, &damage));
+        // The archive itself: behind its compression hardly any damage reaches it.
+        let mut archive = Vec::new();
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&packed[..]), &mut archive).expect("whole");
+        targets::bundle(&damaged(&archive, &damage));
+    }
+}
+
 /// What is not damaged is read: the targets do what they are called for.
 #[test]
 fn whole_files_pass() {

@@ -1,8 +1,12 @@
 //! Everything that comes from outside as bytes, one function each: whatever they are, nothing panics, and no size that they
 //! only claim is allocated. A fuzzer calls these functions as they are; `main.rs` calls them with damaged real files.
 
+use std::io::Write;
 use std::path::Path;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use glint::bundle::{Bundle, Goldens};
 use glint::clip::{Clip, Layout, Live, LiveReader};
 use glint::face::detector::DetectorSpec;
 use glint::frame::{Frame, LumaDecoder, MAX_SIDE, PixelFormat};
@@ -117,6 +121,16 @@ pub fn weights(toml: &str, bytes: &[u8]) {
     let Ok(mut table) = toml.parse::<toml::Table>() else { return };
     table.insert("sha256".into(), sha256_hex(bytes).into());
     model(&table.to_string(), bytes);
+}
+
+/// A bundle of models, and the archive in one. A signature holds where this is read, so it is the second line of defence.
+pub fn bundle(bytes: &[u8]) {
+    let path = Path::new("site.glint");
+    let _ = Bundle::read(path, bytes, "0.2.0");
+    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+    packed.write_all(bytes).expect("memory");
+    let _ = Bundle::read(path, &packed.finish().expect("memory"), "0.2.0");
+    let _ = Goldens::parse(bytes);
 }
 
 /// Loads two files as every model that has a reader of its own.

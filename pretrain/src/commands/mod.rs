@@ -1,6 +1,7 @@
 //! One module a subcommand: its arguments and what it does.
 
 pub mod au;
+pub mod bundle;
 pub mod calibrate;
 pub mod corpus;
 pub mod detector;

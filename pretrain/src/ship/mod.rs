@@ -1,5 +1,6 @@
 //! Model files: weights, specification with digest, in one folder; and the steps that make all of them.
 
+pub mod sign;
 pub mod steps;
 
 use std::path::Path;
