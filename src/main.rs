@@ -16,6 +16,7 @@ use glint::pipeline::Models;
 
 use daemon::commands;
 use daemon::config::ConfigError;
+use daemon::models::Refused;
 
 #[global_allocator]
 static ALLOCATOR: commands::allocations::Counting = commands::allocations::Counting;
@@ -70,6 +71,14 @@ enum Command {
     /// Measure time, memory and allocations of each stage.
     #[command(after_help = "Example: glintd bench talk.avi --json")]
     Bench(commands::bench::Args),
+    /// Install a signed bundle of models, look at what is installed, or go back to the one before.
+    #[command(
+        subcommand,
+        after_help = "Example: glintd models install models-2026-11.glint\n\n\
+        A bundle is used in the place of the built-in models from the next start or reload on. The one before stays beside it, \
+        and takes over where the newer one cannot be used. model.path wins over every bundle."
+    )]
+    Models(commands::models::Command),
 }
 
 fn main() -> ExitCode {
@@ -90,6 +99,7 @@ fn main() -> ExitCode {
         Command::Selftest(args) => commands::selftest::run(&args),
         Command::Cameras(args) => commands::cameras::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
+        Command::Models(command) => commands::models::run(&command),
     };
     match done {
         Ok(code) => code,
@@ -100,8 +110,9 @@ fn main() -> ExitCode {
                 return ExitCode::from(EX_CONFIG);
             }
             eprintln!("glintd: {error:#}");
-            let config =
-                error.is::<glint::model::ModelError>() || error.is::<glint::pipeline::PipelineError>();
+            let config = error.is::<glint::model::ModelError>()
+                || error.is::<glint::pipeline::PipelineError>()
+                || matches!(error.downcast_ref(), Some(Refused::Unusable(_)));
             if config { ExitCode::from(EX_CONFIG) } else { ExitCode::FAILURE }
         }
     }

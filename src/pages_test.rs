@@ -32,7 +32,13 @@ fn pages() -> Vec<(String, Vec<u8>)> {
         out.push((format!("man/{}", page.get_filename()), text));
     };
     page(&built);
-    built.get_subcommands().filter(|c| c.get_name() != "help").for_each(page);
+    fn each(command: &clap::Command, page: &mut impl FnMut(&clap::Command)) {
+        for command in command.get_subcommands().filter(|c| c.get_name() != "help") {
+            page(command);
+            each(command, page);
+        }
+    }
+    each(&built, &mut page);
     for (shell, name) in [("bash", "glintd.bash"), ("zsh", "_glintd"), ("fish", "glintd.fish")] {
         let mut text = Vec::new();
         match shell {

@@ -34,6 +34,7 @@ complete -c glintd -n "__fish_glintd_needs_command" -f -a "inspect" -d 'Write th
 complete -c glintd -n "__fish_glintd_needs_command" -f -a "selftest" -d 'Measure detection at a site: insert known movements into a clip from there and count how many are found'
 complete -c glintd -n "__fish_glintd_needs_command" -f -a "cameras" -d 'List the cameras, their modes and the mode that glint would choose. With --watch, help to aim one'
 complete -c glintd -n "__fish_glintd_needs_command" -f -a "bench" -d 'Measure time, memory and allocations of each stage'
+complete -c glintd -n "__fish_glintd_needs_command" -f -a "models" -d 'Install a signed bundle of models, look at what is installed, or go back to the one before'
 complete -c glintd -n "__fish_glintd_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c glintd -n "__fish_glintd_using_subcommand run" -l config -d 'The configuration file. Files of conf.d beside it, and variables as GLINT_MQTT__URL, are merged into it' -r -F
 complete -c glintd -n "__fish_glintd_using_subcommand run" -s h -l help -d 'Print help'
@@ -57,7 +58,7 @@ demonstration\t''"
 complete -c glintd -n "__fish_glintd_using_subcommand replay" -l kinds -d 'Kinds of movement to print [default: those of the configuration, or micro]' -r -f -a "micro\t''
 macro\t''
 blink\t''"
-complete -c glintd -n "__fish_glintd_using_subcommand replay" -l config -d 'Take device name, models, thresholds and purpose from this configuration file' -r -F
+complete -c glintd -n "__fish_glintd_using_subcommand replay" -l config -d 'Take device name, models (also an installed bundle), thresholds and purpose from this configuration file' -r -F
 complete -c glintd -n "__fish_glintd_using_subcommand replay" -l explain -d 'Write one line of JSON per candidate, published or not: times, AUs, verdict, cause and score' -r -F
 complete -c glintd -n "__fish_glintd_using_subcommand replay" -l mirror -d 'Undo mirroring: swap left and right, after --rotate'
 complete -c glintd -n "__fish_glintd_using_subcommand replay" -l pace -d 'Play the clip at its own speed'
@@ -102,12 +103,41 @@ complete -c glintd -n "__fish_glintd_using_subcommand bench" -l models -d 'Measu
 complete -c glintd -n "__fish_glintd_using_subcommand bench" -l mirror -d 'Undo mirroring: swap left and right, after --rotate'
 complete -c glintd -n "__fish_glintd_using_subcommand bench" -l json -d 'Print the result as a JSON object'
 complete -c glintd -n "__fish_glintd_using_subcommand bench" -s h -l help -d 'Print help'
-complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench help" -f -a "run" -d 'Run the daemon: read a camera, a clip or the synthetic subject and publish the events over MQTT'
-complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench help" -f -a "check" -d 'Check a configuration and print the effective one'
-complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench help" -f -a "doctor" -d 'Say what is wrong with camera, face, broker, disk and clock, and what to do about it'
-complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench help" -f -a "replay" -d 'Run the pipeline over a clip and print one event per line'
-complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench help" -f -a "inspect" -d 'Write the measurements of every frame of a clip, a report about it, a plot, or its events for other programs'
-complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench help" -f -a "selftest" -d 'Measure detection at a site: insert known movements into a clip from there and count how many are found'
-complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench help" -f -a "cameras" -d 'List the cameras, their modes and the mode that glint would choose. With --watch, help to aim one'
-complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench help" -f -a "bench" -d 'Measure time, memory and allocations of each stage'
-complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c glintd -n "__fish_glintd_using_subcommand models; and not __fish_seen_subcommand_from install verify list rollback help" -s h -l help -d 'Print help'
+complete -c glintd -n "__fish_glintd_using_subcommand models; and not __fish_seen_subcommand_from install verify list rollback help" -f -a "install" -d 'Check a bundle and put it in force; the one before stays beside it'
+complete -c glintd -n "__fish_glintd_using_subcommand models; and not __fish_seen_subcommand_from install verify list rollback help" -f -a "verify" -d 'Check a bundle as install does, and install nothing'
+complete -c glintd -n "__fish_glintd_using_subcommand models; and not __fish_seen_subcommand_from install verify list rollback help" -f -a "list" -d 'List what is installed, whether it can be used, and which is in force'
+complete -c glintd -n "__fish_glintd_using_subcommand models; and not __fish_seen_subcommand_from install verify list rollback help" -f -a "rollback" -d 'Give up the newest bundle: the one before it is in force again, or the built-in models'
+complete -c glintd -n "__fish_glintd_using_subcommand models; and not __fish_seen_subcommand_from install verify list rollback help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c glintd -n "__fish_glintd_using_subcommand models; and __fish_seen_subcommand_from install" -l config -d 'The configuration file: it names the trusted keys (model.trusted_keys) and the state folder (that of outbox.path)' -r -F
+complete -c glintd -n "__fish_glintd_using_subcommand models; and __fish_seen_subcommand_from install" -l state -d 'The state folder, where the unit sets another one (/var/lib/glint-door of glintd@door)' -r -F
+complete -c glintd -n "__fish_glintd_using_subcommand models; and __fish_seen_subcommand_from install" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c glintd -n "__fish_glintd_using_subcommand models; and __fish_seen_subcommand_from verify" -l config -d 'The configuration file: it names the trusted keys (model.trusted_keys) and the state folder (that of outbox.path)' -r -F
+complete -c glintd -n "__fish_glintd_using_subcommand models; and __fish_seen_subcommand_from verify" -l state -d 'The state folder, where the unit sets another one (/var/lib/glint-door of glintd@door)' -r -F
+complete -c glintd -n "__fish_glintd_using_subcommand models; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help'
+complete -c glintd -n "__fish_glintd_using_subcommand models; and __fish_seen_subcommand_from list" -l config -d 'The configuration file: it names the trusted keys (model.trusted_keys) and the state folder (that of outbox.path)' -r -F
+complete -c glintd -n "__fish_glintd_using_subcommand models; and __fish_seen_subcommand_from list" -l state -d 'The state folder, where the unit sets another one (/var/lib/glint-door of glintd@door)' -r -F
+complete -c glintd -n "__fish_glintd_using_subcommand models; and __fish_seen_subcommand_from list" -l json -d 'One JSON object on stdout'
+complete -c glintd -n "__fish_glintd_using_subcommand models; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c glintd -n "__fish_glintd_using_subcommand models; and __fish_seen_subcommand_from rollback" -l config -d 'The configuration file: it names the trusted keys (model.trusted_keys) and the state folder (that of outbox.path)' -r -F
+complete -c glintd -n "__fish_glintd_using_subcommand models; and __fish_seen_subcommand_from rollback" -l state -d 'The state folder, where the unit sets another one (/var/lib/glint-door of glintd@door)' -r -F
+complete -c glintd -n "__fish_glintd_using_subcommand models; and __fish_seen_subcommand_from rollback" -s h -l help -d 'Print help'
+complete -c glintd -n "__fish_glintd_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "install" -d 'Check a bundle and put it in force; the one before stays beside it'
+complete -c glintd -n "__fish_glintd_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "verify" -d 'Check a bundle as install does, and install nothing'
+complete -c glintd -n "__fish_glintd_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "list" -d 'List what is installed, whether it can be used, and which is in force'
+complete -c glintd -n "__fish_glintd_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "rollback" -d 'Give up the newest bundle: the one before it is in force again, or the built-in models'
+complete -c glintd -n "__fish_glintd_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench models help" -f -a "run" -d 'Run the daemon: read a camera, a clip or the synthetic subject and publish the events over MQTT'
+complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench models help" -f -a "check" -d 'Check a configuration and print the effective one'
+complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench models help" -f -a "doctor" -d 'Say what is wrong with camera, face, broker, disk and clock, and what to do about it'
+complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench models help" -f -a "replay" -d 'Run the pipeline over a clip and print one event per line'
+complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench models help" -f -a "inspect" -d 'Write the measurements of every frame of a clip, a report about it, a plot, or its events for other programs'
+complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench models help" -f -a "selftest" -d 'Measure detection at a site: insert known movements into a clip from there and count how many are found'
+complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench models help" -f -a "cameras" -d 'List the cameras, their modes and the mode that glint would choose. With --watch, help to aim one'
+complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench models help" -f -a "bench" -d 'Measure time, memory and allocations of each stage'
+complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench models help" -f -a "models" -d 'Install a signed bundle of models, look at what is installed, or go back to the one before'
+complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench models help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c glintd -n "__fish_glintd_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "install" -d 'Check a bundle and put it in force; the one before stays beside it'
+complete -c glintd -n "__fish_glintd_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "verify" -d 'Check a bundle as install does, and install nothing'
+complete -c glintd -n "__fish_glintd_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "list" -d 'List what is installed, whether it can be used, and which is in force'
+complete -c glintd -n "__fish_glintd_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "rollback" -d 'Give up the newest bundle: the one before it is in force again, or the built-in models'

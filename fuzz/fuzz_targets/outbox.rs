@@ -6,6 +6,7 @@
 mod daemon {
     pub(crate) mod clock;
     pub(crate) mod outbox;
+    pub(crate) mod whole;
 }
 
 use std::time::Duration;

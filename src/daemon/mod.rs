@@ -6,6 +6,9 @@
 pub(crate) mod clock;
 pub(crate) mod config;
 pub(crate) mod grab;
+pub(crate) mod whole;
+
+pub(crate) mod models;
 
 pub(crate) mod camera;
 pub(crate) mod sources;

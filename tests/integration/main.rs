@@ -12,6 +12,8 @@ mod documented;
 mod examples;
 mod exports;
 mod guide;
+mod minisign;
+mod models;
 mod mqtt;
 mod page;
 mod pages;

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use crate::daemon::config::{Config, DEFAULT_PATH};
 use crate::daemon::doctor::broker::{self, Depth};
 use crate::daemon::doctor::finding::{Finding, Level};
-use crate::daemon::doctor::{disk, source};
-use crate::daemon::mqtt::credentials::Credentials;
-use crate::daemon::runtime::{files, memory};
+use crate::daemon::doctor::{disk, models, source};
+use crate::daemon::runtime::files::{self, Opened};
+use crate::daemon::runtime::memory;
 
 /// Arguments of `glintd check`.
 #[derive(clap::Args)]
@@ -38,7 +38,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let opened = files::open(&config)?;
     let depth = if args.start { Depth::Login } else { Depth::Rules };
     let mut wrong = false;
-    for finding in environment(&config, &opened.credentials, depth) {
+    for finding in environment(&config, &opened, depth) {
         // At the start all of it is what may still come.
         let fault = finding.level == Level::Fault && !args.start;
         wrong |= fault;
@@ -54,10 +54,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// What the configuration names outside of this process and its files.
-fn environment(config: &Config, credentials: &Credentials, depth: Depth) -> Vec<Finding> {
-    let mut found = disk::look(config);
+fn environment(config: &Config, opened: &Opened, depth: Depth) -> Vec<Finding> {
+    let mut found = models::rejected(&opened.chosen);
+    found.extend(disk::look(config));
     found.extend(source::first_frame(config));
-    found.extend(broker::look(config, credentials, depth).0);
+    found.extend(broker::look(config, &opened.credentials, depth).0);
     found
 }
 
@@ -67,6 +68,7 @@ fn line(config: &Config, finding: &Finding) -> String {
         "outbox" | "disk" => "outbox.path",
         "camera" | "modes" | "frames" if config.source.path.is_some() => "source.path",
         "camera" | "modes" | "frames" => "source.kind",
+        "models" => "model.trusted_keys",
         "certificate" => "mqtt.ca",
         "login" => "mqtt.username",
         _ => "mqtt.url",

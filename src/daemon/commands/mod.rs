@@ -10,6 +10,7 @@ pub(crate) mod doctor;
 pub(crate) mod export;
 pub(crate) mod inspect;
 pub(crate) mod media;
+pub(crate) mod models;
 pub(crate) mod networks;
 pub(crate) mod output;
 pub(crate) mod replay;

@@ -32,7 +32,7 @@ pub(crate) struct Args {
     /// Kinds of movement to print [default: those of the configuration, or micro].
     #[arg(long, value_enum, value_delimiter = ',')]
     kinds: Vec<KindArg>,
-    /// Take device name, models, thresholds and purpose from this configuration file.
+    /// Take device name, models (also an installed bundle), thresholds and purpose from this configuration file.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Also publish the events to the broker of the configuration.
@@ -84,7 +84,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let config = args.config.as_deref().map(load).transpose()?;
     let device = config.as_ref().map_or_else(|| "replay".to_owned(), |c| c.device.id().to_owned());
     let (mut options, models) = match &config {
-        Some(config) => (files::options(config)?, files::models(config)?),
+        Some(config) => {
+            let chosen = files::models(config)?;
+            chosen.log();
+            (files::options(config)?, chosen.models)
+        }
         None => (Options::default(), Models::embedded()?),
     };
     if let Some(purpose) = args.purpose {

@@ -63,7 +63,7 @@ const PURPOSES: &[&str] =
     &["research", "clinical", "accessibility", "demonstration", "workplace", "education"];
 
 /// Every key, in the order of the reference page.
-pub(super) const KEYS: [Key; 42] = [
+pub(super) const KEYS: [Key; 43] = [
     key("device.id", Kind::Text),
     key("source.kind", Kind::Word(&["v4l2", "clip", "command", "synthetic"])),
     key("source.path", Kind::Path),
@@ -82,6 +82,7 @@ pub(super) const KEYS: [Key; 42] = [
     key("gate.thresholds", Kind::Path),
     key("gate.kinds", Kind::Words(&["micro", "macro", "blink"])),
     key("model.path", Kind::Path),
+    key("model.trusted_keys", Kind::Texts),
     key("mqtt.url", Kind::Text),
     key("mqtt.prefix", Kind::Text),
     key("mqtt.client_id", Kind::Text),

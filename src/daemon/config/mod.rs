@@ -14,6 +14,7 @@ mod schema_test;
 mod source;
 #[cfg(test)]
 mod tests;
+mod trusted;
 mod words;
 
 use std::path::PathBuf;
@@ -199,9 +200,13 @@ impl Default for GateConfig {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ModelConfig {
-    /// Folder of model files, as `glint-pretrain ship` writes it. Default: the built-in models.
+    /// Folder of model files, as `glint-pretrain ship` writes it. Default: an installed bundle, else the built-in models.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) path: Option<PathBuf>,
+    /// Public keys of minisign: a bundle of models that one of them has signed may be installed. Default: none, and no bundle
+    /// is used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) trusted_keys: Option<Vec<String>>,
 }
 
 /// Version of MQTT.

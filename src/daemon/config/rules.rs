@@ -50,6 +50,14 @@ impl Config {
             "not a digest".into(),
             "64 hexadecimal digits",
         );
+        if let Err(reason) = self.model.keys() {
+            check(
+                false,
+                "model.trusted_keys",
+                reason,
+                "the second line of a file minisign.pub, 56 characters each",
+            );
+        }
         if let Err(reason) = self.mqtt.broker() {
             check(false, "mqtt.url", reason, URLS);
         }

@@ -49,6 +49,11 @@ fn errors_say_where_what_and_what_is_allowed() {
         ("[source]\nkind = \"clip\"", "g.toml:1:2: source.path: missing; ", "the path of a clip"),
         ("source.kind = \"command\"", "g.toml:1:1: source.command: missing; ", "a program and its"),
         ("source.format = \"h264\"", "g.toml:1:17: source.format: \"h264\"; ", "y4m, mjpeg, nut, raw"),
+        (
+            "model.trusted_keys = [\"untrusted comment\"]\n",
+            "g.toml:1:22: model.trusted_keys: \"untrusted comment\" is no public key of minisign; ",
+            "second line of a file minisign.pub",
+        ),
         ("plug = 1\n", "g.toml:1:1: plug: unknown key; ", "device, source"),
     ] {
         let line = error(text);

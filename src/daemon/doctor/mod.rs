@@ -9,6 +9,7 @@ mod certificate;
 pub(crate) mod disk;
 pub(crate) mod finding;
 mod machine;
+pub(crate) mod models;
 mod redact;
 pub(crate) mod source;
 mod view;
@@ -28,9 +29,8 @@ pub(crate) fn examine(config: &Config, length: Duration) -> (Vec<Finding>, bool)
     let mut usable = true;
     match files::open(config) {
         Ok(mut opened) => {
-            let digests = opened.models.digests();
-            let names: Vec<String> = digests.iter().map(|(name, d)| format!("{name} {}", &d[..12])).collect();
-            out.push(Finding::good("models", names.join(", ")));
+            out.push(models::digests(&opened.chosen));
+            out.extend(models::rejected(&opened.chosen));
             let (found, running) = broker::look(config, &opened.credentials, Depth::Rules);
             out.extend(found);
             out.extend(beside(&running));

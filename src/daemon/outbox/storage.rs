@@ -12,6 +12,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::losses::Lost;
 use crate::daemon::clock::Stamp;
+use crate::daemon::whole;
 pub(crate) use log::{Failure, Found, Key};
 use log::{Log, MAX_BODY_BYTES, SLACK_BYTES, event_record, losses, record};
 
@@ -298,21 +299,13 @@ impl<'a> Storage<'a> {
 
 /// Another file takes the place of this one.
 fn replace(note: &Note) -> std::io::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
     if std::fs::read_to_string(&note.path).is_ok_and(|text| text == note.text) {
         return Ok(());
     }
-    let dir = note.path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(dir)?;
-    let mut beside = note.path.clone().into_os_string();
-    beside.push(".new");
-    let mut options = std::fs::OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-    file.write_all(note.text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&beside, &note.path)?;
-    std::fs::File::open(dir)?.sync_all()
+    if let Some(dir) = note.path.parent() {
+        std::fs::create_dir_all(dir)?;
+    }
+    whole::replace(&note.path, note.text.as_bytes(), 0o600)
 }
 
 #[cfg(test)]

@@ -1,17 +1,23 @@
 //! Everything that a configuration names, opened: model files, thresholds, credentials.
 
+use std::collections::BTreeMap;
+
 use glint::gate::Thresholds;
 use glint::model::{Checked, ModelError};
 use glint::pipeline::{Models, Options, Pipeline, PipelineError};
 
+use super::memory;
+use super::report::ModelBundle;
 use crate::daemon::config::{Config, ConfigError};
+use crate::daemon::models::Sound;
+use crate::daemon::models::store::{Found, Store};
 use crate::daemon::mqtt::credentials::Credentials;
 use crate::daemon::page;
 
 /// What was opened.
 pub(crate) struct Opened {
-    /// The model files.
-    pub(crate) models: Models,
+    /// The model files, and where they come from.
+    pub(crate) chosen: Chosen,
     /// The pipeline, with the networks loaded.
     pub(crate) pipeline: Pipeline,
     /// Password and certificates.
@@ -24,33 +30,101 @@ pub(crate) struct Opened {
 pub(crate) fn open(config: &Config) -> Result<Opened, ConfigError> {
     let mut problems = Vec::new();
     let mut keep = |error: ConfigError| problems.extend(error.0);
-    let models = models(config).map_err(&mut keep).ok();
+    let chosen = models(config).map_err(&mut keep).ok();
     let options = options(config).map_err(&mut keep).ok();
     let credentials = Credentials::read(config).map_err(&mut keep).ok();
     let page = page::settings(config).map_err(&mut keep).ok();
-    let pipeline = match (&models, options) {
-        (Some(models), Some(options)) => pipeline(config, options, models).map_err(&mut keep).ok(),
+    let pipeline = match (&chosen, options) {
+        (Some(chosen), Some(options)) => pipeline(config, options, &chosen.models).map_err(&mut keep).ok(),
         _ => None,
     };
-    match (models, pipeline, credentials, page) {
-        (Some(models), Some(pipeline), Some(credentials), Some(page)) => {
-            Ok(Opened { models, pipeline, credentials, page })
+    match (chosen, pipeline, credentials, page) {
+        (Some(chosen), Some(pipeline), Some(credentials), Some(page)) => {
+            Ok(Opened { chosen, pipeline, credentials, page })
         }
         _ => Err(ConfigError(problems)),
     }
 }
 
-/// The model files that a configuration asks for.
-pub(crate) fn models(config: &Config) -> Result<Models, ConfigError> {
-    let mut models = match &config.model.path {
-        Some(dir) => Models::load(dir).map_err(|e| wrong_model(config, &e))?,
-        None => Models::embedded().map_err(|e| wrong_model(config, &e))?,
+/// The model files in force.
+pub(crate) struct Chosen {
+    /// The files.
+    pub(crate) models: Models,
+    /// The installed bundle that they are of.
+    pub(crate) bundle: Option<ModelBundle>,
+    /// Why bundles that were installed are not used, the newest first.
+    pub(crate) rejected: Vec<String>,
+}
+
+impl Chosen {
+    /// The word in `health.problems` where an installed bundle is not used.
+    pub(crate) fn problem(&self) -> Option<&'static str> {
+        (!self.rejected.is_empty()).then_some("models_unusable")
+    }
+
+    /// Which these are, in words.
+    pub(crate) fn origin(&self) -> String {
+        match &self.bundle {
+            Some(ModelBundle { id, name }) => format!("of the bundle {name} ({id})"),
+            None => "built in".into(),
+        }
+    }
+
+    /// Says in the log what is used and what is not.
+    pub(crate) fn log(&self) {
+        for reason in &self.rejected {
+            tracing::error!(reason, "an installed bundle of models is not used");
+        }
+        match &self.bundle {
+            Some(ModelBundle { id, name }) => tracing::info!(id, name, "models of an installed bundle"),
+            None if !self.rejected.is_empty() => tracing::error!("the built-in models are used"),
+            None => {}
+        }
+    }
+}
+
+/// The model files that a configuration asks for: those of `model.path`, else of the newest installed bundle that can be
+/// used, else the built-in ones. No bundle keeps a device from running.
+pub(crate) fn models(config: &Config) -> Result<Chosen, ConfigError> {
+    let mut chosen = match &config.model.path {
+        Some(dir) => {
+            let models = Models::load(dir).map_err(|e| wrong_model(config, &e))?;
+            Chosen { models, bundle: None, rejected: Vec::new() }
+        }
+        None => installed(config)?,
     };
     if let Some(path) = &config.face.detector {
-        models.detector = Checked::load_external(path, config.face.detector_sha256.as_deref())
+        chosen.models.detector = Checked::load_external(path, config.face.detector_sha256.as_deref())
             .map_err(|e| wrong_model(config, &e))?;
     }
-    Ok(models)
+    Ok(chosen)
+}
+
+/// Name and `sha256:` digest of each model.
+pub(crate) fn digests(models: &Models) -> BTreeMap<&'static str, String> {
+    models.digests().map(|(name, digest)| (name, format!("sha256:{digest}"))).into()
+}
+
+/// Those of the built-in models.
+pub(crate) fn built_in() -> Result<BTreeMap<&'static str, String>, ModelError> {
+    Models::embedded().map(|models| digests(&models))
+}
+
+/// The newest installed bundle that can be used, or what is built in.
+fn installed(config: &Config) -> Result<Chosen, ConfigError> {
+    // They were parsed with the configuration.
+    let keys = config.model.keys().map_err(|reason| config.wrong("model.trusted_keys", reason))?;
+    let Found { sound, rejected } = Store::of(&memory::folder(config)).open(&keys);
+    Ok(match sound {
+        Some(Sound { id, bundle, .. }) => {
+            let name = bundle.manifest.name;
+            Chosen { models: bundle.models, bundle: Some(ModelBundle { id, name }), rejected }
+        }
+        None => {
+            let models = Models::embedded().map_err(|e| wrong_model(config, &e))?;
+            Chosen { models, bundle: None, rejected }
+        }
+    })
 }
 
 /// The pipeline's options that a configuration asks for.

@@ -77,7 +77,7 @@ impl Page {
 }
 
 /// Every reason and problem that the topics `state` and `health` have a word for.
-const PROBLEMS: [&str; 17] = [
+const PROBLEMS: [&str; 18] = [
     "no_camera",
     "no_face",
     "too_small",
@@ -95,6 +95,7 @@ const PROBLEMS: [&str; 17] = [
     "check_failed",
     "page_unusable",
     "audit_unusable",
+    "models_unusable",
 ];
 
 /// The report as text.

@@ -79,7 +79,7 @@ pub(crate) struct Health {
     /// What the device does.
     pub(crate) state: Phase,
     /// Reasons as in `state`, and outbox_full, outbox_unusable, outbox_left_behind, broker_refused, session_taken_over, events_refused, commands_refused,
-    /// check_failed, page_unusable, audit_unusable.
+    /// check_failed, page_unusable, audit_unusable, models_unusable.
     pub(crate) problems: Vec<&'static str>,
     /// Seconds since the start.
     pub(crate) uptime_s: u64,
@@ -108,6 +108,16 @@ pub(crate) struct Health {
     pub(crate) temperature_c: Option<f64>,
 }
 
+/// A bundle of models that was installed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct ModelBundle {
+    /// The first digits of its SHA-256.
+    pub(crate) id: String,
+    /// What its makers call it.
+    pub(crate) name: String,
+}
+
 /// Content of the topic `capabilities`: what the device is and can do.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -118,6 +128,8 @@ pub(crate) struct Capabilities {
     pub(crate) event_type: &'static str,
     /// Digest of each model file.
     pub(crate) models: BTreeMap<&'static str, String>,
+    /// The installed bundle that they are of; null: `model.path`, or built in.
+    pub(crate) model_bundle: Option<ModelBundle>,
     /// Commands it obeys.
     pub(crate) commands: Vec<&'static str>,
     /// Kinds of movement that it publishes.

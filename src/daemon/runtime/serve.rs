@@ -65,6 +65,8 @@ pub(crate) struct Setup {
     pub(crate) open: Opener,
     /// Content of the retained topic `capabilities`.
     pub(crate) capabilities: Capabilities,
+    /// The word in `health.problems` where an installed bundle of models is not used.
+    pub(crate) models_problem: Option<&'static str>,
     /// What is remembered of earlier runs.
     pub(crate) memory: Memory,
     /// The commissioning page, where it is configured.
@@ -171,6 +173,7 @@ struct Main {
     page: Option<Page>,
     timing: Arc<Timing>,
     audit: Audit,
+    models_problem: Option<&'static str>,
 }
 
 /// The threads beside the main one.
@@ -181,7 +184,7 @@ struct Threads {
 
 /// Starts what a daemon is made of.
 fn start(setup: Setup) -> anyhow::Result<(Main, Threads)> {
-    let Setup { config, credentials, vision, open, capabilities, memory, page } = setup;
+    let Setup { config, credentials, vision, open, capabilities, models_problem, memory, page } = setup;
     let shared = Arc::new(Shared::default());
     let marker = marker(&config.outbox.path);
     shared.pause.store(paused_before(&marker, &memory), SeqCst);
@@ -226,6 +229,7 @@ fn start(setup: Setup) -> anyhow::Result<(Main, Threads)> {
         page,
         timing,
         audit,
+        models_problem,
     };
     main.mqtt.retain("capabilities", json(&capabilities));
     Ok((main, Threads { events: events_out, all: [("capture", capture), ("vision", watcher)] }))
@@ -494,6 +498,7 @@ impl Main {
         problems.extend(self.mqtt.problems());
         problems.extend(self.page.as_ref().and_then(Page::problem));
         problems.extend(self.audit.problem());
+        problems.extend(self.models_problem);
         // Zone 0 is the processor on the boards that glint runs on.
         let temperature_c = std::fs::read_to_string("/sys/class/thermal/thermal_zone0/temp")
             .ok()

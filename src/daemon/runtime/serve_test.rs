@@ -99,6 +99,7 @@ pub(super) fn setup(config: Config, frames: u64) -> (Setup, Arc<AtomicU64>) {
             version: "test",
             event_type: glint::event::EVENT_TYPE,
             models: Default::default(),
+            model_bundle: None,
             commands: Vec::new(),
             kinds: Vec::new(),
             micro_ms: [40.0, 540.0],
@@ -106,6 +107,7 @@ pub(super) fn setup(config: Config, frames: u64) -> (Setup, Arc<AtomicU64>) {
             au_hz: None,
             overrides: Default::default(),
         },
+        models_problem: None,
         memory: Memory::default(),
         page: None,
     };

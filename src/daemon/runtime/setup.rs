@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use glint::frame::Mounting;
-use glint::pipeline::Models;
 use glint::synth::{Action, Script};
 
-use super::files::{self, Opened};
-use super::memory::Memory;
+use super::files::{self, Chosen, Opened};
+use super::memory::{self, Memory};
 use super::report::Capabilities;
 use super::serve::Setup;
 use crate::daemon::camera::CameraSettings;
@@ -16,6 +15,7 @@ use crate::daemon::camera::modes::ModeRequest;
 use crate::daemon::clock::monotonic_ns;
 use crate::daemon::config::{CameraConfig, Config, SourceKind};
 use crate::daemon::grab::Opener;
+use crate::daemon::models::attempts::Attempt;
 use crate::daemon::mqtt::Command;
 use crate::daemon::sources::footage::Selection;
 use crate::daemon::sources::piped::PipedSource;
@@ -29,19 +29,25 @@ const SYNTHETIC_MOVEMENTS: i64 = 7200;
 
 /// Everything that can be wrong with files is found here, before a thread runs.
 pub(crate) fn set_up(config: Config, memory: Memory) -> anyhow::Result<Setup> {
-    let Opened { models, pipeline, credentials, page } = files::open(&config)?;
-    let capabilities = capabilities(&config, &models);
+    let attempt = Attempt::begin(&memory::folder(&config));
+    let opened = files::open(&config);
+    attempt.end();
+    let Opened { chosen, pipeline, credentials, page } = opened?;
+    chosen.log();
+    let capabilities = capabilities(&config, &chosen);
+    let (vision, models_problem) = (Box::new(pipeline), chosen.problem());
     let open = opener(&config)?;
-    Ok(Setup { config, credentials, vision: Box::new(pipeline), open, capabilities, memory, page })
+    Ok(Setup { config, credentials, vision, open, capabilities, models_problem, memory, page })
 }
 
 /// What the device is and can do, with every key that the site has set: a retained message.
-fn capabilities(config: &Config, models: &Models) -> Capabilities {
+fn capabilities(config: &Config, chosen: &Chosen) -> Capabilities {
     let limits = glint::spot::Settings::default();
     Capabilities {
         version: env!("CARGO_PKG_VERSION"),
         event_type: glint::event::EVENT_TYPE,
-        models: models.digests().into_iter().map(|(name, d)| (name, format!("sha256:{d}"))).collect(),
+        models: files::digests(&chosen.models),
+        model_bundle: chosen.bundle.clone(),
         commands: Command::ALL.map(Command::as_str).to_vec(),
         kinds: config.gate.kinds.clone(),
         micro_ms: [limits.min_ms, limits.max_ms],

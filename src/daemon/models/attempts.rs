@@ -1,0 +1,104 @@
+//! Starts that ended while models were loaded: too little memory, or a network that the engine aborts on, ends the process
+//! before it can say so. The next starts are told by a file in the state folder, and leave the bundle out.
+
+use std::path::{Path, PathBuf};
+
+use super::store::Store;
+use crate::daemon::whole;
+
+/// So many starts may end in loading; the next one leaves the newest bundle out. One may be a power cut.
+const PATIENCE: u32 = 3;
+
+/// A start that is under way.
+pub(crate) struct Attempt {
+    /// None: nothing is installed.
+    file: Option<PathBuf>,
+}
+
+fn file(state: &Path) -> PathBuf {
+    state.join("models.attempts")
+}
+
+fn count(file: &Path) -> u32 {
+    std::fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+}
+
+/// Bundles that are left out, of the newest ones.
+pub(super) fn left_out(state: &Path) -> usize {
+    (count(&file(state)) / (PATIENCE + 1)) as usize
+}
+
+/// Nothing has ended yet: what is installed has changed.
+pub(super) fn forget(state: &Path) {
+    // Most of the time there is none.
+    _ = std::fs::remove_file(file(state));
+}
+
+impl Attempt {
+    /// Notes that models are about to be loaded.
+    pub(crate) fn begin(state: &Path) -> Self {
+        if Store::of(state).ids().is_ok_and(|ids| ids.is_empty()) {
+            return Self { file: None };
+        }
+        let file = file(state);
+        let attempt = Self { file: Some(file.clone()) };
+        attempt.write(count(&file).saturating_add(1));
+        attempt
+    }
+
+    /// Notes that the process lives.
+    pub(crate) fn end(self) {
+        let Some(file) = &self.file else { return };
+        match count(file) / (PATIENCE + 1) {
+            0 => _ = std::fs::remove_file(file),
+            // What is left out stays left out, and what is used now has all attempts before it.
+            left_out => self.write(left_out * (PATIENCE + 1) - 1),
+        }
+    }
+
+    fn write(&self, count: u32) {
+        let Some(file) = &self.file else { return };
+        if let Err(e) = whole::replace(file, format!("{count}\n").as_bytes(), 0o600) {
+            tracing::warn!(file = %file.display(), "starts that end while models are loaded cannot be counted: {e}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bundle_is_left_out_after_three_starts_that_ended_in_loading() {
+        let dir = tempfile::tempdir().expect("folder");
+        let state = dir.path();
+        Attempt::begin(state).end();
+        assert!(!file(state).exists(), "nothing is installed, and nothing is written");
+        std::fs::create_dir(state.join("models")).expect("folder");
+        let index = "{\"schema\": 1, \"bundles\": [\"0000000000000002\", \"0000000000000001\"]}";
+        std::fs::write(state.join("models/index.json"), index).expect("written");
+        let starts = |endings: &[bool]| -> Vec<usize> {
+            let one = |lives: &bool| {
+                let attempt = Attempt::begin(state);
+                let out = left_out(state);
+                if *lives {
+                    attempt.end();
+                }
+                out
+            };
+            endings.iter().map(one).collect()
+        };
+        assert_eq!(
+            starts(&[true, false, false, true, false, false, false]),
+            [0; 7],
+            "a start that lives counts anew"
+        );
+        assert_eq!(starts(&[true, true, false, true]), [1; 4], "it stays left out");
+        // The second does not live either.
+        assert_eq!(starts(&[false, false, false, false]), [1, 1, 1, 1]);
+        assert_eq!(starts(&[true, true]), [2, 2]);
+        forget(state);
+        assert_eq!(starts(&[true]), [0]);
+        assert!(!file(state).exists());
+    }
+}
