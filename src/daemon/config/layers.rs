@@ -7,7 +7,7 @@ use toml::Value;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{KEYS, Key, find, shown};
-use super::words::{key_like, table_like, tables};
+use super::words::{Meant, key_like, table_like, tables};
 
 /// What the variables of keys begin with.
 const PREFIX: &str = "GLINT_";
@@ -148,9 +148,10 @@ impl Merged {
                     ));
                 }
                 _ => {
-                    let meant = table_like(table).or_else(|| key_like("", table));
+                    let meant = table_like(table).map(Meant::Spelt).or_else(|| key_like("", table));
                     // What its keys would have said is not known.
-                    self.spoiled.extend(KEYS.iter().filter(|k| Some(k.table()) == meant).map(|k| k.name));
+                    let spoiled = |k: &&Key| meant.is_some_and(|m| m.name() == k.table());
+                    self.spoiled.extend(KEYS.iter().filter(spoiled).map(|k| k.name));
                     let what = if matches!(value.get_ref(), DeValue::Table(_)) { "table" } else { "key" };
                     found.push((at, unknown(table, what, meant, &tables())));
                 }
@@ -177,7 +178,7 @@ impl Merged {
                 }
                 _ => {
                     let meant = key_like(table, name.get_ref());
-                    self.spoiled.extend(meant);
+                    self.spoiled.extend(meant.map(Meant::name));
                     let own: Vec<&str> = KEYS.iter().filter(|k| k.table() == table).map(Key::short).collect();
                     found.push((name.span().start, unknown(&full, "key", meant, &own)));
                 }
@@ -200,16 +201,17 @@ impl Merged {
         let Some(key) = find(&name) else {
             let (table, short) = name.split_once('.').unwrap_or(("", &name));
             let table = if tables().contains(&table) { table } else { table_like(table).unwrap_or(table) };
-            let meant = find(&format!("{table}.{short}")).map(|k| k.name).or_else(|| key_like(table, short));
-            self.spoiled.extend(meant);
-            let meant = meant.map(variable_of);
+            let moved = find(&format!("{table}.{short}")).map(|k| Meant::Spelt(k.name));
+            let meant = moved.or_else(|| key_like(table, short));
+            self.spoiled.extend(meant.map(Meant::name));
+            let meant = meant.map(|m| m.map(variable_of));
             let allowed: Vec<String> =
                 match KEYS.iter().filter(|k| k.table() == table).map(|k| variable_of(k.name)) {
                     own if tables().contains(&table) => own.collect(),
                     _ => tables().iter().map(|t| format!("{}{DIVIDER}KEY", variable_of(t))).collect(),
                 };
             let allowed: Vec<&str> = allowed.iter().map(String::as_str).collect();
-            self.problems.push(unknown(variable, "variable", meant.as_deref(), &allowed));
+            self.problems.push(unknown(variable, "variable", meant, &allowed));
             return;
         };
         if let Err(problem) = self.set(key, key.kind.of_variable(text), variable.to_owned()) {
@@ -230,8 +232,13 @@ pub(super) fn variable_of(key: &str) -> String {
     format!("{PREFIX}{}", key.to_uppercase().replace('.', DIVIDER))
 }
 
-fn unknown(name: &str, what: &str, meant: Option<&str>, allowed: &[&str]) -> String {
-    let meant = meant.map(|m| format!(" (did you mean {m}?)")).unwrap_or_default();
+fn unknown<T: std::fmt::Display>(
+    name: &str,
+    what: &str,
+    meant: Option<Meant<T>>,
+    allowed: &[&str],
+) -> String {
+    let meant = meant.map(|m| format!(" ({m})")).unwrap_or_default();
     format!("{name}: unknown {what}{meant}; allowed: {}", allowed.join(", "))
 }
 

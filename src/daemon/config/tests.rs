@@ -38,9 +38,10 @@ fn errors_say_where_what_and_what_is_allowed() {
             "g.toml:1:2: mqqt: unknown table (did you mean mqtt?); ",
             "device, source, camera",
         ),
+        ("[mqtt]\nhosst = \"x\"", "g.toml:2:1: mqtt.hosst: unknown key; ", "url, prefix"),
         (
-            "[mqtt]\nhosst = \"x\"",
-            "g.toml:2:1: mqtt.hosst: unknown key (did you mean mqtt.url?); ",
+            "[mqtt]\nhost = \"x\"",
+            "g.toml:2:1: mqtt.host: unknown key (glint has mqtt.url for it); ",
             "url, prefix",
         ),
         ("mqtt.protocol = 4\n", "g.toml:1:17: mqtt.protocol: 4; ", "\"3.1.1\", \"5\""),
@@ -153,17 +154,19 @@ fn an_error_names_its_layer_and_all_layers_are_read() {
         ("GLINT_CAMERA__ROTATE", "91"),
         ("GLINT_MQTT__URRL", "x"),
         ("GLINT_MQTTT__URL", "x"),
+        ("GLINT_MQTT__PORT", "1"),
         ("GLINT_DEPLOYMENT__PURPOSE", "workplace"),
     ];
     let text = layers(&files, &variables).expect_err("must be refused");
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines.len(), 6, "{text}");
+    assert_eq!(lines.len(), 7, "{text}");
     for (line, start) in lines.iter().zip([
         "g.toml:1:14: camera.fps: 0; allowed: a number, 1 to 1000",
         "conf.d/a.toml:2:17: camera.rotate: 3; allowed: 0, 90, 180, 270",
         "GLINT_CAMERA__ROTATE: camera.rotate: 91; allowed: 0, 90, 180, 270",
         "GLINT_MQTT__URRL: unknown variable (did you mean GLINT_MQTT__URL?); allowed: GLINT_MQTT__URL, ",
         "GLINT_MQTTT__URL: unknown variable (did you mean GLINT_MQTT__URL?); allowed: ",
+        "GLINT_MQTT__PORT: unknown variable (glint has GLINT_MQTT__URL for it); allowed: ",
         "GLINT_DEPLOYMENT__PURPOSE: deployment.purpose: workplace and education need deployment.basis; ",
     ]) {
         assert!(line.starts_with(start), "{line}\n{start}");
