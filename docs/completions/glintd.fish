@@ -39,7 +39,7 @@ complete -c glintd -n "__fish_glintd_needs_command" -f -a "help" -d 'Print this 
 complete -c glintd -n "__fish_glintd_using_subcommand run" -l config -d 'The configuration file. Files of conf.d beside it, and variables as GLINT_MQTT__URL, are merged into it' -r -F
 complete -c glintd -n "__fish_glintd_using_subcommand run" -s h -l help -d 'Print help'
 complete -c glintd -n "__fish_glintd_using_subcommand check" -l config -d 'The configuration file. Files of conf.d beside it, and variables as GLINT_MQTT__URL, are merged into it' -r -F
-complete -c glintd -n "__fish_glintd_using_subcommand check" -l environment -d 'Open every file, load the models, and try outbox, camera and broker'
+complete -c glintd -n "__fish_glintd_using_subcommand check" -l environment -d 'Open every file, load the models, and try outbox, camera, broker and the address of the page: a line for each cause'
 complete -c glintd -n "__fish_glintd_using_subcommand check" -l start -d 'The same for a service manager: fails only for what waiting cannot mend. A camera, broker, name server or lock that is away is a warning. Prints no configuration'
 complete -c glintd -n "__fish_glintd_using_subcommand check" -s h -l help -d 'Print help'
 complete -c glintd -n "__fish_glintd_using_subcommand doctor" -l config -d 'The configuration file. Files of conf.d beside it, and variables as GLINT_MQTT__URL, are merged into it' -r -F

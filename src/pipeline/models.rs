@@ -74,6 +74,31 @@ impl Models {
         })
     }
 
+    /// The models of a folder, or what is wrong with each file; of a folder that is none, with the first.
+    pub fn load_all(dir: &Path) -> Result<Self, Vec<ModelError>> {
+        fn keep<S>(
+            loaded: Result<Checked<S>, ModelError>,
+            wrong: &mut Vec<ModelError>,
+        ) -> Option<Checked<S>> {
+            loaded.map_err(|error| wrong.push(error)).ok()
+        }
+        if !dir.is_dir() {
+            return Self::load(dir).map_err(|error| vec![error]);
+        }
+        let mut wrong = Vec::new();
+        let judge = keep(Checked::load(dir, "judge"), &mut wrong);
+        let student = keep(Checked::load(dir, "student"), &mut wrong);
+        let detector = keep(Checked::load(dir, "detector"), &mut wrong);
+        let landmarks = keep(Checked::load(dir, "landmarks"), &mut wrong);
+        let au = keep(Checked::load(dir, "au"), &mut wrong);
+        match (detector, landmarks, au, judge, student) {
+            (Some(detector), Some(landmarks), Some(au), Some(judge), Some(student)) => {
+                Ok(Self { detector, landmarks, au, judge, student })
+            }
+            _ => Err(wrong),
+        }
+    }
+
     /// The models of a folder; judge and student come from elsewhere: a folder in which they are still to be trained has
     /// none.
     pub fn with(

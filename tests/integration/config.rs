@@ -162,6 +162,55 @@ fn what_may_still_come_is_a_warning_at_the_start_and_a_fault_else() {
     assert!(!dir.path().join("a").exists());
 }
 
+/// Files that are missing, and everything else that is wrong beside them.
+#[test]
+fn the_environment_is_tried_to_its_end_and_each_cause_is_a_line() {
+    let dir = tempfile::tempdir().expect("folder");
+    let file = dir.path().join("g.toml");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let page = taken.local_addr().expect("an address");
+    let broker = super::broker::free_port();
+    std::fs::write(dir.path().join("file"), "").expect("file");
+    let outbox = dir.path().join("file/outbox");
+    let text = format!(
+        "[source]\npath = \"/dev/video-none\"\n[gate]\nthresholds = \"/no/thresholds\"\n[mqtt]\n\
+         url = \"mqtt://127.0.0.1:{broker}\"\nca = \"/no/ca\"\n[page]\nlisten = \"{page}\"\n[outbox]\npath = {outbox:?}\n"
+    );
+    std::fs::write(&file, &text).expect("file");
+    let path = file.to_str().expect("UTF-8");
+    let causes = [
+        "g.toml:4:14: gate.thresholds: /no/thresholds: ",
+        "g.toml:7:6: mqtt.ca: /no/ca: ",
+        "g.toml:11:8: outbox.path: outbox_unusable: ",
+        "g.toml:2:8: source.path: no_camera: /dev/video-none: ",
+        "g.toml:6:7: mqtt.url: broker_unreachable: ",
+        "g.toml:9:10: page.listen: page_unusable: ",
+    ];
+    // The log may have lines of its own.
+    let told = |errors: &str| -> Vec<String> {
+        errors.lines().filter(|line| line.contains("g.toml:")).map(str::to_owned).collect()
+    };
+    for (option, waits) in [("--environment", ""), ("--start", "warning: ")] {
+        let (code, _, errors) = said(dir.path(), &["check", option, "--config", path], &[]);
+        assert_eq!(code, Some(78), "{errors}");
+        let lines = told(&errors);
+        assert_eq!(lines.len(), causes.len(), "{errors}");
+        for (n, (line, cause)) in lines.iter().zip(causes).enumerate() {
+            // No waiting brings the files.
+            let start = if n < 2 { cause.to_owned() } else { format!("{waits}{cause}") };
+            assert!(line.starts_with(&start), "{line}\n{start}");
+            assert!(n < 2 || line.contains("; remedy: "), "{line}");
+        }
+    }
+    // With the files all that is left may still come.
+    let text = text.replace("thresholds = \"/no/thresholds\"\n", "").replace("ca = \"/no/ca\"\n", "");
+    std::fs::write(&file, text).expect("file");
+    let (code, _, errors) = said(dir.path(), &["check", "--environment", "--config", path], &[]);
+    assert_eq!((code, told(&errors).len()), (Some(1), 4), "{errors}");
+    let (code, _, errors) = said(dir.path(), &["check", "--start", "--config", path], &[]);
+    assert_eq!((code, told(&errors).len()), (Some(0), 4), "{errors}");
+}
+
 #[test]
 fn the_shipped_file_is_as_the_schema_for_editors_says() {
     let schema = super::schema::document("config.json");

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use crate::daemon::config::{Config, DEFAULT_PATH};
 use crate::daemon::doctor::broker::{self, Depth};
 use crate::daemon::doctor::finding::{Finding, Level};
-use crate::daemon::doctor::{disk, models, source};
-use crate::daemon::runtime::files::{self, Opened};
-use crate::daemon::runtime::memory;
+use crate::daemon::doctor::{disk, models, page, source};
+use crate::daemon::mqtt::credentials::Credentials;
+use crate::daemon::runtime::{files, memory};
 
 /// Arguments of `glintd check`.
 #[derive(clap::Args)]
@@ -16,7 +16,7 @@ pub(crate) struct Args {
     /// The configuration file. Files of conf.d beside it, and variables as GLINT_MQTT__URL, are merged into it.
     #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
     config: PathBuf,
-    /// Open every file, load the models, and try outbox, camera and broker.
+    /// Open every file, load the models, and try outbox, camera, broker and the address of the page: a line for each cause.
     #[arg(long)]
     environment: bool,
     /// The same for a service manager: fails only for what waiting cannot mend. A camera, broker, name server or lock that
@@ -35,10 +35,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         disk::folder(&config).iter().for_each(|note| eprintln!("{}", line(&config, note)));
         return Ok(ExitCode::SUCCESS);
     }
-    let opened = files::open(&config)?;
-    let depth = if args.start { Depth::Login } else { Depth::Rules };
+    let (usable, found) = environment(&config, args.start);
     let mut wrong = false;
-    for finding in environment(&config, &opened, depth) {
+    for finding in found {
         // At the start all of it is what may still come.
         let fault = finding.level == Level::Fault && !args.start;
         wrong |= fault;
@@ -50,16 +49,33 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         };
         eprintln!("{word}{}", line(&config, &finding));
     }
-    Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(match (usable, wrong) {
+        (false, _) => ExitCode::from(crate::EX_CONFIG),
+        (true, true) => ExitCode::FAILURE,
+        (true, false) => ExitCode::SUCCESS,
+    })
 }
 
-/// What the configuration names outside of this process and its files.
-fn environment(config: &Config, opened: &Opened, depth: Depth) -> Vec<Finding> {
-    let mut found = models::rejected(&opened.chosen);
-    found.extend(disk::look(config));
+/// What the configuration names outside of this process: its files first, of which each that cannot be used is told at once, then
+/// everything else all the same. Returns whether the files can be used.
+fn environment(config: &Config, start: bool) -> (bool, Vec<Finding>) {
+    let opened = files::open(config);
+    let mut found = Vec::new();
+    match &opened {
+        Ok(opened) => found.extend(models::rejected(&opened.chosen)),
+        Err(problems) => eprintln!("{problems}"),
+    }
+    found.extend(disk::look(config, start));
     found.extend(source::first_frame(config));
-    found.extend(broker::look(config, &opened.credentials, depth).0);
-    found
+    let depth = if start { Depth::Login } else { Depth::Rules };
+    let usable = opened.is_ok();
+    // A model that is missing is no reason not to log in.
+    match opened.map(|opened| opened.credentials).or_else(|_| Credentials::read(config)) {
+        Ok(credentials) => found.extend(broker::look(config, &credentials, depth).0),
+        Err(_) => found.push(broker::reach(config)),
+    }
+    found.extend(page::look(config));
+    (usable, found)
 }
 
 /// A finding as a line, with the place of the key that it concerns.
@@ -71,6 +87,7 @@ fn line(config: &Config, finding: &Finding) -> String {
         "models" => "model.trusted_keys",
         "certificate" => "mqtt.ca",
         "login" => "mqtt.username",
+        "page" => "page.listen",
         _ => "mqtt.url",
     };
     let name = finding.fault.map(|f| format!("{f}: ")).unwrap_or_default();

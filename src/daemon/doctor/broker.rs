@@ -59,6 +59,15 @@ pub(crate) fn look(config: &Config, credentials: &Credentials, depth: Depth) -> 
     (findings, running)
 }
 
+/// Asks whether name and port answer: all that can be asked where a file of the login cannot be read.
+pub(crate) fn reach(config: &Config) -> Finding {
+    let dialled = config.mqtt.broker().map_err(|reason| unreachable(config, &reason));
+    match dialled.and_then(|broker| dial(config, &broker)) {
+        Ok(_) => Finding::good("broker", format!("{} answers", config.mqtt.url)),
+        Err(finding) => finding,
+    }
+}
+
 fn talk(
     config: &Config,
     credentials: &Credentials,
@@ -117,7 +126,8 @@ fn resolve(broker: &Broker) -> Result<Vec<SocketAddr>, String> {
     }
 }
 
-fn connect(config: &Config, credentials: &Credentials, broker: &Broker) -> Result<Wire, Finding> {
+/// Opens a connection.
+fn dial(config: &Config, broker: &Broker) -> Result<TcpStream, Finding> {
     let addresses = resolve(broker).map_err(|reason| unreachable(config, &reason))?;
     let mut reason = String::new();
     let deadline = Instant::now() + PATIENCE;
@@ -132,7 +142,11 @@ fn connect(config: &Config, credentials: &Credentials, broker: &Broker) -> Resul
             Err(e) => reason = format!("{address}: {e}"),
         }
     }
-    let socket = socket.ok_or_else(|| unreachable(config, &reason))?;
+    socket.ok_or_else(|| unreachable(config, &reason))
+}
+
+fn connect(config: &Config, credentials: &Credentials, broker: &Broker) -> Result<Wire, Finding> {
+    let socket = dial(config, broker)?;
     match &credentials.tls {
         Some(tls) => Wire::tls(socket, tls.clone(), &broker.host, PATIENCE)
             .map_err(|e| certificate::finding(config, &e)),

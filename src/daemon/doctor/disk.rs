@@ -39,8 +39,8 @@ pub(crate) fn folder(config: &Config) -> Option<Finding> {
     })
 }
 
-/// Looks at all of it, and writes a few bytes to try.
-pub(crate) fn look(config: &Config) -> Vec<Finding> {
+/// Looks at all of it, and writes a few bytes to try. For a daemon that starts, another one that has the file is a warning.
+pub(crate) fn look(config: &Config, starts: bool) -> Vec<Finding> {
     let (wanted, there) = folders(config);
     let unusable = |reason: String, remedy: &str| Finding::fault("outbox", "outbox_unusable", reason, remedy);
     if !there.is_dir() {
@@ -76,7 +76,13 @@ pub(crate) fn look(config: &Config) -> Vec<Finding> {
         }
     }
     out.extend(folder(config));
-    out.push(lock(&config.outbox.path));
+    out.push(match lock(&config.outbox.path) {
+        held if starts && is_locked(&config.outbox.path) => {
+            let remedy = "end the other one, or give each an outbox.path of its own";
+            Finding::warning("outbox", "outbox_unusable", held.text, remedy)
+        }
+        other => other,
+    });
     out
 }
 
@@ -135,7 +141,13 @@ fn write_a_little(folder: &Path) -> std::io::Result<()> {
     written
 }
 
-/// Whether another process has the file.
+/// Whether another process has the file: a daemon that runs.
+pub(crate) fn is_locked(path: &Path) -> bool {
+    let tried = File::open(path).map(|file| file.try_lock_shared());
+    matches!(tried, Ok(Err(std::fs::TryLockError::WouldBlock)))
+}
+
+/// What is to be said of the file.
 fn lock(path: &Path) -> Finding {
     let file = match File::open(path) {
         Ok(file) => file,
@@ -175,20 +187,28 @@ mod tests {
         config.outbox.path = dir.path().join("a/b/outbox");
         let note = folder(&config).expect("it is missing");
         assert!(note.text.contains("a/b does not exist"), "{}", note.text);
-        assert!(look(&config).iter().all(|f| f.level < Level::Fault), "{:?}", look(&config));
+        assert!(look(&config, false).iter().all(|f| f.level < Level::Fault), "{:?}", look(&config, false));
         assert!(!dir.path().join("a").exists(), "looking makes nothing");
         config.outbox.path = dir.path().join("outbox");
         assert!(folder(&config).is_none());
-        assert!(look(&config).iter().all(|f| f.level != Level::Fault));
+        assert!(look(&config, true).iter().all(|f| f.level < Level::Warning));
         assert_eq!(std::fs::read_dir(dir.path()).expect("readable").count(), 0);
         // A file in the place of a folder.
         std::fs::write(dir.path().join("file"), "").expect("file");
         config.outbox.path = dir.path().join("file/outbox");
-        assert_eq!(look(&config)[0].fault, Some("outbox_unusable"));
+        assert_eq!(look(&config, false)[0].fault, Some("outbox_unusable"));
         // One that another has.
         let held = dir.path().join("held");
         let file = File::create(&held).expect("file");
         file.lock().expect("locked");
         assert_eq!(lock(&held).level, Level::Note);
+        config.outbox.path.clone_from(&held);
+        let told =
+            |starts| look(&config, starts).into_iter().filter(|f| f.text.contains("has it")).map(|f| f.level);
+        assert_eq!(told(false).collect::<Vec<_>>(), [Level::Note]);
+        assert_eq!(told(true).collect::<Vec<_>>(), [Level::Warning]);
+        assert!(
+            is_locked(&held) && !is_locked(&dir.path().join("file")) && !is_locked(Path::new("/no/such"))
+        );
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod disk;
 pub(crate) mod finding;
 mod machine;
 pub(crate) mod models;
+pub(crate) mod page;
 mod redact;
 pub(crate) mod source;
 mod view;
@@ -42,7 +43,8 @@ pub(crate) fn examine(config: &Config, length: Duration) -> (Vec<Finding>, bool)
             out.extend(problems.0.into_iter().map(|p| Finding::fault("files", "file_unusable", p, remedy)));
         }
     }
-    out.extend(disk::look(config));
+    out.extend(disk::look(config, false));
+    out.extend(page::look(config));
     out.push(machine::clock());
     out.push(machine::temperature(Path::new("/sys")));
     out.push(machine::throttling(Path::new("/sys")));

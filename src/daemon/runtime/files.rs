@@ -30,16 +30,15 @@ pub(crate) struct Opened {
 pub(crate) fn open(config: &Config) -> Result<Opened, ConfigError> {
     let mut problems = Vec::new();
     let mut keep = |error: ConfigError| problems.extend(error.0);
-    let chosen = models(config).map_err(&mut keep).ok();
-    let options = options(config).map_err(&mut keep).ok();
+    let vision = vision(config).map_err(&mut keep).ok();
     let credentials = Credentials::read(config).map_err(&mut keep).ok();
     let page = page::settings(config).map_err(&mut keep).ok();
-    let pipeline = match (&chosen, options) {
-        (Some(chosen), Some(options)) => pipeline(config, options, &chosen.models).map_err(&mut keep).ok(),
-        _ => None,
-    };
-    match (chosen, pipeline, credentials, page) {
-        (Some(chosen), Some(pipeline), Some(credentials), Some(page)) => {
+    let seeing = vision.and_then(|(chosen, options)| {
+        let pipeline = pipeline(config, options, &chosen.models).map_err(&mut keep).ok()?;
+        Some((chosen, pipeline))
+    });
+    match (seeing, credentials, page) {
+        (Some((chosen, pipeline)), Some(credentials), Some(page)) => {
             Ok(Opened { chosen, pipeline, credentials, page })
         }
         _ => Err(ConfigError(problems)),
@@ -83,21 +82,43 @@ impl Chosen {
     }
 }
 
-/// The model files that a configuration asks for: those of `model.path`, else of the newest installed bundle that can be
-/// used, else the built-in ones. No bundle keeps a device from running.
-pub(crate) fn models(config: &Config) -> Result<Chosen, ConfigError> {
-    let mut chosen = match &config.model.path {
-        Some(dir) => {
-            let models = Models::load(dir).map_err(|e| wrong_model(config, &e))?;
-            Chosen { models, bundle: None, rejected: Vec::new() }
+/// What a pipeline is made of: the files of the models, and the options.
+pub(crate) fn vision(config: &Config) -> Result<(Chosen, Options), ConfigError> {
+    match (models(config), options(config)) {
+        (Ok(chosen), Ok(options)) => Ok((chosen, options)),
+        (chosen, options) => {
+            let problems = chosen.err().into_iter().chain(options.err()).flat_map(|error| error.0);
+            Err(ConfigError(problems.collect()))
         }
-        None => installed(config)?,
-    };
-    if let Some(path) = &config.face.detector {
-        chosen.models.detector = Checked::load_external(path, config.face.detector_sha256.as_deref())
-            .map_err(|e| wrong_model(config, &e))?;
     }
-    Ok(chosen)
+}
+
+/// The model files that a configuration asks for: those of `model.path`, else of the newest installed bundle that can be
+/// used, else the built-in ones. No bundle keeps a device from running. The error has a line for each file that cannot be used.
+pub(crate) fn models(config: &Config) -> Result<Chosen, ConfigError> {
+    let wrong = |errors: Vec<ModelError>| -> Vec<String> {
+        errors.iter().flat_map(|e| wrong_model(config, e).0).collect()
+    };
+    let chosen = match &config.model.path {
+        Some(dir) => Models::load_all(dir)
+            .map(|models| Chosen { models, bundle: None, rejected: Vec::new() })
+            .map_err(wrong),
+        None => installed(config).map_err(|e| e.0),
+    };
+    let digest = config.face.detector_sha256.as_deref();
+    let detector = config.face.detector.as_ref().map(|path| Checked::load_external(path, digest));
+    match (chosen, detector.transpose()) {
+        (Ok(chosen), Ok(None)) => Ok(chosen),
+        (Ok(mut chosen), Ok(Some(detector))) => {
+            chosen.models.detector = detector;
+            Ok(chosen)
+        }
+        (chosen, detector) => {
+            let mut problems = chosen.err().unwrap_or_default();
+            problems.extend(detector.err().map(|e| wrong(vec![e])).unwrap_or_default());
+            Err(ConfigError(problems))
+        }
+    }
 }
 
 /// Name and `sha256:` digest of each model.
@@ -192,6 +213,14 @@ mod tests {
             assert!(line.starts_with(start), "{line}\n{start}");
         }
         assert_eq!(lines.len(), 6, "{lines:#?}");
+        let dir = tempfile::tempdir().expect("folder");
+        std::fs::write(dir.path().join("judge.toml"), "kind = \"judge\"\n").expect("file");
+        let text = format!("model.path = {:?}\nface.detector = \"/no/detector\"\n", dir.path());
+        let lines = open(&Config::parse("g", &text).expect("valid")).err().expect("nothing is there").0;
+        let names =
+            ["judge.toml", "student.toml", "detector.toml", "landmarks.toml", "au.toml", "/no/detector"];
+        assert_eq!(lines.len(), names.len(), "{lines:#?}");
+        assert!(lines.iter().zip(names).all(|(line, name)| line.contains(name)), "{lines:#?}");
         let config = Config::parse("g", "model.path = \"/no/models\"").expect("valid");
         let lines = open(&config).err().expect("nothing is there").0;
         assert!(lines.len() == 1 && lines[0].starts_with("g:1:14: model.path: /no/models/"), "{lines:#?}");
