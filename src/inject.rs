@@ -4,6 +4,8 @@
 //! camera's. The carrier is made of landmarks alone, smoothed over time to both sides: the registration that the spotter
 //! relies on plays no part in it, so a head that is held badly is held badly here too.
 
+use std::collections::VecDeque;
+
 use crate::au::{Side, UNIT_COUNT, unit_indices};
 use crate::face::detector::Detector;
 use crate::face::landmarks::Landmarker;
@@ -19,22 +21,30 @@ use crate::synth::{Action, Pack, Profile, Subject, SynthError, displacement};
 const LEAST_PX: f32 = 0.01;
 /// Standard deviation of the smoothing of the carrier.
 const CARRIER_NS: f64 = 60e6;
+/// What lies farther from a frame than this plays no part in its place.
+const REACH_NS: i64 = (3.0 * CARRIER_NS) as i64;
 /// The detector looks for a face again after so many frames without one.
 const SEARCH_FRAMES: u32 = 5;
 
-/// Where a face is in each frame of a clip.
+/// Time of a frame, and where the face is in it; `None` where that is not known.
+pub type Place = (i64, Option<Similarity>);
+
+/// Where a face is in each frame of a clip, or in the latest frames of a camera.
 #[derive(Debug, Clone, Default)]
 pub struct Carrier {
-    frames: Vec<(i64, Option<Similarity>)>,
+    frames: VecDeque<Place>,
 }
 
-/// Makes a carrier of the frames of a clip, one after the other.
+/// Makes a carrier of frames, one after the other. What it keeps of them does not grow where [`CarrierBuilder::settled`] is
+/// asked after each.
 pub struct CarrierBuilder {
     detector: Detector,
     landmarker: Landmarker,
     last: Option<Similarity>,
     missed: u32,
-    frames: Vec<(i64, Option<Similarity>)>,
+    /// As they were found. The first [`Self::done`] are smoothed already, and needed for those after them.
+    found: VecDeque<Place>,
+    done: usize,
 }
 
 impl CarrierBuilder {
@@ -45,7 +55,8 @@ impl CarrierBuilder {
             landmarker: Landmarker::new(&models.landmarks)?,
             last: None,
             missed: 0,
-            frames: Vec::new(),
+            found: VecDeque::new(),
+            done: 0,
         })
     }
 
@@ -65,29 +76,67 @@ impl CarrierBuilder {
         let least = self.landmarker.min_confidence();
         self.last = found.filter(|l| l.confidence >= least).map(|l| l.crop_to_frame());
         self.missed = if self.last.is_some() { 0 } else { self.missed + 1 };
-        self.frames.push((frame.at_ns, self.last));
+        self.found.push_back((frame.at_ns, self.last));
     }
 
-    /// The carrier: smoothed over time, and only where a face was found all around.
+    /// The stream was broken off after the last frame: nothing is carried across.
+    pub fn break_off(&mut self) {
+        (self.last, self.missed) = (None, 0);
+        if let Some(&(at_ns, _)) = self.found.back() {
+            self.found.push_back((at_ns + 1, None));
+        }
+    }
+
+    /// The places that no later frame changes any more, smoothed over time; each is told once.
+    pub fn settled(&mut self) -> Vec<Place> {
+        let newest = self.found.back().map_or(i64::MIN, |f| f.0);
+        self.smoothed(newest.saturating_sub(REACH_NS))
+    }
+
+    /// The end: the places that were not told yet.
+    pub fn rest(mut self) -> Vec<Place> {
+        self.smoothed(i64::MAX)
+    }
+
+    /// The carrier of all frames: smoothed over time, and only where a face was found all around.
     pub fn finish(self) -> Carrier {
-        let Self { frames, .. } = self;
-        let reach = (3.0 * CARRIER_NS) as i64;
-        let smooth = |i: usize| {
-            let at = frames[i].0;
-            let (mut weight, mut sum) = (0.0f64, [0.0f64; 4]);
-            let from = frames.partition_point(|f| f.0 < at - reach);
-            for (t, found) in frames[from..].iter().take_while(|f| f.0 <= at + reach) {
-                let s = (*found)?;
-                let w = (-0.5 * ((t - at) as f64 / CARRIER_NS).powi(2)).exp();
-                weight += w;
-                for (sum, v) in sum.iter_mut().zip([s.a, s.b, s.tx, s.ty]) {
-                    *sum += w * f64::from(v);
-                }
+        let mut carrier = Carrier::default();
+        carrier.extend(self.rest());
+        carrier
+    }
+
+    fn smoothed(&mut self, until_ns: i64) -> Vec<Place> {
+        let mut out = Vec::new();
+        while let Some(&(at_ns, _)) = self.found.get(self.done).filter(|f| f.0 <= until_ns) {
+            out.push((at_ns, self.smooth(at_ns)));
+            self.done += 1;
+            while self.found.front().is_some_and(|f| f.0 < at_ns - REACH_NS) {
+                self.found.pop_front();
+                self.done -= 1;
             }
-            let [a, b, tx, ty] = sum.map(|v| (v / weight) as f32);
-            Some(Similarity { a, b, tx, ty })
-        };
-        Carrier { frames: (0..frames.len()).map(|i| (frames[i].0, smooth(i))).collect() }
+        }
+        out
+    }
+
+    fn smooth(&self, at: i64) -> Option<Similarity> {
+        let (mut weight, mut sum) = (0.0f64, [0.0f64; 4]);
+        let from = self.found.partition_point(|f| f.0 < at - REACH_NS);
+        for (t, found) in self.found.range(from..).take_while(|f| f.0 <= at + REACH_NS) {
+            let s = (*found)?;
+            let w = (-0.5 * ((t - at) as f64 / CARRIER_NS).powi(2)).exp();
+            weight += w;
+            for (sum, v) in sum.iter_mut().zip([s.a, s.b, s.tx, s.ty]) {
+                *sum += w * f64::from(v);
+            }
+        }
+        let [a, b, tx, ty] = sum.map(|v| (v / weight) as f32);
+        Some(Similarity { a, b, tx, ty })
+    }
+}
+
+impl Extend<Place> for Carrier {
+    fn extend<T: IntoIterator<Item = Place>>(&mut self, places: T) {
+        self.frames.extend(places);
     }
 }
 
@@ -98,12 +147,18 @@ impl Carrier {
         self.frames.get(i).filter(|f| f.0 == at_ns)?.1
     }
 
+    /// Forgets the frames before a time.
+    pub fn forget(&mut self, before_ns: i64) {
+        self.frames.drain(..self.frames.partition_point(|f| f.0 < before_ns));
+    }
+
     /// Greatest speed of the head between two times, in eye distances a second; `None` where a frame has no face.
     pub fn speed(&self, from_ns: i64, to_ns: i64) -> Option<f32> {
         let middle = Point::new(0.5 * CROP_WIDTH as f32, 0.5 * CROP_HEIGHT as f32);
         let mut last: Option<(i64, Point)> = None;
         let mut fastest = 0.0f32;
-        for (at_ns, place) in self.frames.iter().filter(|f| (from_ns..=to_ns).contains(&f.0)) {
+        let from = self.frames.partition_point(|f| f.0 < from_ns);
+        for (at_ns, place) in self.frames.range(from..).take_while(|f| f.0 <= to_ns) {
             let place = (*place)?;
             let point = place.apply(middle);
             if let Some((t, before)) = last {
@@ -117,7 +172,7 @@ impl Carrier {
 
     /// Times of the first and the last frame.
     pub fn span(&self) -> Option<(i64, i64)> {
-        Some((self.frames.first()?.0, self.frames.last()?.0))
+        Some((self.frames.front()?.0, self.frames.back()?.0))
     }
 }
 
@@ -135,23 +190,23 @@ pub struct Injection {
 }
 
 impl Injection {
-    /// A movement of the embedded subject's mean face.
-    pub fn new(
-        parts: Vec<(u8, Side, f32)>,
-        times_ns: [i64; 3],
-        profile: Profile,
-    ) -> Result<Self, SynthError> {
-        let subject = Subject::random(Pack::embedded()?, 0);
+    /// The subject whose muscles move: the embedded one, its mean face.
+    pub fn subject() -> Result<Subject, SynthError> {
+        Ok(Subject::random(Pack::embedded()?, 0))
+    }
+
+    /// A movement of a subject's muscles: onset, apex and offset in nanoseconds.
+    pub fn new(subject: &Subject, parts: Vec<(u8, Side, f32)>, times_ns: [i64; 3], profile: Profile) -> Self {
         let mut fractions = [0.0f32; UNIT_COUNT];
         for &(au, side, fraction) in &parts {
             unit_indices(au, side).for_each(|k| fractions[k] = (fractions[k] + fraction).min(1.0));
         }
-        let field = displacement(&subject, &fractions);
+        let field = displacement(subject, &fractions);
         let peak_px = field.u.iter().zip(&field.v).map(|(u, v)| u.hypot(*v)).fold(0.0, f32::max);
         let [onset_ns, apex_ns, offset_ns] = times_ns;
         let course =
             Action { intensity: 1.0, onset_ns, apex_ns, offset_ns, profile, ..Action::micro(12, 1.0, 0) };
-        Ok(Self { parts, course, field, peak_px })
+        Self { parts, course, field, peak_px }
     }
 
     /// Warps a frame as the movement stands at its time. `crop_to_frame` is where the face is.
@@ -245,7 +300,7 @@ mod tests {
             ..Script::new(actions).expect("valid")
         };
         let camera = Camera { read_noise: 0.0, shot_noise: 0.0, eye_distance_px: 64.0, ..Camera::default() };
-        let subject = || Subject::random(Pack::embedded().expect("pack"), 0);
+        let subject = || Injection::subject().expect("pack");
         let mut frame = Frame::default();
         let mut scene = Scene::new(subject(), script(Vec::new()), camera);
         scene.render(0, at_ns, &mut frame);
@@ -254,7 +309,7 @@ mod tests {
         let to_crop = crate::synth::face_to_crop(&subject());
         let crop_to_frame = truth.head.compose(&to_crop.inverse());
         let times = [1_000_000_000, at_ns, 1_300_000_000];
-        let smile = Injection::new(vec![(12, Side::Both, 0.5)], times, Profile::Cosine).expect("subject");
+        let smile = Injection::new(&subject(), vec![(12, Side::Both, 0.5)], times, Profile::Cosine);
         smile.apply(&mut frame, &crop_to_frame, &mut Vec::new());
         let mut moved = Frame::default();
         let actions = vec![Action {
@@ -274,5 +329,40 @@ mod tests {
         (frame.luma, frame.at_ns) = (still.clone(), times[0]);
         smile.apply(&mut frame, &crop_to_frame, &mut Vec::new());
         assert_eq!(frame.luma, still);
+    }
+
+    #[test]
+    fn places_that_are_told_one_by_one_are_those_of_the_whole() {
+        let mut scene = Scene::new(
+            Injection::subject().expect("pack"),
+            Script::new(Vec::new()).expect("valid"),
+            Camera::default(),
+        );
+        let models = Models::embedded().expect("models");
+        let mut whole = CarrierBuilder::new(&models).expect("networks");
+        let mut live = CarrierBuilder::new(&models).expect("networks");
+        let (mut told, mut most) = (Carrier::default(), 0);
+        for seq in 0..40 {
+            let frame = scene.frame(seq, 30.0);
+            whole.push(&frame);
+            live.push(&frame);
+            told.extend(live.settled());
+            most = most.max(live.found.len());
+        }
+        // Three standard deviations to both sides, and the frame itself.
+        assert!(told.frames.len() >= 34 && most <= 13, "{} told, {most} kept", told.frames.len());
+        live.break_off();
+        told.extend(live.rest());
+        let whole = whole.finish();
+        assert_eq!(told.frames.len(), 41);
+        assert!(whole.frames.iter().all(|f| f.1.is_some()));
+        for (a, b) in whole.frames.iter().zip(&told.frames).take(34) {
+            assert_eq!(a, b);
+        }
+        let lost = told.frames.iter().filter(|f| f.1.is_none()).count();
+        assert_eq!(lost, 7, "nothing is carried across the end of the stream");
+        told.forget(500_000_000);
+        assert_eq!(told.frames.len(), 26);
+        assert_eq!(told.at(500_000_000), whole.at(500_000_000));
     }
 }

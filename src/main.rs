@@ -62,8 +62,10 @@ enum Command {
         after_help = "Example: glintd inspect talk.avi --csv talk.csv --report talk.html --export talk.eaf"
     )]
     Inspect(commands::inspect::Args),
-    /// Measure detection at a site: insert known movements into a clip from there and count how many are found.
-    #[command(after_help = "Example: glintd selftest kiosk.avi --seed 1")]
+    /// Measure detection at a site: insert known movements into the frames of its camera, or of a clip from there, and count how
+    /// many are found.
+    #[command(after_help = "Example: glintd selftest --minutes 2\n\n\
+        Frames stay in memory. TERM and INT end a live test, which prints what it has seen so far.")]
     Selftest(commands::selftest::Args),
     /// List the cameras, their modes and the mode that glint would choose. With --watch, help to aim one.
     #[command(after_help = "Example: glintd cameras --watch /dev/video0")]

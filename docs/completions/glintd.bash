@@ -749,7 +749,7 @@ _glintd() {
             return 0
             ;;
         glintd__subcmd__selftest)
-            opts="-h --fps --rotate --mirror --from --to --seed --rounds --json --picture --help"
+            opts="-h --fps --rotate --mirror --from --to --config --minutes --hours --seed --rounds --json --picture --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -768,6 +768,18 @@ _glintd() {
                     return 0
                     ;;
                 --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --minutes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --hours)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

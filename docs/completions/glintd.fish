@@ -31,7 +31,7 @@ complete -c glintd -n "__fish_glintd_needs_command" -f -a "check" -d 'Check a co
 complete -c glintd -n "__fish_glintd_needs_command" -f -a "doctor" -d 'Say what is wrong with camera, face, broker, disk and clock, and what to do about it'
 complete -c glintd -n "__fish_glintd_needs_command" -f -a "replay" -d 'Run the pipeline over a clip and print one event per line'
 complete -c glintd -n "__fish_glintd_needs_command" -f -a "inspect" -d 'Write the measurements of every frame of a clip, a report about it, a plot, or its events for other programs'
-complete -c glintd -n "__fish_glintd_needs_command" -f -a "selftest" -d 'Measure detection at a site: insert known movements into a clip from there and count how many are found'
+complete -c glintd -n "__fish_glintd_needs_command" -f -a "selftest" -d 'Measure detection at a site: insert known movements into the frames of its camera, or of a clip from there, and count how many are found'
 complete -c glintd -n "__fish_glintd_needs_command" -f -a "cameras" -d 'List the cameras, their modes and the mode that glint would choose. With --watch, help to aim one'
 complete -c glintd -n "__fish_glintd_needs_command" -f -a "bench" -d 'Measure time, memory and allocations of each stage'
 complete -c glintd -n "__fish_glintd_needs_command" -f -a "models" -d 'Install a signed bundle of models, look at what is installed, or go back to the one before'
@@ -85,11 +85,14 @@ complete -c glintd -n "__fish_glintd_using_subcommand selftest" -l fps -d 'Frame
 complete -c glintd -n "__fish_glintd_using_subcommand selftest" -l rotate -d 'Rotate the frames clockwise by 90, 180 or 270 degrees. A rotation that the file states is applied already' -r
 complete -c glintd -n "__fish_glintd_using_subcommand selftest" -l from -d 'Skip the frames before this time. Times still count from the first frame of the clip' -r
 complete -c glintd -n "__fish_glintd_using_subcommand selftest" -l to -d 'Stop at this time' -r
+complete -c glintd -n "__fish_glintd_using_subcommand selftest" -l config -d 'The configuration file that names the camera [default: /etc/glint/glint.toml]. Broker and outbox are left alone' -r -F
+complete -c glintd -n "__fish_glintd_using_subcommand selftest" -l minutes -d 'How long the camera is tested, .1 to 600 minutes [default: 2]' -r
+complete -c glintd -n "__fish_glintd_using_subcommand selftest" -l hours -d 'The same in hours, .01 to 168: candidates and events by cause, hour by hour' -r
 complete -c glintd -n "__fish_glintd_using_subcommand selftest" -l seed -d 'Seed of the movements and their times' -r
-complete -c glintd -n "__fish_glintd_using_subcommand selftest" -l rounds -d 'Number of runs over the clip, each with other movements' -r
+complete -c glintd -n "__fish_glintd_using_subcommand selftest" -l rounds -d 'Number of runs over the clip, each with other movements [default: 3]' -r
 complete -c glintd -n "__fish_glintd_using_subcommand selftest" -l picture -d 'Draw what was found, by size and by action unit, as SVG or PNG by the ending of the name' -r -F
 complete -c glintd -n "__fish_glintd_using_subcommand selftest" -l mirror -d 'Undo mirroring: swap left and right, after --rotate'
-complete -c glintd -n "__fish_glintd_using_subcommand selftest" -l json -d 'Print the result as a JSON object'
+complete -c glintd -n "__fish_glintd_using_subcommand selftest" -l json -d 'Print the result, and the summary on stderr, as a JSON object'
 complete -c glintd -n "__fish_glintd_using_subcommand selftest" -s h -l help -d 'Print help'
 complete -c glintd -n "__fish_glintd_using_subcommand cameras" -l watch -d 'Print once a second what you need to aim the camera'
 complete -c glintd -n "__fish_glintd_using_subcommand cameras" -l json -d 'Print JSON'
@@ -132,7 +135,7 @@ complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_
 complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench models help" -f -a "doctor" -d 'Say what is wrong with camera, face, broker, disk and clock, and what to do about it'
 complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench models help" -f -a "replay" -d 'Run the pipeline over a clip and print one event per line'
 complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench models help" -f -a "inspect" -d 'Write the measurements of every frame of a clip, a report about it, a plot, or its events for other programs'
-complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench models help" -f -a "selftest" -d 'Measure detection at a site: insert known movements into a clip from there and count how many are found'
+complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench models help" -f -a "selftest" -d 'Measure detection at a site: insert known movements into the frames of its camera, or of a clip from there, and count how many are found'
 complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench models help" -f -a "cameras" -d 'List the cameras, their modes and the mode that glint would choose. With --watch, help to aim one'
 complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench models help" -f -a "bench" -d 'Measure time, memory and allocations of each stage'
 complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench models help" -f -a "models" -d 'Install a signed bundle of models, look at what is installed, or go back to the one before'

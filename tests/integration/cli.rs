@@ -7,7 +7,7 @@ fn every_command_has_help_with_an_example() {
     let help = run(&["--help"]);
     let text = String::from_utf8_lossy(&help.stdout).into_owned();
     assert_eq!(help.status.code(), Some(0));
-    for command in ["run", "check", "doctor", "replay", "inspect", "cameras", "bench"] {
+    for command in ["run", "check", "doctor", "replay", "inspect", "selftest", "cameras", "bench"] {
         assert!(text.contains(&format!("\n  {command}")), "{command} is not listed:\n{text}");
         let help = run(&[command, "--help"]);
         let text = String::from_utf8_lossy(&help.stdout).into_owned();

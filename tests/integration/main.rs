@@ -19,6 +19,7 @@ mod page;
 mod pages;
 mod report;
 mod schema;
+mod selftest;
 mod service;
 mod subscriber;
 mod tls;

@@ -116,6 +116,39 @@ fn whole_run(source: &str) {
     assert_eq!(found, expected, "files that were opened for writing");
 }
 
+/// A live self-test beside what a daemon has in the same folder: it writes the picture that was asked for, and connects to
+/// nothing.
+#[test]
+fn a_live_self_test_writes_no_frame_and_touches_nothing_of_a_daemon() {
+    if !strace() {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("folder");
+    let (log, picture) = (dir.path().join("strace.log"), dir.path().join("result.png"));
+    let more = "camera.fps = 30\npage.listen = \"127.0.0.1:1\"\nmqtt.discovery = true\nstream.au_hz = 5";
+    let config = configure_with(dir.path(), "mqtt://127.0.0.1:1", more);
+    for name in ["outbox.redb", "g.device.json", "audit.jsonl"] {
+        std::fs::write(dir.path().join(name), "{}").expect("file");
+    }
+    let mut command = Command::new("strace");
+    let calls = format!("{CALLS},connect,bind,unlink,unlinkat,mkdir,mkdirat");
+    command.args(["-f", "-qq", "-s", "4096", "-e", &calls, "-e", "signal=none", "-o"]).arg(&log);
+    command
+        .arg(env!("CARGO_BIN_EXE_glintd"))
+        .args(["selftest", "--minutes", "0.15", "--config"])
+        .arg(&config);
+    let output = command.arg("--picture").arg(&picture).output().expect("strace starts");
+    assert!(output.status.success(), "{}", super::stderr(&output));
+    let log = std::fs::read_to_string(&log).expect("strace's log");
+    for call in ["connect(", "bind(", "unlink", "mkdir"] {
+        assert!(!log.contains(call), "{call}: {log}");
+    }
+    assert_eq!(names(&log, dir.path()), BTreeSet::from(["result.png".to_owned()]));
+    for name in ["outbox.redb", "g.device.json", "audit.jsonl"] {
+        assert_eq!(std::fs::read_to_string(dir.path().join(name)).expect("there"), "{}", "{name}");
+    }
+}
+
 /// Whether strace may trace here.
 fn strace() -> bool {
     match Command::new("strace").args(["-o", "/dev/null", "true"]).status() {

@@ -46,7 +46,7 @@ pub(crate) fn first_frame(config: &Config) -> Vec<Finding> {
     let mut out = Vec::new();
     match open(config, &mut out) {
         Ok(mut source) => {
-            if let Err(reason) = one(source.as_mut()) {
+            if let Err(reason) = wait_for_frame(source.as_mut()) {
                 out.push(broken(config, &reason));
             }
         }
@@ -55,12 +55,13 @@ pub(crate) fn first_frame(config: &Config) -> Vec<Finding> {
     out
 }
 
-fn one(source: &mut dyn FrameSource) -> Result<(), String> {
+/// Waits for a frame, as long as the source may be silent.
+pub(crate) fn wait_for_frame(source: &mut dyn FrameSource) -> Result<Frame, String> {
     let started = Instant::now();
     let mut frame = Frame::default();
     while started.elapsed() <= source.patience() {
         match source.next(&mut frame)? {
-            Grab::Frame => return Ok(()),
+            Grab::Frame => return Ok(frame),
             Grab::End => return Err("it ended before the first frame".into()),
             Grab::Timeout | Grab::Damaged(_) => {}
         }
@@ -77,6 +78,11 @@ fn open(config: &Config, out: &mut Vec<Finding>) -> Result<Box<dyn FrameSource>,
     }
     let mut open = opener(config).map_err(|e| broken(config, &e.to_string()))?;
     open().map_err(|reason| broken(config, &reason))
+}
+
+/// Whether a camera of the kernel is there and may be opened; of other sources nothing is known beforehand.
+pub(crate) fn usable(config: &Config) -> Result<(), Finding> {
+    if config.source.kind == SourceKind::V4l2 { camera(config, &mut Vec::new()) } else { Ok(()) }
 }
 
 fn word(kind: SourceKind) -> &'static str {

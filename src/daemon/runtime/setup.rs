@@ -87,12 +87,9 @@ pub(crate) fn opener(config: &Config) -> anyhow::Result<Opener> {
             Box::new(move || Ok(Box::new(ClipSource::open(&path, selection)?)))
         }
         SourceKind::Synthetic => {
-            let fps = fps.unwrap_or(SYNTHETIC_FPS);
-            let actions =
-                (1..=SYNTHETIC_MOVEMENTS).map(|i| Action::micro(12, 0.3, i * SYNTHETIC_PERIOD_NS)).collect();
-            let script = Script::new(actions).context("synthetic subject")?;
-            let frames = (SYNTHETIC_MOVEMENTS as f64 * SYNTHETIC_PERIOD_NS as f64 / 1e9 * fps) as u64;
-            Box::new(move || Ok(Box::new(SyntheticSource::new(script.clone(), fps, frames, monotonic_ns())?)))
+            let smiles = (1..=SYNTHETIC_MOVEMENTS).map(|i| Action::micro(12, 0.3, i * SYNTHETIC_PERIOD_NS));
+            let frames = |fps| SYNTHETIC_MOVEMENTS as f64 * SYNTHETIC_PERIOD_NS as f64 / 1e9 * fps;
+            synthetic(fps, smiles.collect(), |fps| frames(fps) as u64)?
         }
         SourceKind::Command => {
             let command = config.source.command.clone().unwrap_or_default();
@@ -107,6 +104,20 @@ pub(crate) fn opener(config: &Config) -> anyhow::Result<Opener> {
             Box::new(move || Ok(Box::new(CameraSource::open(path.as_ref(), &settings, mounting)?)))
         }
     })
+}
+
+/// The same for a self-test: the synthetic subject makes no movement by itself, and does not end.
+pub(crate) fn resting(config: &Config) -> anyhow::Result<Opener> {
+    match config.source.kind {
+        SourceKind::Synthetic => synthetic(config.camera.fps, Vec::new(), |_| u64::MAX),
+        _ => opener(config),
+    }
+}
+
+fn synthetic(fps: Option<f64>, actions: Vec<Action>, frames: impl Fn(f64) -> u64) -> anyhow::Result<Opener> {
+    let fps = fps.unwrap_or(SYNTHETIC_FPS);
+    let (script, frames) = (Script::new(actions).context("synthetic subject")?, frames(fps));
+    Ok(Box::new(move || Ok(Box::new(SyntheticSource::new(script.clone(), fps, frames, monotonic_ns())?))))
 }
 
 fn mounting(camera: &CameraConfig) -> Mounting {

@@ -1,4 +1,4 @@
-//! Where a face is calm: the stretches of a clip in which an observer would expect to see a small movement.
+//! Where a face is calm: the stretches of footage in which an observer would expect to see a small movement.
 
 use glint::au::{UNIT_COUNT, UNITS};
 use glint::face::EYE_DISTANCE;
@@ -13,7 +13,7 @@ const BLINK: f32 = 0.8;
 /// A movement in a calm stretch keeps so far from its ends.
 const MARGIN_NS: i64 = 200_000_000;
 
-/// The restless frames of a clip.
+/// The restless frames of a clip, or the latest of a camera.
 #[derive(Default)]
 pub(super) struct Calm {
     recent: Vec<Sample>,
@@ -40,6 +40,11 @@ impl Calm {
             self.restless.push(at_ns);
         }
         self.recent.push(*now);
+    }
+
+    /// Forgets the frames before a time.
+    pub(super) fn forget(&mut self, before_ns: i64) {
+        self.restless.drain(..self.restless.partition_point(|&t| t < before_ns));
     }
 
     /// Whether the face is calm from before one time until after another.
@@ -80,5 +85,7 @@ mod tests {
         assert!(!is_calm(2700, 2900) && !is_calm(3300, 3500), "the mouth moves");
         assert!(!is_calm(5900, 6100) && !is_calm(6300, 6700), "the lids close");
         assert!(!is_calm(8500, 8900), "the face is lost");
+        calm.forget(5_000_000_000);
+        assert!(!calm.is_calm(5_900_000_000, 6_100_000_000) && calm.is_calm(0, 4_000_000_000));
     }
 }

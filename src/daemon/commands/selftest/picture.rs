@@ -3,7 +3,7 @@
 use glint::canvas::{GRID, INK, SERIES};
 use glint::drawing::{Anchor, Drawing, Shape};
 
-use super::Report;
+use super::report::Report;
 
 /// Columns where the bars begin and end, and where the counts stand.
 const LEFT: f32 = 220.0;
@@ -32,11 +32,7 @@ impl Report {
     pub(super) fn drawing(&self, name: &str) -> Drawing {
         let mut sheet = Sheet { y: 24.0, shapes: Vec::new() };
         sheet.words(&format!("{name}: injected movements that were found"));
-        sheet.words(&format!(
-            "{:.1} false alarms a minute in {:.1} min of the clip as it is; lines: 95 % intervals",
-            self.false_per_min(),
-            self.minutes
-        ));
+        sheet.words(&format!("{}; lines: 95 % intervals", self.alarms()));
         let top = sheet.y;
         sheet.bar("all", self.found, self.injected);
         sheet.bar("where the face is calm", self.calm.0, self.calm.1);
@@ -108,7 +104,8 @@ mod tests {
 
     #[test]
     fn there_is_a_bar_for_each_size_and_unit() {
-        let mut report = Report { minutes: 2.0, alone: 3, injected: 12, found: 9, ..Report::default() };
+        let mut report = Report { alone: 3, injected: 12, found: 9, ..Report::default() };
+        report.untouched.seconds = 120.0;
         report.by_size[1] = (3, 4);
         report.by_au.insert(12, (9, 12));
         let svg = report.drawing("a <clip>").svg("a clip");
