@@ -44,7 +44,7 @@ else
     # Small and gray: what is tried is the unit and not the decoder.
     ffmpeg -v error -i "$work/film.avi" -t 10 -vf scale=480:360 -r 30 -pix_fmt gray -f yuv4mpegpipe -strict -1 "$work/host/film.y4m"
 fi
-"$here/package.py" "$glintd" "$work/host/glintd.deb" >&2
+"$root/cross/package.py" "$glintd" "$work/host/glintd.deb" >&2
 cp -r "$here/guest" "$work/host/guest"
 : >"$work/host/results.jsonl"
 echo "${GLINT_VM_PATIENCE:-$([ "$where" = machine ] && echo 3 || echo 1)}" >"$work/host/patience"
