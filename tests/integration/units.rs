@@ -43,7 +43,7 @@ fn every_file_for_the_system_is_in_the_package() {
         .collect();
     for entry in std::fs::read_dir(root.join("systemd")).expect("a folder") {
         let name = entry.expect("readable").file_name().to_string_lossy().into_owned();
-        // cargo-deb takes units by their name: glintd.service and glintd@.service.
+        // cross/package.py takes every unit.
         let unit = name == "glintd.service" || name == "glintd@.service";
         assert!(
             unit || assets.contains(format!("systemd/{name}").as_str()),

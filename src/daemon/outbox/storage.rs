@@ -14,7 +14,7 @@ use super::losses::Lost;
 use crate::daemon::clock::Stamp;
 use crate::daemon::whole;
 pub(crate) use log::{Failure, Found, Key};
-use log::{Log, MAX_BODY_BYTES, SLACK_BYTES, event_record, losses, record};
+use log::{Log, MAX_BODY_BYTES, SLACK_BYTES, event_record, is_log, losses, record};
 
 /// A small file that is replaced as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,7 +113,7 @@ impl<'a> Storage<'a> {
     fn new(files: &'a Files) -> Self {
         Self {
             path: &files.path,
-            earlier: files.earlier.clone(),
+            earlier: files.earlier.iter().cloned().chain(set_aside(&files.path)).collect(),
             note: files.note.clone(),
             log: None,
             removed: BTreeSet::new(),
@@ -297,6 +297,23 @@ impl<'a> Storage<'a> {
     }
 }
 
+/// Logs that version 0.1 took for damaged databases, when the package was taken back to it: it calls them
+/// `<outbox>.damaged-<second>`.
+fn set_aside(outbox: &Path) -> Vec<PathBuf> {
+    let Some(entries) = outbox.parent().and_then(|dir| std::fs::read_dir(dir).ok()) else {
+        return Vec::new();
+    };
+    let second = |path: &Path| {
+        let (stem, extension) = (path.file_stem()?, path.extension()?.to_str()?);
+        (stem == outbox.file_stem()?).then_some(())?;
+        extension.strip_prefix("damaged-")?.parse::<u64>().ok()
+    };
+    let mut found: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    found.retain(|path| second(path).is_some() && is_log(path));
+    found.sort();
+    found
+}
+
 /// Another file takes the place of this one.
 fn replace(note: &Note) -> std::io::Result<()> {
     if std::fs::read_to_string(&note.path).is_ok_and(|text| text == note.text) {
@@ -314,6 +331,35 @@ mod tests {
 
     fn topic(device: &str) -> String {
         format!("p/{device}/event")
+    }
+
+    #[test]
+    fn what_version_0_1_set_aside_comes_back() {
+        let dir = tempfile::tempdir().expect("folder");
+        let path = dir.path().join("outbox.redb");
+        let aside = dir.path().join("outbox.damaged-1796000000");
+        let (mut log, _) = Log::open(&aside, topic).expect("opens");
+        log.append(&event_record((1, 1), &Stamp::now(), "t", "{}")).expect("written");
+        drop(log);
+        // Neither a log nor named by version 0.1.
+        for other in ["outbox.damaged-5", "outbox.damaged", "other.damaged-5", "outbox.damaged-x"] {
+            std::fs::write(dir.path().join(other), "database").expect("file");
+        }
+        let files = Files { path: path.clone(), ..Files::default() };
+        let mut storage = Storage::new(&files);
+        assert_eq!(storage.earlier, std::slice::from_ref(&aside));
+        let brought = std::cell::Cell::new(0);
+        let tell = |news: News| {
+            if let News::Brought(found) = news {
+                brought.set(found.events.len());
+            }
+        };
+        storage.open(&topic, &tell);
+        storage.move_earlier(&topic, &tell);
+        assert_eq!(brought.get(), 1);
+        assert!(!aside.exists() && dir.path().join("outbox.damaged-5").exists());
+        drop(storage);
+        assert_eq!(Log::open(&path, topic).expect("opens").1.events.len(), 1);
     }
 
     #[test]

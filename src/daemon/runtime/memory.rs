@@ -26,6 +26,8 @@ const MAX_HOST: usize = 31;
 const MAX_NAME: usize = 20;
 /// Name of the configuration of a machine that has one camera.
 const ONLY: &str = "glint";
+/// Version of the file that is written, and the newest that is read.
+const SCHEMA: u32 = 1;
 /// Largest file that is read.
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -136,7 +138,7 @@ impl Memory {
     fn take_up(&mut self, config: &Config) {
         let announced = config.mqtt.discovery.then(|| announcement(config));
         let outbox = std::path::absolute(&config.outbox.path).unwrap_or_else(|_| config.outbox.path.clone());
-        self.notes.schema = 1;
+        self.notes.schema = SCHEMA;
         self.notes.bases.insert(base(config));
         self.notes.announcements.extend(announced.clone());
         self.notes.outboxes.insert(outbox.clone());
@@ -185,7 +187,15 @@ fn read(file: &Path) -> Result<Option<Notes>, String> {
         Ok(_) => {}
     }
     let text = std::fs::read(file).map_err(|e| e.to_string())?;
-    serde_json::from_slice(&text).map(Some).map_err(|e| e.to_string())
+    let notes: Notes = serde_json::from_slice(&text).map_err(|e| e.to_string())?;
+    // What a later version remembers is not overwritten.
+    if notes.schema > SCHEMA {
+        return Err(format!(
+            "written by a newer glintd (schema {}; this one reads schema {SCHEMA})",
+            notes.schema
+        ));
+    }
+    Ok(Some(notes))
 }
 
 /// Whether glintd has run with this outbox before.
@@ -269,11 +279,15 @@ mod tests {
         let (config, _) = start(dir.path(), "device.id = \"door\"");
         assert_eq!((config.device.id(), config.client_id().as_str()), ("door", "glint-door"));
         assert_eq!(start(dir.path(), "").0.device.id(), "glint", "kept while another was in force");
-        // What cannot be read is neither used nor overwritten.
+        // What cannot be read is neither used nor overwritten, nor is what a later version remembers.
         let file = dir.path().join("g.device.json");
-        std::fs::write(&file, "no memory").expect("file");
-        let (config, memory) = load(&dir.path().join("g.toml"), None).expect("valid");
-        assert!(config.device.id().starts_with("glint-") && memory.note().is_none());
+        let later = r#"{"schema": 2, "default_id": "glint", "wings": 2}"#;
+        for text in ["no memory", later] {
+            std::fs::write(&file, text).expect("file");
+            let (config, memory) = load(&dir.path().join("g.toml"), None).expect("valid");
+            assert!(config.device.id().starts_with("glint-") && memory.note().is_none());
+        }
+        assert!(read(&file).is_err_and(|reason| reason.contains("newer glintd (schema 2")));
     }
 
     #[test]

@@ -23,6 +23,8 @@ use crate::daemon::outbox::losses::Lost;
 
 /// First bytes of the file.
 const HEADER: &[u8] = b"glint outbox 1\n\xff";
+/// The format in the header: a digit at this place.
+const VERSION_AT: usize = 13;
 /// First bytes of the database that version 0.1 kept.
 const REDB: &[u8] = b"redb\x1A\x0A";
 /// First bytes of a record; no UTF-8 text holds them.
@@ -223,6 +225,13 @@ impl Log {
             log.clear(&Lost::default())?;
             return Ok((log, found));
         }
+        if let Some(version) = newer(&start) {
+            let reason = format!(
+                "{} was written by a newer glintd (format {version}; this one reads format 1)",
+                path.display()
+            );
+            return Err(Failure { full: false, reason });
+        }
         if start.starts_with(REDB) {
             let content = std::fs::read(path)?;
             log.rewrite(&legacy(&content, topic).concat())?;
@@ -385,6 +394,20 @@ impl Log {
 pub(super) fn losses(lost: &Lost) -> Vec<u8> {
     // Four numbers: there is nothing that could fail.
     record(3, &serde_json::to_vec(lost).unwrap_or_default()).repeat(2)
+}
+
+/// The format of a file that a later version of glintd has written.
+fn newer(start: &[u8]) -> Option<char> {
+    let version = *start.get(VERSION_AT)?;
+    let mut same = start.to_vec();
+    same[VERSION_AT] = HEADER[VERSION_AT];
+    (same == HEADER && version.is_ascii_digit() && version > HEADER[VERSION_AT]).then_some(version.into())
+}
+
+/// Whether a file is a log of this kind, of whatever format.
+pub(super) fn is_log(path: &Path) -> bool {
+    let start = File::open(path).and_then(|file| read(&file, 0, VERSION_AT));
+    start.is_ok_and(|start| start == HEADER[..VERSION_AT])
 }
 
 /// Opens a file for this process alone.

@@ -113,3 +113,17 @@ fn events_of_a_database_of_version_0_1_are_taken_over() {
     assert_eq!(found.events[0].topic, "p/door/event");
     assert_eq!(log.content(found.events[0].key).expect("readable"), event);
 }
+
+/// A package that is taken back must not salvage what it does not understand.
+#[test]
+fn a_file_of_a_later_format_is_refused_and_stays_as_it_is() {
+    let dir = tempfile::tempdir().expect("folder");
+    let path = dir.path().join("outbox");
+    let mut bytes = write(&path, 3);
+    bytes[VERSION_AT] = b'2';
+    std::fs::write(&path, &bytes).expect("file");
+    let refused = Log::open(&path, topic).err().expect("refused");
+    assert!(!refused.full && refused.reason.contains("newer glintd (format 2"), "{}", refused.reason);
+    assert_eq!(std::fs::read(&path).expect("readable"), bytes);
+    assert!(!dir.path().join("outbox.damaged").exists() && is_log(&path));
+}
