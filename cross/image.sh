@@ -25,8 +25,12 @@ for architecture in "$@"; do
     tar -C "$base" --exclude=./var/lib/apt/lists -c . >"$storage/base.tar"
     "${buildah[@]}" add --quiet "$container" "$storage/base.tar" / >/dev/null
     "${buildah[@]}" commit --quiet --rm "$container" "glint-base:$architecture" >/dev/null
-    "${buildah[@]}" build --isolation chroot --platform "$platform" --build-arg "BASE=localhost/glint-base:$architecture" --pull-never \
-        --manifest glintd --file "$root/cross/Containerfile" "$folder" >&2
+    image=$("${buildah[@]}" build --quiet --isolation chroot --platform "$platform" --pull-never --manifest glintd \
+        --build-arg "BASE=localhost/glint-base:$architecture" --file "$root/cross/Containerfile" "$folder")
+    # As the image's user, in a chroot: it starts, and its configuration is valid.
+    container=$("${buildah[@]}" from --pull-never "$image")
+    say "$architecture: $("${buildah[@]}" run --isolation chroot "$container" -- sh -c 'id && /usr/bin/glintd --version && /usr/bin/glintd check >&2' | tr '\n' ' ')"
+    "${buildah[@]}" rm "$container" >/dev/null
 done
 rm -f "$folder/glintd.oci.tar"
 "${buildah[@]}" manifest push --quiet --all glintd "oci-archive:$folder/glintd.oci.tar" >&2

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""updown.py NEW.deb OLD: release 0.1 is upgraded, taken back and upgraded again, in the bookworm-amd64 of roots.sh.
+"""updown.py NEW.deb [OLD]: release 0.1 is upgraded, taken back and upgraded again, in the bookworm-amd64 of roots.sh.
 
     git archive 0e511cc | tar -x -C /tmp/old && (cd /tmp/old && cargo build --locked --bin glintd)
     sudo cross/updown.py target/packages/glintd_*_amd64.deb /tmp/old/target/debug/glintd
@@ -7,6 +7,9 @@
 Events wait in the outbox, the device is paused, the configuration is edited. After each step the file is as it was edited, the
 device is paused still, and no event is gone: at the end a broker hears each that was accepted. What lies in the state folder is
 told too. Then a file of a later format stands there, and NEW has to refuse it by name and leave it. Needs root and Mosquitto.
+
+Without OLD the program of 0.1 takes no part. What it leaves is written in its place: events as they lie in its database, and,
+taken back, a later outbox set aside beside an empty database.
 """
 import json
 import os
@@ -31,7 +34,7 @@ def old_package(new, binary, out):
     show = lambda path: subprocess.check_output(["git", "-C", packages.ROOT, "show", f"{FIRST}:{path}"], text=True)
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(["dpkg-deb", "-R", new, folder], check=True)
-        subprocess.run(["cp", binary, f"{folder}/usr/bin/glintd"], check=True)
+        subprocess.run(["cp", binary or "/bin/true", f"{folder}/usr/bin/glintd"], check=True)
         replaced = {"etc/glint/glint.toml": show("systemd/glint.toml"),
                     "usr/lib/systemd/system/glintd.service": show("systemd/glintd.service")}
         with open(f"{folder}/DEBIAN/control") as file:
@@ -57,6 +60,32 @@ class Daemon:
         self.process.wait(60)
         self.log.seek(0)
         return self.log.read()
+
+
+class Stand:
+    """What 0.1 leaves in the state folder, where its program is not at hand."""
+    DATABASE = b"redb\x1a\x0a" + bytes(500)
+
+    def __init__(self, debian):
+        self.state = debian.path(STATE)
+
+    def write(self, name, content):
+        os.makedirs(self.state, exist_ok=True)
+        with open(f"{self.state}/{name}", "wb") as file:
+            file.write(content)
+
+    def events(self):
+        """Three events wait, and the device is paused."""
+        event = {"specversion": "1.0", "id": "", "source": "glint/kiosk", "type": "glint.movement.v1",
+                 "datacontenttype": "application/json", "data": {"kind": "micro"}}
+        lines = [json.dumps({**event, "id": f"{n:032x}"}, separators=(",", ":")).encode() for n in (10, 11, 12)]
+        self.write("outbox.redb", self.DATABASE + b"\0\1".join(lines) + bytes(200))
+        self.write("outbox.paused", b"")
+
+    def start(self):
+        """It takes the later outbox for a damaged database."""
+        os.rename(f"{self.state}/outbox.redb", f"{self.state}/outbox.damaged-{int(time.time())}")
+        self.write("outbox.redb", self.DATABASE)
 
 
 def ids(debian):
@@ -90,7 +119,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def story(debian, told, port):
+def story(debian, told, port, real):
     configuration = debian.path("/etc/glint/glint.toml")
     status, out = packages.dpkg_installs(debian, "/trial/old.deb")
     told.step("0.1 is installed", status == 0, out)
@@ -100,11 +129,16 @@ def story(debian, told, port):
     with open(configuration, "w") as file:
         file.write(edited)
 
-    daemon = Daemon(debian)
-    enough = wait(90, lambda: os.path.isdir(debian.path(STATE)) and len(ids(debian)) >= 3)
-    daemon.process.send_signal(signal.SIGUSR1)
-    paused = wait(20, lambda: os.path.exists(debian.path(MARKER)))
-    log = daemon.stop()
+    enough = paused = True
+    log = ""
+    if real:
+        daemon = Daemon(debian)
+        enough = wait(90, lambda: os.path.isdir(debian.path(STATE)) and len(ids(debian)) >= 3)
+        daemon.process.send_signal(signal.SIGUSR1)
+        paused = wait(20, lambda: os.path.exists(debian.path(MARKER)))
+        log = daemon.stop()
+    else:
+        Stand(debian).events()
     told.step("events wait, and the device is paused", enough and paused, log)
     accepted = ids(debian)
     print(f"     {len(accepted)} events wait", flush=True)
@@ -120,9 +154,13 @@ def story(debian, told, port):
     for version, what in (("new", "upgraded"), ("old", "taken back to 0.1"), ("new", "upgraded again")):
         status, out = packages.dpkg_installs(debian, f"/trial/{version}.deb")
         told.step(f"dpkg: {what}", status == 0, out)
-        log = settle(debian)
+        if version == "old" and not real:
+            Stand(debian).start()
+            log = ""
+        else:
+            log = settle(debian)
         holds(what, log)
-        if version == "old":
+        if version == "old" and real:
             print("     0.1 says: " + next((line for line in log.splitlines() if "outbox" in line), "nothing"), flush=True)
 
     # The broker is there at last.
@@ -156,16 +194,16 @@ def story(debian, told, port):
 
 
 def main():
-    if len(sys.argv) != 3:
+    if len(sys.argv) not in (2, 3) or sys.argv[1] in ("-h", "--help"):
         sys.exit(__doc__)
-    new, old = map(os.path.abspath, sys.argv[1:])
+    new, old = [*map(os.path.abspath, sys.argv[1:]), None][:2]
     told = packages.Trial("updown")
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         old_package(new, old, f"{folder}/old.deb")
         subprocess.run(["cp", new, f"{folder}/new.deb"], check=True)
         with packages.Debian("bookworm-amd64", folder) as debian:
-            story(debian, told, free_port())
+            story(debian, told, free_port(), bool(old))
     sys.exit(bool(told.failed))
 
 
