@@ -24,6 +24,7 @@ pub use history::{CELLS, Sample};
 pub use judge::{CLIP, Cause, Judge, JudgeSpec};
 use measure::Group;
 pub use measure::{MEASURES, Measures, NAMES};
+pub(crate) use rigid::share as rigid_share;
 
 /// Times of the spotter.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -117,6 +117,33 @@ fn a_new_neutral_face_is_no_movement() {
 }
 
 #[test]
+fn a_smile_that_stood_is_over_when_it_ends() {
+    // Up in 300 ms, held for 1.5 s, down in as long a time as the hold: over at 5.3 s.
+    let held = Action {
+        apex_ns: 2_300_000_000,
+        offset_ns: 5_300_000_000,
+        profile: crate::synth::Profile::Hold,
+        ..Action::micro(12, 0.5, 2_000_000_000)
+    };
+    for person in [9, 10, 11] {
+        let subject = Subject::random(Pack::embedded().expect("pack"), person);
+        let script = Script::new(vec![held.clone()]).expect("valid");
+        let mut scene = Scene::new(subject, script, Camera::default());
+        let mut pipeline =
+            Pipeline::new(Options::default(), &Models::embedded().expect("models")).expect("pipeline");
+        let (mut frame, mut read) = (Frame::default(), Vec::new());
+        for seq in 0..390 {
+            scene.render(seq, (seq as f64 * 1e9 / 60.0) as i64, &mut frame);
+            pipeline.push(&frame);
+            read.push(pipeline.observation().intensities.map_or(f32::NAN, |i| i[8]));
+        }
+        let at = |s: f32| read[(60.0 * s) as usize];
+        assert!(at(1.9) < 0.2 && at(3.0) > 1.5, "{person}: {} {}", at(1.9), at(3.0));
+        assert!(at(5.6) < 0.5 && at(6.4) < 0.5, "{person}: {} {}", at(5.6), at(6.4));
+    }
+}
+
+#[test]
 fn a_head_that_turns_slowly_is_measured_all_the_way() {
     // 16 degrees to one side within a second and a half, and there it stays.
     let turn = HeadMove {

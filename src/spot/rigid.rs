@@ -99,6 +99,13 @@ pub(super) fn explain(motion: &Vector) -> (Explained, Vector) {
     (Explained { similarity, affine, plane, head, left }, rest)
 }
 
+/// Share of the energy of a motion that a plane in perspective or a turning mean head explains, whichever explains more.
+pub(crate) fn share(motion: &Vector) -> f32 {
+    let energy = dot(motion, motion).max(1e-9);
+    let explained = |basis: &[Vector]| basis.iter().map(|b| dot(motion, b).powi(2)).sum::<f32>() / energy;
+    explained(&BASES[2]).max(explained(&BASES[3])).min(1.0)
+}
+
 /// Rounds in which [`inner_plane`] finds out which cells lie in the plane.
 const ROUNDS: usize = 8;
 /// Share of the cells that are asked: those that lie in the plane best.
