@@ -512,7 +512,7 @@ impl Pipeline {
         let found = face.spotter.push(&sample, &face.gate, &mut self.judge);
         face.sample = Some(sample);
         done(Stage::Spot);
-        face.follow_rest(track, at_ns, dt_s);
+        face.follow_rest(track, &mut self.net, at_ns, dt_s);
         if let Some(candidate) = found {
             self.take(at, candidate);
             done(Stage::Student);

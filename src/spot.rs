@@ -24,7 +24,7 @@ pub use history::{CELLS, Sample};
 pub use judge::{CLIP, Cause, Judge, JudgeSpec};
 use measure::Group;
 pub use measure::{MEASURES, Measures, NAMES};
-pub(crate) use rigid::share as rigid_share;
+pub(crate) use rigid::is_of_head;
 
 /// Times of the spotter.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -166,11 +166,8 @@ const TOGETHER_OVERLAP: f64 = 0.35;
 /// A swing under this share of another one's height that lies within it for this share of its own width is what that one
 /// drags along: the fields of neighbouring muscles overlap.
 const DRAGGED: (f32, f64) = (0.3, 0.5);
-/// A motion of which a plane in perspective, or a mean head that turns, explains so much is no expression: 1 in 200
-/// micro-expressions of world A is as rigid.
-const RIGID_SHARE: (f32, f32) = (0.87, 0.78);
-/// The same of a plane in the cells where it fits best: 1 in 80 micro-expressions of world A, 1 in 130 that are found in
-/// world B and on real faces.
+/// A motion of which a plane explains so much in the cells where it fits best is no expression: 1 in 80 micro-expressions of world
+/// A, 1 in 130 that are found in world B and on real faces.
 const INNER_PLANE: f32 = 0.95;
 /// A long movement waits for so long after its end for units that rose before it ended.
 const LONG_TOGETHER_NS: i64 = 1_000_000_000;
@@ -389,9 +386,8 @@ pub fn is_same(a: (i64, i64), b: (i64, i64)) -> bool {
 
 /// Whether a plane or a mean head that moves as a whole explains the motion at the apex.
 fn is_rigid(c: &Candidate) -> bool {
-    measure::named(&c.measures, "plane") >= RIGID_SHARE.0
-        || measure::named(&c.measures, "rigid_head") >= RIGID_SHARE.1
-        || c.inner_plane >= INNER_PLANE
+    let [plane, head] = ["plane", "rigid_head"].map(|name| measure::named(&c.measures, name));
+    rigid::is_rigid(plane, head) || c.inner_plane >= INNER_PLANE
 }
 
 /// When a swing has about fallen to nothing.

@@ -202,14 +202,6 @@ impl Track {
         self.refresh(at_ns);
     }
 
-    /// Takes a neutral face of before again.
-    pub fn come_back(&mut self, neutral: &[f32], at_ns: i64) {
-        self.neutral.copy_from_slice(neutral);
-        self.quiet_s = NEUTRAL_START_SECONDS;
-        (self.taken_ns, self.worn_since_ns) = (at_ns, None);
-        self.refresh(at_ns);
-    }
-
     fn refresh(&mut self, at_ns: i64) {
         self.stabiliser.set_reference(&self.neutral);
         self.neutral_version += 1;

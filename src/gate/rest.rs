@@ -168,6 +168,12 @@ impl Gate {
         self.thresholds[unit].max((DEVIATIONS * self.deviation(unit)).min(GREATEST_FLOOR))
     }
 
+    /// Takes note that levels read too high by so much: what users see is lower from the next frame on. Rest and movements are of
+    /// levels alone, which go on.
+    pub(crate) fn correct(&mut self, too_high: &[f32; UNIT_COUNT]) {
+        self.baseline.iter_mut().zip(too_high).for_each(|(b, by)| *b += by);
+    }
+
     /// Whether any unit is on its way up or down.
     pub fn is_open(&self) -> bool {
         self.courses.iter().any(|c| c.phase != Phase::Rest)

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::au::UNIT_COUNT;
 use crate::face::track::Track;
 use crate::face::{CROP_HEIGHT, CROP_WIDTH, MIDDLE_X};
-use crate::flow::{Flow, FlowEngine, FlowSettings};
+use crate::flow::{FlowEngine, FlowSettings};
 use crate::gate::{AuNet, FEATURES, Gate, features, motion};
 use crate::geometry::Point;
 use crate::spot::{self, CELLS, Sample, Spotter};
@@ -21,10 +21,7 @@ const AWAY_PX: f32 = 0.45;
 const AWAY_NS: i64 = 500_000_000;
 /// or after so long in any case.
 const AWAY_AT_MOST_NS: i64 = 1_500_000_000;
-/// Share of that motion that a rigid head explains, under which it is an expression that stands: the neutral face before it may
-/// come back,
-const RIGID: f32 = 0.6;
-/// for so long,
+/// The neutral face before an expression that stands may come back for so long,
 const HELD_AT_MOST_NS: i64 = 30_000_000_000;
 /// and is compared with the present one so often.
 const ASK_NS: i64 = 150_000_000;
@@ -69,14 +66,14 @@ pub(super) struct TrackedFace {
 /// A neutral face that may come back.
 struct Before {
     neutral: Vec<f32>,
-    carry: Carry,
+    /// What was added to levels against it.
+    levels: [f32; UNIT_COUNT],
     taken_ns: i64,
     /// When the face was compared with it last.
     asked_ns: i64,
 }
 
 /// Levels of all units and motion of all cells.
-#[derive(Clone)]
 struct Carry {
     levels: [f32; UNIT_COUNT],
     motion: [f32; 2 * CELLS],
@@ -140,8 +137,8 @@ impl TrackedFace {
             self.is_misplaced = false;
         }
         let (levels, motion) = self.against_reference(track, net, flowed);
-        let away = motion.iter().map(|v| v * v).sum::<f32>() / CELLS as f32;
-        self.away_since_ns = (away > AWAY_PX * AWAY_PX).then(|| self.away_since_ns.unwrap_or(at_ns));
+        self.away_since_ns =
+            (energy(&motion) > AWAY_PX * AWAY_PX).then(|| self.away_since_ns.unwrap_or(at_ns));
         self.motion = motion;
         Sample {
             at_ns,
@@ -166,13 +163,12 @@ impl TrackedFace {
 
     /// Lets the neutral face follow the present one: slowly while they are alike, and at once where the face has stood
     /// otherwise for long, a turned head or a held expression, or where registration will soon not know it any more.
-    pub(super) fn follow_rest(&mut self, track: &mut Track, at_ns: i64, dt_s: f32) {
+    pub(super) fn follow_rest(&mut self, track: &mut Track, net: &mut AuNet, at_ns: i64, dt_s: f32) {
+        self.see_end(track, net, at_ns);
         let open = self.gate.is_open();
-        let away_since_ns = self.away_since_ns;
-        match away_since_ns {
+        match self.away_since_ns {
             _ if track.is_worn(at_ns, WORN_NS) => self.rebase(track, at_ns),
             None if !open => track.absorb(at_ns, dt_s),
-            Some(since_ns) if self.is_back(track, at_ns, since_ns) => self.come_back(track, at_ns),
             Some(since_ns) => {
                 let away_ns = at_ns - since_ns;
                 if (away_ns > AWAY_NS && !open) || away_ns > AWAY_AT_MOST_NS {
@@ -186,40 +182,32 @@ impl TrackedFace {
     /// Takes the present face as neutral. Where an expression stands in it, the neutral face before it is remembered.
     fn rebase(&mut self, track: &mut Track, at_ns: i64) {
         self.away_since_ns = None;
-        if spot::rigid_share(&self.motion) >= RIGID {
+        if spot::is_of_head(&self.motion) {
             self.before = None;
         } else if self.before.is_none() {
             let neutral = track.neutral.clone();
             self.before =
-                Some(Before { neutral, carry: self.carry.clone(), taken_ns: at_ns, asked_ns: at_ns });
+                Some(Before { neutral, levels: self.carry.levels, taken_ns: at_ns, asked_ns: at_ns });
         }
         track.rebase(at_ns);
     }
 
-    /// Whether an expression that stood is over: the face that is away since a time is the neutral face before it again.
-    fn is_back(&mut self, track: &Track, at_ns: i64, since_ns: i64) -> bool {
-        let Some(before) = &mut self.before else { return false };
-        if at_ns - before.taken_ns > HELD_AT_MOST_NS {
-            self.before = None;
-            return false;
-        }
-        if at_ns - since_ns.max(before.asked_ns) < ASK_NS {
-            return false;
-        }
+    /// Whether an expression that stood is over: the face is the neutral one before it again. Levels go on as they do at every new
+    /// reference, so that nothing has moved; by how much they read too high is put right for those who see them.
+    fn see_end(&mut self, track: &Track, net: &mut AuNet, at_ns: i64) {
+        self.before.take_if(|before| at_ns - before.taken_ns > HELD_AT_MOST_NS);
+        let Some(before) = self.before.as_mut().filter(|b| at_ns - b.asked_ns >= ASK_NS) else { return };
         before.asked_ns = at_ns;
         self.flow.set_reference(&before.neutral);
-        let back = is_at_rest(self.flow.run(&track.crop));
+        features(self.flow.run(&track.crop), &before.neutral, &track.crop, &mut self.features);
         self.flow.set_reference(&self.reference);
-        back
-    }
-
-    /// Takes the neutral face before an expression again, and the levels that it had.
-    fn come_back(&mut self, track: &mut Track, at_ns: i64) {
-        let Some(before) = self.before.take() else { return };
-        track.come_back(&before.neutral, at_ns);
-        self.flow.set_reference(&before.neutral);
-        self.reference.copy_from_slice(&before.neutral);
-        (self.version, self.carry, self.away_since_ns) = (track.neutral_version, before.carry, None);
+        if energy(&motion(&self.features)) < AWAY_PX * AWAY_PX
+            && let Some(last) = &self.sample
+        {
+            let levels = sum(&net.run(&self.features), &before.levels);
+            self.gate.correct(&difference(&last.levels, &levels));
+            self.before = None;
+        }
     }
 
     pub(super) fn keep_crop(&mut self, at_ns: i64, crop: &[f32]) {
@@ -257,11 +245,9 @@ impl TrackedFace {
     }
 }
 
-/// Whether a flow against a neutral face is that of a face that stands as it did there.
-fn is_at_rest(flow: &Flow) -> bool {
-    let energy = flow.u.iter().chain(&flow.v).map(|v| v * v).sum::<f32>();
-    // Flow speaks in pixels of half the crop's resolution.
-    4.0 * energy / flow.u.len() as f32 <= AWAY_PX * AWAY_PX
+/// Mean square of a motion, over the cells.
+fn energy(motion: &[f32; 2 * CELLS]) -> f32 {
+    motion.iter().map(|v| v * v).sum::<f32>() / CELLS as f32
 }
 
 /// What the spotter is told beside the intensities.

@@ -99,11 +99,20 @@ pub(super) fn explain(motion: &Vector) -> (Explained, Vector) {
     (Explained { similarity, affine, plane, head, left }, rest)
 }
 
-/// Share of the energy of a motion that a plane in perspective or a turning mean head explains, whichever explains more.
-pub(crate) fn share(motion: &Vector) -> f32 {
+/// Shares of a motion that a plane in perspective and a turning mean head explain, from which on it is no expression: 1 in 200
+/// micro-expressions of world A is as rigid.
+const RIGID: (f32, f32) = (0.87, 0.78);
+
+/// Whether a motion of which a plane and a turning mean head explain these shares is that of a head or a picture.
+pub(super) fn is_rigid(plane: f32, head: f32) -> bool {
+    plane >= RIGID.0 || head >= RIGID.1
+}
+
+/// Whether a motion is that of a head or a picture.
+pub(crate) fn is_of_head(motion: &Vector) -> bool {
     let energy = dot(motion, motion).max(1e-9);
-    let explained = |basis: &[Vector]| basis.iter().map(|b| dot(motion, b).powi(2)).sum::<f32>() / energy;
-    explained(&BASES[2]).max(explained(&BASES[3])).min(1.0)
+    let [plane, head] = [2, 3].map(|k| BASES[k].iter().map(|b| dot(motion, b).powi(2)).sum::<f32>() / energy);
+    is_rigid(plane, head)
 }
 
 /// Rounds in which [`inner_plane`] finds out which cells lie in the plane.
