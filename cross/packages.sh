@@ -5,7 +5,7 @@
 #   apt/                              a static apt repository with the three (repository.sh)
 #   SHA256SUMS                        of the packages
 #
-# About 12 minutes of a processor for each architecture. trial.py tries the packages in Debian's roots.
+# 9 to 14 minutes of a processor for each architecture. trial.py tries the packages in Debian's roots.
 # GLINT_APT_KEY   the key of gpg that signs the repository; without it the repository is not signed
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
