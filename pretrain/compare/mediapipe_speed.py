@@ -4,7 +4,7 @@
 
 Both see the frames of CLIP, decoded beforehand for MediaPipe and not counted by `glintd bench`. A round of MediaPipe is the median
 of `FaceMesh.process` over the frames of a clip after a warm-up; a round of glintd is the median of the whole tracked frame.
-Needs a mediapipe that carries the face mesh (see requirements.txt) and taskset.
+Needs a mediapipe that carries the face mesh: `pip install mediapipe==0.10.14`. FaceMesh runs without iris refinement.
 """
 
 import argparse
