@@ -110,8 +110,6 @@ pub struct AuNet {
     second: (Vec<f32>, Vec<f32>),
     /// Scaled features in steps of [`CLIP`] / [`STEPS`].
     input: Vec<i16>,
-    /// What a step of a weight and one of a feature are worth together, for each hidden unit.
-    steps: Vec<f32>,
     hidden: Vec<f32>,
 }
 
@@ -160,8 +158,7 @@ impl AuNet {
 
     fn of(scale: Vec<f32>, first: QuantizedLayer, second: (Vec<f32>, Vec<f32>)) -> Self {
         let hidden = vec![0.0; first.steps.len()];
-        let steps = first.steps.iter().map(|s| s * (CLIP / STEPS as f32)).collect();
-        Self { scale, first, second, input: vec![0; FEATURES], steps, hidden }
+        Self { scale, first, second, input: vec![0; FEATURES], hidden }
     }
 
     /// Reads a checked file, little endian. `f32` is in the order of [`AuNet::new`]. `int8` is scales, steps and biases of the
@@ -213,8 +210,8 @@ impl AuNet {
             let above = (f / s).clamp(-CLIP, CLIP) * (STEPS as f32 / CLIP) + (STEPS as f32 + 0.5);
             *i = (above as i32 - STEPS) as i16;
         }
-        let QuantizedLayer { weights, biases, .. } = &self.first;
-        layer_int8(weights, &self.steps, biases, &self.input, &mut self.hidden);
+        let QuantizedLayer { weights, steps, biases } = &self.first;
+        layer_int8(weights, steps, biases, &self.input, CLIP / STEPS as f32, &mut self.hidden);
         self.hidden.iter_mut().for_each(|h| *h = h.max(0.0));
         let mut out = [0.0; UNIT_COUNT];
         layer(&self.second.0, &self.second.1, &self.hidden, &mut out);

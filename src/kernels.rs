@@ -71,12 +71,14 @@ multiversion! {
 }
 
 multiversion! {
-    /// [`layer`] on whole numbers, each output's times a step of its own: `out = steps * (weights x) + biases`. Products of an `i8`
-    /// and an `i16` cannot overflow; that their sum does not is for the caller.
-    pub(crate) fn layer_int8(weights: &[i8], steps: &[f32], biases: &[f32], x: &[i16], out: &mut [f32]) {
+    /// [`layer`] on whole numbers: `out = steps * unit * (weights x) + biases`, a step of the weights for each output, a unit of `x`
+    /// for all. Products of an `i8` and an `i16` cannot overflow; that their sum does not is for the caller.
+    pub(crate) fn layer_int8(
+        weights: &[i8], steps: &[f32], biases: &[f32], x: &[i16], unit: f32, out: &mut [f32],
+    ) {
         for (((o, row), step), bias) in out.iter_mut().zip(weights.chunks_exact(x.len())).zip(steps).zip(biases) {
             let products = row.iter().zip(x).map(|(w, v)| i32::from(*w).wrapping_mul(i32::from(*v)));
-            *o = step * products.fold(0i32, i32::wrapping_add) as f32 + bias;
+            *o = step * unit * products.fold(0i32, i32::wrapping_add) as f32 + bias;
         }
     }
 }
