@@ -28,7 +28,7 @@ pub(crate) struct Shared {
     pub(crate) pause: AtomicBool,
     /// The camera is closed because of `pause`.
     pub(crate) closed: AtomicBool,
-    /// The camera was closed.
+    /// The camera was closed, or `no_source` has changed.
     pub(crate) changed: tokio::sync::Notify,
     /// The source could not be opened, or broke.
     pub(crate) no_source: AtomicBool,
@@ -42,6 +42,15 @@ pub(crate) struct Shared {
     pub(crate) dropped: AtomicU64,
     /// Frames that were damaged.
     pub(crate) damaged: AtomicU64,
+}
+
+impl Shared {
+    /// Notes whether frames are missing. A change is told at once: a source may be back before the next tick.
+    fn lacks_source(&self, lacks: bool) {
+        if self.no_source.swap(lacks, Relaxed) != lacks {
+            self.changed.notify_one();
+        }
+    }
 }
 
 /// What the vision thread gets.
@@ -110,7 +119,7 @@ pub(crate) fn run(mut open: Opener, items: &SyncSender<Item>, spare: &Receiver<F
             Ok(Ended::Paused) => {}
             Ok(Ended::Finished) => return,
             Err(reason) => {
-                shared.no_source.store(true, Relaxed);
+                shared.lacks_source(true);
                 if complaint != reason {
                     tracing::warn!(reason, "the source delivers no frames; trying again");
                     complaint = reason;
@@ -163,7 +172,7 @@ fn drain(
         last_frame_ns = now;
         shared.dropped.fetch_add(source.dropped(), Relaxed);
         *backoff = BACKOFF.0;
-        shared.no_source.store(false, Relaxed);
+        shared.lacks_source(false);
         if source.live() {
             match items.try_send(item) {
                 Ok(()) => {}
