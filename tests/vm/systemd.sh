@@ -1,8 +1,9 @@
 #!/bin/bash
-# systemd.sh [--container] [GLINTD [FILM]]: the packaged units under systemd on Debian 12, with the kernel's virtual cameras.
+# systemd.sh [--container | --cameras] [GLINTD [FILM]]: the packaged units under systemd on Debian 12, with the kernel's virtual cameras.
 #
 #   sudo tests/vm/systemd.sh                builds glintd and a film, boots a machine under qemu, runs everything there
 #   sudo tests/vm/systemd.sh --container    the part without cameras, in a container of systemd-nspawn at full speed
+#   sudo tests/vm/systemd.sh --cameras      the rest: the machine boots, vivid makes its faults, two instances have a camera each
 #   sudo tests/vm/systemd.sh GLINTD FILM    with a glintd that is built, and a Y4M film of a face
 #   tests/vm/systemd.sh --help              this text
 #
@@ -21,10 +22,14 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-case ${1:-} in --help | -h) sed -n '2,23s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
+case ${1:-} in --help | -h) sed -n '2,24s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 where=machine
-if [ "${1:-}" = --container ]; then where=container; shift; fi
-cache=$("$here/image.sh" | tail -1)
+stage=first
+case ${1:-} in
+    --container) where=container; stage=container; shift ;;
+    --cameras) stage=cameras; shift ;;
+esac
+cache=$("$here/image.sh" amd64 | tail -1)
 kept=${GLINT_VM_RESULTS:-$cache/results.jsonl}
 work=$(mktemp -d)
 mounted=
@@ -49,15 +54,14 @@ cp -r "$here/guest" "$work/host/guest"
 : >"$work/host/results.jsonl"
 echo "${GLINT_VM_PATIENCE:-$([ "$where" = machine ] && echo 3 || echo 1)}" >"$work/host/patience"
 
+echo "$stage" >"$work/host/stage"
 if [ "$where" = machine ]; then
     # The disk's changes live as long as this process, also over a reboot.
-    echo first >"$work/host/stage"
     timeout "${GLINT_VM_TIMEOUT:-3600}" qemu-system-x86_64 -accel "${GLINT_VM_ACCEL:-tcg,thread=multi}" -cpu max -M q35 \
         -m 2048 -smp 2 -nographic -nic none -drive "file=$cache/disk.ext4,format=raw,if=virtio,snapshot=on" \
         -kernel "$cache/vmlinuz" -initrd "$cache/initrd.img" -append "root=/dev/vda rw console=ttyS0 quiet no_timer_check" \
         -virtfs "local,path=$work/host,mount_tag=host,security_model=none" </dev/null | tr -d '\r' >&2 || true
 else
-    echo container >"$work/host/stage"
     cp --sparse=always "$cache/disk.ext4" "$work/disk.ext4"
     mkdir "$work/root"
     mount -o loop "$work/disk.ext4" "$work/root"

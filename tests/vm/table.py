@@ -34,8 +34,9 @@ TITLES = {
 NOTES = {
     "service": "The time is that of `systemctl start` or `stop`, or from the fault to the next `online`. The code is the exit status of "
                "glintd, or the signal that ended it.\n",
-    "camera": "The time is from the moment at which the fault was over to the next state `streaming`; 0 where the stream went on. Where "
-              "the code is `none` the process went on: its number was the same before and after.\n",
+    "camera": "The time is from the moment at which the fault was over to the next state `streaming`; 0 where the stream went on or "
+              "was back before. Where the code is `none` the process went on: its number was the same before and after. Gaps are also frames that the "
+              "emulated machine was too slow for.\n",
     "several cameras": "Two instances of `glintd@.service`.\n",
     "machine": "",
 }

@@ -1,5 +1,6 @@
 """Faults of a camera, made by the kernel's virtual one (vivid), and what glintd does."""
 import json
+import subprocess
 import time
 
 from world import Broker, Unit, configure, record, sh, wait
@@ -77,7 +78,7 @@ class Camera:
             did.append("THE PROCESS WAS REPLACED")
         log = [m for _, m in self.unit.journal(at) if "WARN" in m or "trying again" in m or "error" in m.lower()]
         right = expect is None or expect(before, after, bool(waits))
-        record(GROUP, name, back and alive and right, ", ".join(did), seconds=again[0] - mended if again else 0.0,
+        record(GROUP, name, back and alive and right, ", ".join(did), seconds=max(0.0, again[0] - mended) if again else 0.0,
                log=(log[0] if log else ""), code="none")
 
 
@@ -151,16 +152,21 @@ def format_change(camera):
 
 
 def busy(camera):
-    """Another program has the camera."""
+    """Another program has the camera until glintd has seen that."""
     camera.unit.stop()
-    other = sh(f"timeout 12 v4l2-ctl -d {NODE} --stream-mmap --stream-count=100000 > /dev/null 2>&1 & sleep 2; echo $!")
+    other = subprocess.Popen(["v4l2-ctl", "-d", NODE, "--stream-mmap", "--stream-count=1000000"], stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL)
+    time.sleep(2)
     at = time.time()
     took, said = camera.unit.start()
-    waits = [s for _, s in camera.states(at) if s["reason"] == "no_camera"]
-    back = wait(20, lambda: [t for t, s in camera.states(at) if s["state"] == "streaming"])
-    log = camera.unit.journal(at, "trying again")
-    record(GROUP, "the camera is in use by another program, 12 s", waits and back and not said, "waits: no_camera, takes it when it is free",
-           seconds=back[0] - at if back else None, log=log[0][1] if log else str(other), code="none")
+    waits = wait(20, lambda: [s for _, s in camera.states(at) if s["reason"] == "no_camera"])
+    log = wait(10, lambda: camera.unit.journal(at, "trying again"))
+    other.kill()
+    other.wait()
+    freed = time.time()
+    back = wait(20, lambda: [t for t, s in camera.states(freed) if s["state"] == "streaming"])
+    record(GROUP, "the camera is in use by another program", waits and back and not said, "waits: no_camera, takes it when it is free",
+           seconds=back[0] - freed if back else None, log=log[0][1] if log else said, code="none")
 
 
 def grabber(camera):

@@ -5,19 +5,33 @@ import traceback
 
 import cameras
 import faults
+import first_event
 import service
 from world import HOST, Broker, Unit, configure, record, sh, wait
 
 STAGE = f"{HOST}/stage"
 
 
-def first():
-    """Installs, tries the service, and leaves it enabled with neither broker nor camera."""
+def install():
     sh("cp /host/film.y4m /usr/share/film.y4m && chmod 644 /usr/share/film.y4m", check=True)
     service.install("/host/glintd.deb")
-    service.run()
+
+
+def leave_enabled():
+    """The machine will find neither broker nor camera."""
     configure(faults.WEBCAM)
     sh("systemctl enable glintd")
+
+
+def first():
+    install()
+    service.run()
+    leave_enabled()
+
+
+def before_cameras():
+    install()
+    leave_enabled()
 
 
 def second():
@@ -30,7 +44,8 @@ def second():
            f"{unit.state()}, {unit.show('StatusText')}", log=log[0][1] if log else "",
            seconds=(int(unit.show("ActiveEnterTimestampMonotonic")) - int(unit.show("InactiveExitTimestampMonotonic"))) / 1e6)
     print(warned, flush=True)
-    broker, at = Broker().start().read(), time.time()
+    at = time.time()
+    broker = Broker().start().read()
     back = wait(40, lambda: [t for t, p in broker.since(at, "glint/vm/status") if p == "online"])
     record("service", "the broker comes after the boot", back, "connects", seconds=back[0] - at if back else None)
     at = time.time()
@@ -48,8 +63,8 @@ def second():
 def container():
     """What needs neither a kernel of its own nor a camera."""
     sh("ip link set lo up")
-    first()
-    sh("systemctl disable glintd")
+    install()
+    service.run()
     cameras.run(vivid=False)
     remove()
 
@@ -60,7 +75,13 @@ def remove():
     record("service", "package removed", state == "not-found", f"the unit is {state}", log=removed.splitlines()[-1])
 
 
-STAGES = {"first": (first, "second"), "second": (second, ""), "container": (container, "")}
+STAGES = {
+    "first": (first, "second"),
+    "cameras": (before_cameras, "second"),
+    "second": (second, ""),
+    "container": (container, ""),
+    "first event": (first_event.run, ""),
+}
 
 
 def main():

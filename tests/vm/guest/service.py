@@ -1,11 +1,11 @@
-"""The unit: installation, READY, hardening, watchdog, stop, wrong configuration, credentials, a program as camera."""
+"""The unit: installation, READY, hardening, watchdog, stop, wrong configuration, credentials, a program as camera, the page."""
 import os
 import re
 import socket
 import subprocess
 import time
 
-from world import HOST, Broker, Unit, configure, drop_in, record, sh, wait
+from world import HOST, PATIENCE, Broker, Unit, configure, drop_in, record, sh, wait
 
 BASIC = """device.id = "vm"
 mqtt.url = "mqtt://127.0.0.1:1883"
@@ -17,6 +17,7 @@ FFMPEG = '["ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "error", "-re", "-
 GROUP = "service"
 # What the package installs for those who need it.
 COMMAND = "/usr/share/doc/glintd/command.conf"
+PAGE = "/usr/share/doc/glintd/page.conf"
 
 
 def say(*row, **more):
@@ -81,6 +82,51 @@ def ffmpeg_under_the_drop_in():
     say("stop ends the program too", left == "0" and unit.show("ExecMainStatus") == "0", f"{left} ffmpeg left", seconds=took,
         code=unit.show("ExecMainStatus"))
     drop_in("glintd", "command", None)
+
+
+def asked(address, path="/", token=None):
+    """Status of the commissioning page at (host, port) or at the path of a socket; the error where nobody answers."""
+    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+    login = f"Authorization: Bearer {token}\r\n" if token else ""
+    try:
+        with socket.socket(family) as client:
+            client.settimeout(10 * PATIENCE)
+            client.connect(address)
+            client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{login}\r\n".encode())
+            return int(client.recv(1 << 16).split()[1])
+    except (OSError, IndexError) as error:
+        return str(error)
+
+
+def page_under_the_drop_in():
+    """The commissioning page on a socket of the unit's own folder, and on a port with a token that root alone may read."""
+    unit, at = Unit(), "/run/glint/page.sock"
+    text = BASIC + 'source.kind = "synthetic"\ncamera.fps = 20\n'
+    drop_in("glintd", "page", open(PAGE).read())
+    score("hardening with page.conf", 1.6)
+    configure(text + f'page.listen = "unix:{at}"\n')
+    took, said = unit.start()
+    first = asked(at), asked(at, "/metrics")
+    began = time.time()
+    sh("systemctl reload glintd")
+    again = wait(20, lambda: unit.journal(began, "configuration reloaded") and asked(at) == 200)
+    unit.stop()
+    after = asked(at)
+    say("page on a socket under page.conf", first == (200, 200) and again and not isinstance(after, int) and not said,
+        f"page and metrics answer {first[0]} and {first[1]}, the page also after a reload; after the stop: {after}", seconds=took)
+
+    configure("a-token-of-this-machine\n", "/etc/glint/page-token")
+    os.chmod("/etc/glint/page-token", 0o600)
+    drop_in("glintd", "page", open(PAGE).read().replace("#LoadCredential", "LoadCredential"))
+    configure(text + 'page.listen = "0.0.0.0:8080"\npage.token_file = "/run/credentials/glintd.service/page-token"\n')
+    took, said = unit.start()
+    door = ("127.0.0.1", 8080)
+    answers = asked(door, "/metrics"), asked(door, "/metrics", "another"), asked(door, "/metrics", "a-token-of-this-machine")
+    say("page with a token by LoadCredential", answers == (401, 401, 200) and not said,
+        f"without a token {answers[0]}, with a wrong one {answers[1]}, with it {answers[2]}", seconds=took, log=said)
+    unit.stop()
+    drop_in("glintd", "page", None)
+    os.remove("/etc/glint/page-token")
 
 
 def freeze(tid):
@@ -184,7 +230,7 @@ def run():
     BROKER = Broker().start().read()
     score("hardening", 1.6)
     for check in (ready_with_the_first_frame, watchdog, dead_name_server, wrong_configuration, credentials,
-                  ffmpeg_under_the_drop_in):
+                  ffmpeg_under_the_drop_in, page_under_the_drop_in):
         attempt(check)
     BROKER.stop()
 
