@@ -384,8 +384,8 @@ const FAKES: [(&str, &str); 3] = [
 /// The configurations of the guide, each with its program's stand-in.
 #[test]
 fn the_recipes_of_the_guide_deliver_frames() {
-    let Ok(found) = Command::new("sh").args(["-c", "command -v ffmpeg"]).output() else { return };
-    let ffmpeg = String::from_utf8_lossy(&found.stdout).trim().to_owned();
+    let Ok(output) = Command::new("sh").args(["-c", "command -v ffmpeg"]).output() else { return };
+    let ffmpeg = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     if ffmpeg.is_empty() {
         super::tools::missing("ffmpeg");
         return;

@@ -19,7 +19,7 @@ const ALONE_NS: i64 = 5_000_000_000;
 #[derive(Default)]
 pub(super) struct Score {
     injected: VecDeque<Injection>,
-    found: VecDeque<(Movement, bool)>,
+    events: VecDeque<(Movement, bool)>,
     alone: VecDeque<Movement>,
 }
 
@@ -44,9 +44,9 @@ impl Score {
     }
 
     /// An event of the footage with the movements in it.
-    pub(super) fn found(&mut self, movement: Movement) {
+    pub(super) fn event(&mut self, movement: Movement) {
         if movement.kind == Kind::Micro {
-            self.found.push_back((movement, false));
+            self.events.push_back((movement, false));
         }
     }
 
@@ -63,22 +63,22 @@ impl Score {
             let Some(movement) = self.injected.pop_front() else { break };
             let times = (movement.course.onset_ns, movement.course.offset_ns);
             let best = self
-                .found
+                .events
                 .iter_mut()
                 .filter(|(_, is_used)| !is_used)
-                .map(|found| (overlap(times, span(&found.0)), found))
+                .map(|event| (overlap(times, span(&event.0)), event))
                 .filter(|(share, _)| *share >= MIN_IOU)
                 .max_by(|a, b| a.0.total_cmp(&b.0))
-                .map(|(_, found)| found);
-            let hit = best.map(|found| {
-                found.1 = true;
-                &found.0
+                .map(|(_, event)| event);
+            let hit = best.map(|event| {
+                event.1 = true;
+                &event.0
             });
             report.count(&movement, hit, calm.is_calm(times.0, times.1));
         }
         let ended_ns = until_ns.saturating_sub(APART_NS);
-        while self.found.front().is_some_and(|(e, _)| e.offset_ns <= ended_ns) {
-            let Some((event, is_used)) = self.found.pop_front() else { break };
+        while self.events.front().is_some_and(|(e, _)| e.offset_ns <= ended_ns) {
+            let Some((event, is_used)) = self.events.pop_front() else { break };
             let is_known = || self.alone.iter().any(|a| overlap(span(a), span(&event)) >= MIN_IOU);
             report.wrong += usize::from(!is_used && !is_known());
         }
@@ -115,7 +115,7 @@ mod tests {
         let mut score = Score::default();
         [1000, 3000].into_iter().for_each(|ms| score.inject(injected(ms)));
         for (from_ms, to_ms) in [(1020, 1310), (5000, 5300), (8000, 8200)] {
-            score.found(movement(from_ms, to_ms));
+            score.event(movement(from_ms, to_ms));
         }
         score.alone(movement(5010, 5290));
         score
@@ -147,6 +147,6 @@ mod tests {
         }
         let counts = |r: &Report| (r.injected, r.found, r.wrong, r.calm, r.error(2));
         assert_eq!(counts(&whole), counts(&bits));
-        assert!(score.injected.is_empty() && score.found.is_empty() && score.alone.is_empty());
+        assert!(score.injected.is_empty() && score.events.is_empty() && score.alone.is_empty());
     }
 }

@@ -81,15 +81,15 @@ impl Main {
     /// Answers what the page asks. Who has asked may be gone meanwhile.
     pub(super) fn answer(&mut self, ask: Ask) {
         match ask {
-            Ask::Command(command, visitor, reply) => {
-                let said = self.command(command, &Origin::Page(visitor));
-                let mut said = serde_json::to_value(&said).unwrap_or_default();
+            Ask::Command(command, visitor, sender) => {
+                let reply = self.command(command, &Origin::Page(visitor));
+                let mut reply = serde_json::to_value(&reply).unwrap_or_default();
                 if command == Command::Pause {
                     // It is done once the state says so.
-                    said["done"] = false.into();
-                    said["accepted"] = true.into();
+                    reply["done"] = false.into();
+                    reply["accepted"] = true.into();
                 }
-                _ = reply.send(said.to_string());
+                _ = sender.send(reply.to_string());
             }
             Ask::Metrics(reply) => _ = reply.send(self.metrics()),
             Ask::Note(note, visitor) => self.audit.note(note.as_str(), &Origin::Page(visitor)),
