@@ -8,14 +8,14 @@
 //! let mut scene = Scene::new(Subject::random(Pack::embedded()?, 1), Script::new(vec![smile])?, Camera::default());
 //! let options = Options { purpose: Some(Purpose::Demonstration), ..Options::default() };
 //! let mut pipeline = Pipeline::new(options, &Models::embedded()?)?;
-//! let mut found = Vec::new();
+//! let mut movements = Vec::new();
 //! for seq in 0..300 {
 //!     if let Step::Event(movement) = pipeline.push(&scene.frame(seq, 100.0)) {
-//!         found.push(movement);
+//!         movements.push(movement);
 //!     }
 //! }
-//! assert_eq!(found.len(), 1);
-//! assert_eq!(found[0].aus[0].au, 12);
+//! assert_eq!(movements.len(), 1);
+//! assert_eq!(movements[0].aus[0].au, 12);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -389,7 +389,7 @@ impl Pipeline {
         let mut step = Step::NoFace;
         let mut largest = 0.0;
         for i in 0..self.faces.followers().len() {
-            let (seen, this) = self.measure(i, frame.at_ns, done);
+            let (seen, face_step) = self.measure(i, frame.at_ns, done);
             let track = &self.faces.followers()[i].track;
             if seen && track.eye_distance_px() > largest {
                 largest = track.eye_distance_px();
@@ -400,12 +400,12 @@ impl Pipeline {
                     quality: track.quality,
                     motion_px: track.motion_px,
                     eye_distance_px: largest,
-                    intensities: face.filter(|_| this != Step::Moving).map(|s| by_au(&s.intensities)),
+                    intensities: face.filter(|_| face_step != Step::Moving).map(|s| by_au(&s.intensities)),
                     gate_open: face.is_some_and(|s| s.gate.is_open()),
                     fps,
                     jitter,
                 };
-                step = this;
+                step = face_step;
             }
         }
         self.counters.frames_with_face += u64::from(step != Step::NoFace);
@@ -509,11 +509,11 @@ impl Pipeline {
         let open = face.gate.is_open();
         self.counters.gate_open += u64::from(open);
         done(Stage::Gate);
-        let found = face.spotter.push(&sample, &face.gate, &mut self.judge);
+        let candidate = face.spotter.push(&sample, &face.gate, &mut self.judge);
         face.sample = Some(sample);
         done(Stage::Spot);
         face.follow_rest(track, &mut self.net, at_ns, dt_s);
-        if let Some(candidate) = found {
+        if let Some(candidate) = candidate {
             self.take(at, candidate);
             done(Stage::Student);
         }
@@ -570,7 +570,7 @@ impl Pipeline {
             .iter()
             .find(|f| f.track.id == track_id)
             .map_or(0.0, |f| (f.track.quality * 100.0).round() / 100.0);
-        let good = fps >= GOOD_FPS && self.jitter() <= MAX_JITTER;
+        let is_good = fps >= GOOD_FPS && self.jitter() <= MAX_JITTER;
         self.counters.events += 1;
         *match candidate.kind {
             Kind::Micro => &mut self.counters.events_micro,
@@ -587,7 +587,7 @@ impl Pipeline {
             abstained: asked && label.is_none(),
             label,
             fps: (fps * 10.0).round() / 10.0,
-            timing_quality: if good { TimingQuality::Good } else { TimingQuality::Degraded },
+            timing_quality: if is_good { TimingQuality::Good } else { TimingQuality::Degraded },
             track_quality: quality,
             model: self.model.clone(),
             evidence: "facial_movement".into(),

@@ -40,9 +40,9 @@ fn words_of_topics() -> BTreeSet<String> {
     let mut words = BTreeSet::new();
     for (file, head) in places {
         let text = source(file);
-        let found: Vec<&str> = literals(body(&text, head)).filter(|w| is_word(w)).collect();
-        assert!(!found.is_empty(), "{file}: {head} has no words any more: look where they are now");
-        words.extend(found.into_iter().map(str::to_owned));
+        let listed: Vec<&str> = literals(body(&text, head)).filter(|w| is_word(w)).collect();
+        assert!(!listed.is_empty(), "{file}: {head} has no words any more: look where they are now");
+        words.extend(listed.into_iter().map(str::to_owned));
     }
     words
 }
