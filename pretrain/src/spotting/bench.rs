@@ -155,7 +155,7 @@ pub fn recorded(dir: &Path, models: &Models, clips: Vec<(String, Seen)>) -> Resu
             rate.add_distractors(&w);
         } else {
             rate.add_movements(&w);
-            curve.add(&w.micros, &w.seen.found);
+            curve.add(&w.micros, &w.seen.movements);
             add_to_groups(&mut groups, &truth.traits, &w);
         }
     }
@@ -178,7 +178,7 @@ pub fn recorded(dir: &Path, models: &Models, clips: Vec<(String, Seen)>) -> Resu
 fn add_to_groups(groups: &mut Groups, traits: &BTreeMap<String, Value>, w: &Watched) {
     for (name, value) in traits.iter().filter_map(|(name, value)| Some((name, group(value)?))) {
         let tally = groups.entry(name.clone()).or_default().entry(value).or_default();
-        tally.add(&w.micros, &w.seen.found);
+        tally.add(&w.micros, &w.seen.movements);
     }
 }
 
@@ -250,7 +250,7 @@ impl Bench<'_> {
     fn curve(&self) -> Result<Tally> {
         let mut tally = Tally::default();
         for w in self.sequences("recall by intensity", Content::Curve, self.plan.share(48), 100)? {
-            tally.add(&w.micros, &w.seen.found);
+            tally.add(&w.micros, &w.seen.movements);
         }
         Ok(tally)
     }
@@ -279,10 +279,10 @@ mod tests {
 
     #[test]
     fn movements_are_counted_for_each_group_of_people() {
-        let watched = |found: Vec<_>| Watched {
+        let watched = |movements: Vec<_>| Watched {
             micros: vec![micro(1000, 1300)],
             distractors: Vec::new(),
-            seen: Seen { found, ..Seen::default() },
+            seen: Seen { movements, ..Seen::default() },
         };
         let traits = |text: &str| serde_json::from_str(text).expect("JSON");
         let mut groups = Groups::new();

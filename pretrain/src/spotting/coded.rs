@@ -83,8 +83,8 @@ impl Table {
     fn total(&self, weight: &[u32]) -> Vec<Sums> {
         let mut out = vec![Sums::default(); self.aus.len()];
         for (person, &times) in self.people.iter().zip(weight) {
-            for (sum, own) in out.iter_mut().zip(person) {
-                (0..times).for_each(|_| sum.add(own));
+            for (sum, of_person) in out.iter_mut().zip(person) {
+                (0..times).for_each(|_| sum.add(of_person));
             }
         }
         out
@@ -112,9 +112,9 @@ impl Table {
             .map(|f| Row { figures: std::array::from_fn(|k| f[k]), ..Row::default() })
             .collect();
         for (row, sum) in out.iter_mut().zip(&totals) {
-            let of = sum.presence.count();
+            let known = sum.presence.count();
             row.frames = sum.frames;
-            row.present = (of > 0).then(|| sum.presence.coded() as f64 / of as f64);
+            row.present = (known > 0).then(|| sum.presence.coded() as f64 / known as f64);
         }
         if let Some(mean) = out.last_mut() {
             mean.frames = totals.iter().map(|s| s.frames).sum();

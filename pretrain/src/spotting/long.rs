@@ -38,7 +38,7 @@ pub struct Report {
 
 /// What was seen of a video.
 struct Seen {
-    found: Vec<Labelled>,
+    spotted: Vec<Labelled>,
     minutes: f64,
     unread: usize,
 }
@@ -66,11 +66,11 @@ pub fn evaluate(videos: &LongVideos, models: &Models) -> Result<Report> {
         out.movements += truth.len();
         out.minutes += seen.minutes;
         out.unread += seen.unread;
-        out.strict.strict(&truth, &seen.found);
+        out.strict.strict(&truth, &seen.spotted);
         if !truth.is_empty() {
             out.with_movements += 1;
-            out.strict_with_movements.strict(&truth, &seen.found);
-            out.published.published(&truth, &seen.found);
+            out.strict_with_movements.strict(&truth, &seen.spotted);
+            out.published.published(&truth, &seen.spotted);
         }
     }
     Ok(out)
@@ -104,7 +104,7 @@ fn watch(video: &LongVideo, models: &Models) -> Result<Seen> {
     ensure!(unread < video.frames.len(), "none of {unread} frames could be read");
     movements.extend(std::iter::from_fn(|| pipeline.finish()));
     let number = |ns: i64| i64::from(first) + (ns as f64 * video.fps / 1e9).round() as i64;
-    let found = movements
+    let spotted = movements
         .iter()
         .filter(|m| m.kind == Kind::Micro)
         .map(|m| Labelled {
@@ -112,7 +112,7 @@ fn watch(video: &LongVideo, models: &Models) -> Result<Seen> {
             class: m.label.as_ref().map(|l| l.class as usize),
         })
         .collect();
-    Ok(Seen { found, minutes: f64::from(last - first + 1) / video.fps / 60.0, unread })
+    Ok(Seen { spotted, minutes: f64::from(last - first + 1) / video.fps / 60.0, unread })
 }
 
 impl Report {
