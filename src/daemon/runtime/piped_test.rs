@@ -321,15 +321,16 @@ fn a_daemon_whose_program_is_killed_says_why_and_loses_no_event() {
     subscriber.wait("three events", 20, |s| s.events("glint").len() >= 3);
     std::fs::write(&gone, "").expect("file");
     kill(Pid::from_raw(pid_of(&pid)), Signal::SIGKILL).expect("it runs");
-    subscriber
-        .wait("the state", 5, |s| s.of("glint/glint/state").last().is_some_and(|t| t.contains("no_camera")));
+    subscriber.wait("the state", 5, |s| {
+        s.contents("glint/glint/state").last().is_some_and(|t| t.contains("no_camera"))
+    });
     subscriber.wait("the report", 5, |s| {
-        s.of("glint/glint/health").last().is_some_and(|t| t.contains("\"problems\":[\"no_camera\"]"))
+        s.contents("glint/glint/health").last().is_some_and(|t| t.contains("\"problems\":[\"no_camera\"]"))
     });
     let before = made.load(Relaxed);
     std::fs::remove_file(&gone).expect("file");
     subscriber.wait("the picture again", 10, |s| {
-        s.of("glint/glint/state").last().is_some_and(|t| t.contains("\"streaming\""))
+        s.contents("glint/glint/state").last().is_some_and(|t| t.contains("\"streaming\""))
     });
     while made.load(Relaxed) < before + 3 {
         std::thread::sleep(Duration::from_millis(10));
