@@ -1,7 +1,7 @@
 //! The whole chain on synthetic people.
 
 use super::*;
-use crate::event::Class;
+use crate::event::{Class, TimingQuality};
 use crate::synth::{Action, Camera, HeadMove, Pack, Scene, Script, Subject};
 
 fn run(
