@@ -33,7 +33,7 @@ fn body<'a>(text: &'a str, head: &str) -> &'a str {
 fn words_of_topics() -> BTreeSet<String> {
     let places = [
         ("runtime/visibility.rs", "fn reason("),
-        ("runtime/serve.rs", "fn state("),
+        ("runtime/serve/state.rs", "fn state("),
         ("outbox/mod.rs", "fn problems("),
         ("mqtt/mod.rs", "fn problems("),
     ];
