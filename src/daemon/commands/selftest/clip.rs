@@ -10,7 +10,7 @@ use glint::pipeline::{Models, Options, Pipeline, Step};
 
 use super::calm::Calm;
 use super::plan::Planner;
-use super::report::Report;
+use super::report::SelftestReport;
 use super::retouch::Retouch;
 use super::score::Score;
 use crate::daemon::commands::summary::Summary;
@@ -23,11 +23,11 @@ pub(super) fn measure(
     seed: u64,
     rounds: u32,
     models: &Models,
-) -> anyhow::Result<Report> {
+) -> anyhow::Result<SelftestReport> {
     let carrier = carry(path, selection, models)?;
     let mut calm = Calm::default();
     let (alone, untouched) = watch(path, selection, models, None, Some(&mut calm))?;
-    let mut report = Report { alone: alone.len(), untouched, ..Report::default() };
+    let mut report = SelftestReport { alone: alone.len(), untouched, ..SelftestReport::default() };
     for round in 0..rounds {
         let mut score = plan(&carrier, &calm, Planner::new(seed, round)?);
         let (movements, watched) = watch(path, selection, models, Some((&carrier, &score)), None)?;

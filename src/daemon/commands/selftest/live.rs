@@ -14,7 +14,7 @@ use glint::frame::Frame;
 use glint::pipeline::Options;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::report::{Live, Report};
+use super::report::{Live, SelftestReport};
 use super::trial::{self, Means, Trial};
 use crate::daemon::clock::monotonic_ns;
 use crate::daemon::config::{Config, SourceKind};
@@ -31,7 +31,7 @@ const LINE_S: u64 = 10;
 const LINES: u64 = 60;
 
 /// Runs the test; the name of the source comes along.
-pub(super) fn measure(path: &Path, seed: u64, length: Duration) -> anyhow::Result<(String, Report)> {
+pub(super) fn measure(path: &Path, seed: u64, length: Duration) -> anyhow::Result<(String, SelftestReport)> {
     let stop = listen()?;
     let (config, _) = memory::load(path, None)?;
     let (chosen, options) = files::vision(&config)?;
@@ -63,7 +63,7 @@ pub(super) fn measure(path: &Path, seed: u64, length: Duration) -> anyhow::Resul
         "{name}: a self-test of {words}; frames stay in memory, and none is written; Ctrl+C ends it early"
     );
     let means = Means { models: &models, options, seed };
-    let report = Report { live: Some(Live { what, ..Live::default() }), ..Report::default() };
+    let report = SelftestReport { live: Some(Live { what, ..Live::default() }), ..SelftestReport::default() };
     let mut progress = Progress::new(length);
     let tested = trial::conduct(&means, report, &items_out, &spare, |trial| {
         !stop.load(Relaxed) && progress.goes_on(trial)

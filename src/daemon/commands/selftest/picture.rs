@@ -3,7 +3,7 @@
 use glint::canvas::{GRID, INK, SERIES};
 use glint::drawing::{Anchor, Drawing, Shape};
 
-use super::report::Report;
+use super::report::SelftestReport;
 
 /// Columns where the bars begin and end, and where the counts stand.
 const LEFT: f32 = 220.0;
@@ -27,7 +27,7 @@ fn interval(hits: usize, total: usize) -> (f32, f32) {
     ((middle - half).max(0.0) as f32, (middle + half).min(1.0) as f32)
 }
 
-impl Report {
+impl SelftestReport {
     /// A bar for all movements, for calm stretches and the others, for each size and each action unit.
     pub(super) fn drawing(&self, name: &str) -> Drawing {
         let mut sheet = Sheet { y: 24.0, shapes: Vec::new() };
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn there_is_a_bar_for_each_size_and_unit() {
-        let mut report = Report { alone: 3, injected: 12, found: 9, ..Report::default() };
+        let mut report = SelftestReport { alone: 3, injected: 12, found: 9, ..SelftestReport::default() };
         report.untouched.seconds = 120.0;
         report.by_size[1] = (3, 4);
         report.by_au.insert(12, (9, 12));

@@ -86,7 +86,7 @@ impl Hour {
 
 /// Counts of all rounds.
 #[derive(Default)]
-pub(super) struct Report {
+pub(super) struct SelftestReport {
     /// What was seen in the footage as it is.
     pub(super) untouched: Summary,
     /// Micro-expressions told of it.
@@ -117,7 +117,7 @@ fn causes(counts: &BTreeMap<&'static str, u64>) -> String {
     if counted.is_empty() { "none".into() } else { counted.join(", ") }
 }
 
-impl Report {
+impl SelftestReport {
     /// Counts an injected movement, and the event that is it.
     pub(super) fn count(&mut self, movement: &Injection, event: Option<&Movement>, is_calm: bool) {
         let hit = usize::from(event.is_some());
@@ -309,7 +309,7 @@ mod tests {
         let hour = Hour::between(&Counters::default(), &seen, 40.0);
         assert_eq!((hour.events, hour.rejected["blink"]), ([2, 0, 0], 7));
         let live = Live { what: "camera", dropped: 200, hours: vec![hour.clone()], ..Live::default() };
-        let mut report = Report { alone: 2, live: Some(live), ..Report::default() };
+        let mut report = SelftestReport { alone: 2, live: Some(live), ..SelftestReport::default() };
         report.untouched = Summary { counters: seen, seconds: 40.0 };
         let text = report.lines().join("\n");
         for words in [

@@ -6,7 +6,7 @@ use glint::event::{Kind, Movement};
 use glint::inject::Injection;
 
 use super::calm::Calm;
-use super::report::Report;
+use super::report::SelftestReport;
 
 /// Overlap from which an event is the movement (MEGC's rule).
 const MIN_IOU: f64 = 0.5;
@@ -58,7 +58,7 @@ impl Score {
     }
 
     /// Counts what ended before a time of which all events are known.
-    pub(super) fn settle(&mut self, until_ns: i64, calm: &Calm, report: &mut Report) {
+    pub(super) fn settle(&mut self, until_ns: i64, calm: &Calm, report: &mut SelftestReport) {
         while self.injected.front().is_some_and(|m| m.course.offset_ns <= until_ns) {
             let Some(movement) = self.injected.pop_front() else { break };
             let times = (movement.course.onset_ns, movement.course.offset_ns);
@@ -125,7 +125,7 @@ mod tests {
     fn what_was_there_before_is_no_false_alarm_of_a_round() {
         let mut calm = Calm::default();
         calm.push(3_100_000_000, None);
-        let mut report = Report { alone: 1, ..Report::default() };
+        let mut report = SelftestReport { alone: 1, ..SelftestReport::default() };
         report.untouched.seconds = 30.0;
         score().settle(i64::MAX, &calm, &mut report);
         assert_eq!((report.injected, report.found, report.wrong), (2, 1, 1));
@@ -139,13 +139,13 @@ mod tests {
     #[test]
     fn settled_bit_by_bit_it_is_the_same_and_nothing_is_kept() {
         let calm = Calm::default();
-        let (mut whole, mut bits) = (Report::default(), Report::default());
+        let (mut whole, mut bits) = (SelftestReport::default(), SelftestReport::default());
         score().settle(i64::MAX, &calm, &mut whole);
         let mut score = score();
         for ms in (0..20_000).step_by(50) {
             score.settle(ms * 1_000_000, &calm, &mut bits);
         }
-        let counts = |r: &Report| (r.injected, r.found, r.wrong, r.calm, r.error(2));
+        let counts = |r: &SelftestReport| (r.injected, r.found, r.wrong, r.calm, r.error(2));
         assert_eq!(counts(&whole), counts(&bits));
         assert!(score.injected.is_empty() && score.events.is_empty() && score.alone.is_empty());
     }

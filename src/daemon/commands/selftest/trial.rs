@@ -18,7 +18,7 @@ use glint::spot::Sample;
 
 use super::calm::Calm;
 use super::plan::{HORIZON_NS, Planner};
-use super::report::{Hour, Report};
+use super::report::{Hour, SelftestReport};
 use super::retouch::Retouch;
 use super::score::Score;
 use crate::daemon::commands::summary::Summary;
@@ -89,7 +89,7 @@ pub(super) struct Trial {
     view: View,
     /// Counts, watched time and number of the hour that is under way, at its beginning.
     hour: (Counters, i64, usize),
-    pub(super) report: Report,
+    pub(super) report: SelftestReport,
 }
 
 /// What the test is run with beside the source.
@@ -101,7 +101,7 @@ pub(super) struct Means<'a> {
 }
 
 impl Trial {
-    fn new(means: &Means<'_>, report: Report) -> anyhow::Result<Self> {
+    fn new(means: &Means<'_>, report: SelftestReport) -> anyhow::Result<Self> {
         // Only micro-expressions are put in.
         let options = Options { kinds: Options::default().kinds, ..means.options.clone() };
         Ok(Self {
@@ -267,11 +267,11 @@ impl Trial {
 /// Runs a test over what comes until it ends, or `goes_on` says no; the buffers of frames go back through `spare`.
 pub(super) fn conduct(
     means: &Means<'_>,
-    report: Report,
+    report: SelftestReport,
     items: &Receiver<Item>,
     spare: &Sender<Frame>,
     mut goes_on: impl FnMut(&Trial) -> bool,
-) -> anyhow::Result<Report> {
+) -> anyhow::Result<SelftestReport> {
     let mut trial = Trial::new(means, report)?;
     let carrier = CarrierBuilder::new(means.models)?;
     let pipeline = Pipeline::new(means.options.clone(), means.models)?;
@@ -382,7 +382,7 @@ mod tests {
     }
 
     /// Runs a test on the frames of a clip; the most frames that waited at once.
-    fn live(path: &Path, goes_on: impl Fn(&Trial) -> bool) -> (Report, usize) {
+    fn live(path: &Path, goes_on: impl Fn(&Trial) -> bool) -> (SelftestReport, usize) {
         let models = Models::embedded().expect("models");
         let means = Means { models: &models, options: Options::default(), seed: 5 };
         let (items, out) = sync_channel(4);
@@ -390,7 +390,7 @@ mod tests {
         let mut most = 0;
         let report = std::thread::scope(|scope| {
             scope.spawn(move || deliver(path, &items, &spares));
-            let report = conduct(&means, Report::default(), &out, &spare, |trial| {
+            let report = conduct(&means, SelftestReport::default(), &out, &spare, |trial| {
                 most = most.max(trial.waiting());
                 goes_on(trial)
             });

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::super::audit::Origin;
 use super::super::exposure::{LOW_CONTRAST, OVEREXPOSED};
-use super::super::metrics::{self, Report};
+use super::super::metrics::{self, Exposition};
 use super::super::noise::NOISY;
 use super::super::report::Phase;
 use super::super::sharpness::BLURRED;
@@ -97,7 +97,7 @@ impl Main {
     }
 
     fn metrics(&self) -> String {
-        metrics::text(&Report {
+        metrics::text(&Exposition {
             health: &self.health(),
             timing: &self.timing,
             connected: self.mqtt.connected(),
