@@ -19,7 +19,7 @@ use rand::Rng;
 use super::clips::{self, Seen};
 use super::detection::Trial;
 use super::points::{self, Finder};
-use super::report::{Method, Report, Shown, Still};
+use super::report::{FaceReport, Method, Shown, Still};
 use super::still::{self, Course, Residual};
 use super::{scenes, trained};
 use crate::assets::portraits::{self, Portrait};
@@ -57,7 +57,7 @@ const HEADS: u64 = 90;
 const PEOPLE: u64 = 6;
 
 /// Measures everything there is material for.
-pub fn run(settings: &BenchSettings) -> Result<Report> {
+pub fn run(settings: &BenchSettings) -> Result<FaceReport> {
     let models = match &settings.models {
         Some(dir) => Models::load(dir)?,
         None => Models::embedded()?,
@@ -86,7 +86,7 @@ pub fn run(settings: &BenchSettings) -> Result<Report> {
     let still = bench.still()?;
     let clips = bench.clips()?;
     let unseen = bench.unseen.iter().map(|p| Shown { year: p.year, skin_luma: p.skin_luma() }).collect();
-    Ok(Report { unseen, trials, labels, confused, heads, still, clips })
+    Ok(FaceReport { unseen, trials, labels, confused, heads, still, clips })
 }
 
 /// What is measured on.

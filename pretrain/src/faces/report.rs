@@ -25,7 +25,7 @@ pub(super) struct Shown {
 }
 
 /// What was measured.
-pub struct Report {
+pub struct FaceReport {
     pub(super) unseen: Vec<Shown>,
     pub(super) trials: Vec<Trial>,
     pub(super) labels: Vec<Option<f32>>,
@@ -51,7 +51,7 @@ fn number(v: f32) -> Value {
     json!(v.is_finite().then(|| (f64::from(v) * 1e4).round() / 1e4))
 }
 
-impl Report {
+impl FaceReport {
     fn nme(&self) -> f32 {
         mean(self.labels.iter().flatten().copied())
     }

@@ -60,7 +60,7 @@ impl Row {
 }
 
 /// Scores of methods in the same folds.
-pub struct Report {
+pub struct RecognitionReport {
     samples: usize,
     /// A row a method.
     pub rows: Vec<Row>,
@@ -70,7 +70,7 @@ pub struct Report {
     ece: Option<f64>,
 }
 
-impl Report {
+impl RecognitionReport {
     /// Scores predictions: composite, each database, each method against the first.
     pub fn new(
         samples: &[FlowSample],
@@ -209,7 +209,7 @@ mod tests {
         let predictions: Vec<(Method, Predictions)> = [Method::Glint, Method::Logreg]
             .map(|m| (m, leave_one_out(&material, m, 1, &bar).expect("runs")))
             .into();
-        let report = Report::new(&samples, &predictions, None).expect("report").json();
+        let report = RecognitionReport::new(&samples, &predictions, None).expect("report").json();
         assert_eq!(report["samples"], 24);
         for method in ["glint", "logreg"] {
             for database in ["composite", "smic", "casme2"] {

@@ -15,7 +15,7 @@ use crate::run;
 
 /// What was found in a database.
 #[derive(Debug, Clone, Default)]
-pub struct Report {
+pub struct LongVideoReport {
     /// Videos.
     pub videos: usize,
     /// Of these with a micro-expression.
@@ -44,7 +44,7 @@ struct Seen {
 }
 
 /// Runs every video through the pipeline and counts.
-pub fn evaluate(videos: &LongVideos, models: &Models) -> Result<Report> {
+pub fn evaluate(videos: &LongVideos, models: &Models) -> Result<LongVideoReport> {
     let bar = run::bar("videos", videos.videos.len() as u64);
     let seen: Vec<Seen> = videos
         .videos
@@ -56,7 +56,8 @@ pub fn evaluate(videos: &LongVideos, models: &Models) -> Result<Report> {
         })
         .collect::<Result<_>>()?;
     bar.finish_and_clear();
-    let mut out = Report { videos: seen.len(), emotions: videos.emotions, ..Report::default() };
+    let mut out =
+        LongVideoReport { videos: seen.len(), emotions: videos.emotions, ..LongVideoReport::default() };
     for (video, seen) in videos.videos.iter().zip(&seen) {
         let truth: Vec<Labelled> = video
             .micros
@@ -115,7 +116,7 @@ fn watch(video: &LongVideo, models: &Models) -> Result<Seen> {
     Ok(Seen { spotted, minutes: f64::from(last - first + 1) / video.fps / 60.0, unread })
 }
 
-impl Report {
+impl LongVideoReport {
     fn rows(&self) -> [(&'static str, &Counts); 3] {
         [
             ("strict", &self.strict),

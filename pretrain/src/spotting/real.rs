@@ -83,7 +83,7 @@ pub fn load(dir: &Path) -> Result<Vec<Recording>> {
 
 /// Counts over the recordings of a folder.
 #[derive(Debug, Clone, Default)]
-pub struct Report {
+pub struct FootageReport {
     /// All movements.
     pub tally: Tally,
     /// Found and all of the movements that travel at least [`VISIBLE_PX`].
@@ -104,8 +104,8 @@ pub struct Report {
 const DRAWS: usize = 2000;
 
 /// Compares what was seen of each recording with its truth.
-pub fn compare(recordings: &[Recording], seen: &[Seen]) -> Report {
-    let mut out = Report::default();
+pub fn compare(recordings: &[Recording], seen: &[Seen]) -> FootageReport {
+    let mut out = FootageReport::default();
     let (mut open, mut frames, mut visible) = (0, 0, Vec::new());
     for (r, s) in recordings.iter().zip(seen) {
         let mut tally = Tally::default();
@@ -134,7 +134,7 @@ pub fn compare(recordings: &[Recording], seen: &[Seen]) -> Report {
     out
 }
 
-impl Report {
+impl FootageReport {
     /// Recall of the movements that a person could see.
     pub fn visible_recall(&self) -> f64 {
         self.visible.0 as f64 / self.visible.1.max(1) as f64

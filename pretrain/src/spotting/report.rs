@@ -18,7 +18,7 @@ use super::watch::Seen;
 pub type Groups = BTreeMap<String, BTreeMap<String, Tally>>;
 
 /// Everything that was measured; parts that were left out are empty.
-pub struct Report {
+pub struct SpottingReport {
     /// Each frame rate.
     pub rates: Vec<AtRate>,
     /// Movements of all intensities,
@@ -34,12 +34,12 @@ pub struct Report {
     /// Real clips without truth.
     pub clips: Vec<(String, Seen)>,
     /// Real footage with truth.
-    pub real: Vec<(PathBuf, real::Report)>,
+    pub real: Vec<(PathBuf, real::FootageReport)>,
     /// Movements of each group of people.
     pub groups: Groups,
 }
 
-impl Report {
+impl SpottingReport {
     /// Nothing but real clips.
     pub fn nothing(clips: Vec<(String, Seen)>) -> Self {
         let fit = Weibull::fit(&[]);

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::recognition::megc;
 use crate::recognition::protocol::{Method, Predictions, PreparedSamples, leave_one_out, student};
-use crate::recognition::report::{Report, write_csv};
+use crate::recognition::report::{RecognitionReport, write_csv};
 use crate::run::{Run, bar, plot};
 use crate::statistics::score::{argmax, calibration_error, reliability};
 
@@ -75,7 +75,7 @@ pub fn run(args: &Args) -> Result<()> {
                 let predictions = leave_one_out(&material, method, args.seeds, &bar)?;
                 bar.finish_and_clear();
                 // A method can take many minutes: whoever waits sees each when it is there.
-                let report = Report::new(&samples, &[(method, predictions.clone())], None)?;
+                let report = RecognitionReport::new(&samples, &[(method, predictions.clone())], None)?;
                 report.rows.iter().for_each(|row| eprintln!("{}", row.line()));
                 Ok((method, predictions))
             })
@@ -84,7 +84,7 @@ pub fn run(args: &Args) -> Result<()> {
     if let Some(path) = &args.predictions {
         write_csv(path, &samples, &predictions).with_context(|| path.display().to_string())?;
     }
-    let report = Report::new(&samples, &predictions, ece)?;
+    let report = RecognitionReport::new(&samples, &predictions, ece)?;
     report.keep(run)?;
     if args.json {
         println!("{}", report.json());
