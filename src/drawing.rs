@@ -18,6 +18,7 @@ pub const LETTER: f32 = 8.0;
 
 /// Which end of a text stands at its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Anchor {
     /// The first letter.
     Start,
@@ -29,6 +30,7 @@ pub enum Anchor {
 
 /// A part of a drawing.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Shape {
     /// Polylines of one colour; a single place is a dot.
     Path {

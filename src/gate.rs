@@ -89,6 +89,7 @@ const STEPS: i32 = i32::MAX / (128 * FEATURES as i32);
 /// How the weights of the first layer are written, which are nearly all of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Precision {
     /// As they were trained.
     #[default]

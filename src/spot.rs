@@ -28,6 +28,7 @@ pub(crate) use rigid::is_of_head;
 
 /// Times of the spotter.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Settings {
     /// Shortest micro-expression.
     pub min_ms: f32,
@@ -46,6 +47,7 @@ impl Default for Settings {
 
 /// Why a candidate was not published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Rejection {
     /// Shorter than a micro-expression.
     TooShort,
@@ -99,6 +101,7 @@ impl Rejection {
 
 /// A finished movement.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Candidate {
     /// Micro, macro or blink.
     pub kind: Kind,

@@ -20,6 +20,7 @@ pub const UNIT_STRIDES: f32 = 3.0;
 
 /// A face in the frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Detection {
     /// Extent of the 68 landmarks in frame pixels.
     pub bounds: Rect,

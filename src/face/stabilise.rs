@@ -56,6 +56,7 @@ struct Level {
 
 /// What registration found.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Registration {
     /// Crop coordinates to frame coordinates.
     pub crop_to_frame: Similarity,

@@ -27,6 +27,7 @@ const REFRESH_NS: i64 = 500_000_000;
 
 /// What one frame said of a track.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum Visibility {
     /// Registered, and steady enough to measure skin.
     Steady,

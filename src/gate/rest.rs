@@ -46,6 +46,7 @@ const LONGEST_NS: i64 = 30_000_000_000;
 
 /// A unit that rose and fell within half a second each.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Swing {
     /// Index in `glint::au::UNITS`.
     pub unit: usize,
@@ -70,6 +71,7 @@ impl Swing {
 
 /// A unit that was up for longer than a micro-expression.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct LongSwing {
     /// Index in `glint::au::UNITS`.
     pub unit: usize,

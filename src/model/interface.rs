@@ -7,6 +7,7 @@ use tract_onnx::pb::{ValueInfoProto, type_proto};
 
 /// Names and shapes that an ONNX file declares; a dimension that is not fixed is 0.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Interface {
     /// Inputs without a value of their own.
     pub inputs: Vec<(String, Vec<usize>)>,

@@ -26,6 +26,7 @@ pub fn inside_network() -> bool {
 
 /// What runs the quantized layers of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Engine {
     /// tract, layer by layer.
     Plain,

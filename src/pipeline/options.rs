@@ -9,6 +9,7 @@ use crate::model::ModelError;
 /// Why class words may be published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Purpose {
     /// Scientific study.
     Research,

@@ -6,6 +6,7 @@ use crate::geometry::Rect;
 
 /// What a frame meant.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Step {
     /// No face in sight.
     NoFace,
