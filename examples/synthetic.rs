@@ -18,22 +18,22 @@ pub fn run(seconds: f64) -> Result<Vec<String>, Box<dyn Error>> {
     let mut scene = Scene::new(Subject::random(Pack::embedded()?, 1), script, Camera::default());
     let mut pipeline = Pipeline::new(Options::default(), &Models::embedded()?)?;
     let mut frame = Frame::default();
-    let mut found = Vec::new();
+    let mut movements = Vec::new();
     for seq in 0..(seconds * FPS) as u64 {
         scene.render(seq, (seq as f64 * 1e9 / FPS) as i64, &mut frame);
         if let Step::Event(movement) = pipeline.push(&frame) {
-            found.push(movement);
+            movements.push(movement);
         }
     }
     // A movement that has ended with the clip.
     while let Some(movement) = pipeline.finish() {
-        found.push(movement);
+        movements.push(movement);
     }
     let line = |m: &glint::event::Movement| {
         let aus: Vec<String> = m.aus.iter().map(|a| format!("AU {} at {:.2}", a.au, a.intensity)).collect();
         format!("{} to {} ms: {}", m.onset_ns / 1_000_000, m.offset_ns / 1_000_000, aus.join(", "))
     };
-    Ok(found.iter().map(line).collect())
+    Ok(movements.iter().map(line).collect())
 }
 
 /// Prints what is found.

@@ -18,6 +18,7 @@ pub const LETTER: f32 = 8.0;
 
 /// Which end of a text stands at its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Anchor {
     /// The first letter.
     Start,
@@ -29,6 +30,7 @@ pub enum Anchor {
 
 /// A part of a drawing.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Shape {
     /// Polylines of one colour; a single place is a dot.
     Path {
@@ -274,12 +276,12 @@ mod tests {
         let mut reader = png::Decoder::new(std::io::Cursor::new(png)).read_info().expect("a PNG");
         let mut data = vec![0; 3 * 16 * 12];
         reader.next_frame(&mut data).expect("pixels");
-        let of = |x: usize, y: usize| [0, 1, 2].map(|k| data[3 * (y * 16 + x) + k]);
+        let pixel = |x: usize, y: usize| [0, 1, 2].map(|k| data[3 * (y * 16 + x) + k]);
         for (x, y) in [(4, 2), (4, 5), (8, 1), (10, 1), (11, 1), (12, 1)] {
-            assert_eq!(of(x, y), red, "{x} {y}");
+            assert_eq!(pixel(x, y), red, "{x} {y}");
         }
-        assert_eq!(of(9, 1), [255; 3]);
-        let inked = (2..10).flat_map(|y| (7..15).map(move |x| (x, y))).filter(|(x, y)| of(*x, *y) == INK);
+        assert_eq!(pixel(9, 1), [255; 3]);
+        let inked = (2..10).flat_map(|y| (7..15).map(move |x| (x, y))).filter(|(x, y)| pixel(*x, *y) == INK);
         assert!(inked.count() > 5, "the letter is painted left of its end");
     }
 }

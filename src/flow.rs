@@ -57,6 +57,7 @@ impl Flow {
 
 /// What the flow costs and how fine it is.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct FlowSettings {
     /// Finest pyramid level that is computed: 0 full, 1 half, 2 quarter resolution.
     pub finest: usize,

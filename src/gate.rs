@@ -89,6 +89,7 @@ const STEPS: i32 = i32::MAX / (128 * FEATURES as i32);
 /// How the weights of the first layer are written, which are nearly all of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Precision {
     /// As they were trained.
     #[default]
@@ -153,10 +154,10 @@ impl AuNet {
             steps.push(step);
         }
         let first = QuantizedLayer { weights, steps, biases: take(hidden) };
-        Self::of(scale, first, (take(UNIT_COUNT * hidden), take(UNIT_COUNT)))
+        Self::from_layers(scale, first, (take(UNIT_COUNT * hidden), take(UNIT_COUNT)))
     }
 
-    fn of(scale: Vec<f32>, first: QuantizedLayer, second: (Vec<f32>, Vec<f32>)) -> Self {
+    fn from_layers(scale: Vec<f32>, first: QuantizedLayer, second: (Vec<f32>, Vec<f32>)) -> Self {
         let hidden = vec![0.0; first.steps.len()];
         Self { scale, first, second, input: vec![0; FEATURES], hidden }
     }
@@ -187,7 +188,7 @@ impl AuNet {
         let mut take = |count| values.by_ref().take(count).collect::<Vec<f32>>();
         let (scale, steps, biases) = (take(FEATURES), take(hidden), take(hidden));
         let weights = weights.iter().map(|w| w.cast_signed()).collect();
-        Ok(Self::of(
+        Ok(Self::from_layers(
             scale,
             QuantizedLayer { weights, steps, biases },
             (take(UNIT_COUNT * hidden), take(UNIT_COUNT)),
@@ -249,10 +250,10 @@ mod tests {
         let mut net = AuNet::new(1, &numbers);
         let mut flow = vec![0.0; FEATURES];
         (flow[0], flow[1], flow[2]) = (0.5, 0.75, 9.0);
-        let found = net.run(&flow);
+        let levels = net.run(&flow);
         // (1 + 1.5 - 1) * 2.
-        assert!((found[3] - 3.0).abs() < 1e-3 && found[4] == -0.25 && found[0] == 0.0, "{found:?}");
-        assert_eq!(presentable(&found)[4], 0.0);
+        assert!((levels[3] - 3.0).abs() < 1e-3 && levels[4] == -0.25 && levels[0] == 0.0, "{levels:?}");
+        assert_eq!(presentable(&levels)[4], 0.0);
         flow[0] = -2.0;
         assert_eq!(net.run(&flow)[3], 0.0);
         flow[0] = 1e9;
@@ -280,8 +281,8 @@ mod tests {
         assert!(int8.len() < f32s.bytes.len() * 3 / 4);
         let mut from_int8 = AuNet::from_file(&file(Precision::Int8, int8.clone())).expect("a network");
         let features: Vec<f32> = (0..FEATURES).map(|_| rng.uniform() - 0.5).collect();
-        let found = from_int8.run(&features);
-        assert_eq!(found, from_f32.run(&features));
+        let levels = from_int8.run(&features);
+        assert_eq!(levels, from_f32.run(&features));
         // And it is what the numbers say, to half a step of each weight.
         let row = |k: usize| &numbers[FEATURES * (1 + k)..][..FEATURES];
         let first = |k: usize| {
@@ -295,7 +296,7 @@ mod tests {
         };
         let second = &numbers[FEATURES * (1 + hidden) + hidden..];
         let exact: f32 = (0..hidden).map(|k| first(k) * second[k]).sum::<f32>() + second[UNIT_COUNT * hidden];
-        assert!((found[0] - exact).abs() < 0.02 * exact.abs().max(1.0), "{} {exact}", found[0]);
+        assert!((levels[0] - exact).abs() < 0.02 * exact.abs().max(1.0), "{} {exact}", levels[0]);
         // A byte short of it, or the other precision, is no network.
         let short = file(Precision::Int8, int8[1..].to_vec());
         let message = AuNet::from_file(&short).expect_err("short").to_string();

@@ -43,7 +43,7 @@ pub struct CarrierBuilder {
     last: Option<Similarity>,
     missed: u32,
     /// As they were found. The first [`Self::done`] are smoothed already, and needed for those after them.
-    found: VecDeque<Place>,
+    placed: VecDeque<Place>,
     done: usize,
 }
 
@@ -55,7 +55,7 @@ impl CarrierBuilder {
             landmarker: Landmarker::new(&models.landmarks)?,
             last: None,
             missed: 0,
-            found: VecDeque::new(),
+            placed: VecDeque::new(),
             done: 0,
         })
     }
@@ -72,24 +72,25 @@ impl CarrierBuilder {
                 .map(|d| self.landmarker.from_bounds(d.bounds)),
             None => None,
         };
-        let found = guess.and_then(|g| self.landmarker.locate(&frame.luma, frame.width, frame.height, &g));
+        let landmarks =
+            guess.and_then(|g| self.landmarker.locate(&frame.luma, frame.width, frame.height, &g));
         let least = self.landmarker.min_confidence();
-        self.last = found.filter(|l| l.confidence >= least).map(|l| l.crop_to_frame());
+        self.last = landmarks.filter(|l| l.confidence >= least).map(|l| l.crop_to_frame());
         self.missed = if self.last.is_some() { 0 } else { self.missed + 1 };
-        self.found.push_back((frame.at_ns, self.last));
+        self.placed.push_back((frame.at_ns, self.last));
     }
 
     /// The stream was broken off after the last frame: nothing is carried across.
     pub fn break_off(&mut self) {
         (self.last, self.missed) = (None, 0);
-        if let Some(&(at_ns, _)) = self.found.back() {
-            self.found.push_back((at_ns + 1, None));
+        if let Some(&(at_ns, _)) = self.placed.back() {
+            self.placed.push_back((at_ns + 1, None));
         }
     }
 
     /// The places that no later frame changes any more, smoothed over time; each is told once.
     pub fn settled(&mut self) -> Vec<Place> {
-        let newest = self.found.back().map_or(i64::MIN, |f| f.0);
+        let newest = self.placed.back().map_or(i64::MIN, |f| f.0);
         self.smoothed(newest.saturating_sub(REACH_NS))
     }
 
@@ -107,11 +108,11 @@ impl CarrierBuilder {
 
     fn smoothed(&mut self, until_ns: i64) -> Vec<Place> {
         let mut out = Vec::new();
-        while let Some(&(at_ns, _)) = self.found.get(self.done).filter(|f| f.0 <= until_ns) {
+        while let Some(&(at_ns, _)) = self.placed.get(self.done).filter(|f| f.0 <= until_ns) {
             out.push((at_ns, self.smooth(at_ns)));
             self.done += 1;
-            while self.found.front().is_some_and(|f| f.0 < at_ns - REACH_NS) {
-                self.found.pop_front();
+            while self.placed.front().is_some_and(|f| f.0 < at_ns - REACH_NS) {
+                self.placed.pop_front();
                 self.done -= 1;
             }
         }
@@ -120,9 +121,9 @@ impl CarrierBuilder {
 
     fn smooth(&self, at: i64) -> Option<Similarity> {
         let (mut weight, mut sum) = (0.0f64, [0.0f64; 4]);
-        let from = self.found.partition_point(|f| f.0 < at - REACH_NS);
-        for (t, found) in self.found.range(from..).take_while(|f| f.0 <= at + REACH_NS) {
-            let s = (*found)?;
+        let from = self.placed.partition_point(|f| f.0 < at - REACH_NS);
+        for (t, place) in self.placed.range(from..).take_while(|f| f.0 <= at + REACH_NS) {
+            let s = (*place)?;
             let w = (-0.5 * ((t - at) as f64 / CARRIER_NS).powi(2)).exp();
             weight += w;
             for (sum, v) in sum.iter_mut().zip([s.a, s.b, s.tx, s.ty]) {
@@ -226,10 +227,10 @@ impl Injection {
             (CROP_WIDTH as f32, CROP_HEIGHT as f32),
         ]
         .map(|(x, y)| crop_to_frame.apply(Point::new(x, y)));
-        let bounds = |of: fn(&Point) -> f32, most: usize| {
-            let least = corners.iter().map(of).fold(f32::MAX, f32::min).floor().max(0.0) as usize;
-            let last =
-                corners.iter().map(of).fold(f32::MIN, f32::max).ceil().clamp(0.0, most as f32) as usize;
+        let bounds = |coordinate: fn(&Point) -> f32, most: usize| {
+            let least = corners.iter().map(coordinate).fold(f32::MAX, f32::min).floor().max(0.0) as usize;
+            let last = corners.iter().map(coordinate).fold(f32::MIN, f32::max).ceil().clamp(0.0, most as f32)
+                as usize;
             least.min(last)..last
         };
         for y in bounds(|p| p.y, h) {
@@ -339,30 +340,30 @@ mod tests {
             Camera::default(),
         );
         let models = Models::embedded().expect("models");
-        let mut whole = CarrierBuilder::new(&models).expect("networks");
+        let mut at_once = CarrierBuilder::new(&models).expect("networks");
         let mut live = CarrierBuilder::new(&models).expect("networks");
-        let (mut told, mut most) = (Carrier::default(), 0);
+        let (mut settled, mut most) = (Carrier::default(), 0);
         for seq in 0..40 {
             let frame = scene.frame(seq, 30.0);
-            whole.push(&frame);
+            at_once.push(&frame);
             live.push(&frame);
-            told.extend(live.settled());
-            most = most.max(live.found.len());
+            settled.extend(live.settled());
+            most = most.max(live.placed.len());
         }
         // Three standard deviations to both sides, and the frame itself.
-        assert!(told.frames.len() >= 34 && most <= 13, "{} told, {most} kept", told.frames.len());
+        assert!(settled.frames.len() >= 34 && most <= 13, "{} told, {most} kept", settled.frames.len());
         live.break_off();
-        told.extend(live.rest());
-        let whole = whole.finish();
-        assert_eq!(told.frames.len(), 41);
-        assert!(whole.frames.iter().all(|f| f.1.is_some()));
-        for (a, b) in whole.frames.iter().zip(&told.frames).take(34) {
+        settled.extend(live.rest());
+        let at_once = at_once.finish();
+        assert_eq!(settled.frames.len(), 41);
+        assert!(at_once.frames.iter().all(|f| f.1.is_some()));
+        for (a, b) in at_once.frames.iter().zip(&settled.frames).take(34) {
             assert_eq!(a, b);
         }
-        let lost = told.frames.iter().filter(|f| f.1.is_none()).count();
+        let lost = settled.frames.iter().filter(|f| f.1.is_none()).count();
         assert_eq!(lost, 7, "nothing is carried across the end of the stream");
-        told.forget(500_000_000);
-        assert_eq!(told.frames.len(), 26);
-        assert_eq!(told.at(500_000_000), whole.at(500_000_000));
+        settled.forget(500_000_000);
+        assert_eq!(settled.frames.len(), 26);
+        assert_eq!(settled.at(500_000_000), at_once.at(500_000_000));
     }
 }

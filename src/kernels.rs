@@ -59,13 +59,13 @@ multiversion! {
             // Thirty-two sums: four vector registers, so that one addition need not wait for the last one.
             let mut sums = [0.0f32; 32];
             let (heads, tails) = (row.chunks_exact(32), x.chunks_exact(32));
-            let rest: f32 = heads.remainder().iter().zip(tails.remainder()).map(|(a, b)| a * b).sum();
+            let remainder: f32 = heads.remainder().iter().zip(tails.remainder()).map(|(a, b)| a * b).sum();
             for (a, b) in heads.zip(tails) {
                 for ((s, a), b) in sums.iter_mut().zip(a).zip(b) {
                     *s += a * b;
                 }
             }
-            *o = sums.iter().sum::<f32>() + rest + bias;
+            *o = sums.iter().sum::<f32>() + remainder + bias;
         }
     }
 }

@@ -111,12 +111,12 @@ pub trait Spec: serde::de::DeserializeOwned {
 impl<S: Spec> Checked<S> {
     /// Reads `NAME.toml` in `dir` and the weight file it names.
     pub fn load(dir: &Path, name: &str) -> Result<Self, ModelError> {
-        Self::of(dir, name, |file| read(&dir.join(file)))
+        Self::read_with(dir, name, |file| read(&dir.join(file)))
     }
 
     /// Takes `NAME.toml` and the weight file it names from `read`, which gives files by their names; `place` stands before
     /// these names in errors.
-    pub fn of(
+    pub fn read_with(
         place: &Path,
         name: &str,
         mut read: impl FnMut(&str) -> Result<Vec<u8>, ModelError>,

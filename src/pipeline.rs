@@ -8,180 +8,54 @@
 //! let mut scene = Scene::new(Subject::random(Pack::embedded()?, 1), Script::new(vec![smile])?, Camera::default());
 //! let options = Options { purpose: Some(Purpose::Demonstration), ..Options::default() };
 //! let mut pipeline = Pipeline::new(options, &Models::embedded()?)?;
-//! let mut found = Vec::new();
+//! let mut movements = Vec::new();
 //! for seq in 0..300 {
 //!     if let Step::Event(movement) = pipeline.push(&scene.frame(seq, 100.0)) {
-//!         found.push(movement);
+//!         movements.push(movement);
 //!     }
 //! }
-//! assert_eq!(found.len(), 1);
-//! assert_eq!(found[0].aus[0].au, 12);
+//! assert_eq!(movements.len(), 1);
+//! assert_eq!(movements[0].aus[0].au, 12);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod counters;
 mod models;
+mod options;
 mod reading;
 mod readings;
+mod step;
+mod timing;
 mod tracked;
 
 pub use counters::Counters;
 use counters::count;
 pub use models::Models;
+pub use options::{Options, PipelineError, Purpose};
 pub use reading::FaceReading;
 pub use readings::readings;
+pub use step::{Observation, Stage, Step};
+use timing::{Arrival, FrameTiming};
+pub use timing::{GOOD_FPS, MIN_FPS};
 use tracked::TrackedFace;
 
 use std::collections::VecDeque;
 
-use serde::{Deserialize, Serialize};
-
 use crate::au::{AU_COUNT, UNIT_COUNT};
-use crate::event::{Kind, Movement, TimingQuality};
+use crate::event::{Kind, Movement};
 use crate::face::detector::Detector;
 use crate::face::landmarks::{LANDMARK_COUNT, Landmarker};
 use crate::face::track::Visibility;
 use crate::face::{CROP_HEIGHT, CROP_WIDTH, FaceStage, Follower};
 use crate::flow::{FlowEngine, FlowSettings};
 use crate::frame::Frame;
-use crate::gate::{AuNet, Thresholds, by_au, presentable};
-use crate::geometry::{Point, Rect, Similarity};
-use crate::model::ModelError;
+use crate::gate::{AuNet, by_au, presentable};
+use crate::geometry::{Point, Similarity};
 use crate::spot::{Candidate, Judge, Rejection, Sample};
 use crate::student::{self, Student};
 
-/// Why class words may be published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Purpose {
-    /// Scientific study.
-    Research,
-    /// Care of a patient.
-    Clinical,
-    /// Help for a person with an impairment.
-    Accessibility,
-    /// Showing what the device does.
-    Demonstration,
-    /// Only on a medical or safety basis.
-    Workplace,
-    /// Only on a medical or safety basis.
-    Education,
-}
-
-/// Under this rate times are too coarse for any event.
-pub const MIN_FPS: f32 = 20.0;
-/// Under this rate times are marked as degraded.
-pub const GOOD_FPS: f32 = 45.0;
-/// Mean deviation from the mean frame interval, as its share, from which times are degraded.
-const MAX_JITTER: f32 = 0.25;
-/// A movement across a picture that stood for longer is spoilt: two intervals at [`MIN_FPS`].
-const MAX_STANDING_NS: i64 = 100_000_000;
-
-/// What a site may choose.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Options {
-    /// Faces to follow at once.
-    pub max_tracks: usize,
-    /// Class words are given only with a purpose.
-    pub purpose: Option<Purpose>,
-    /// Kinds to publish.
-    pub kinds: Vec<Kind>,
-    /// Overrides the thresholds of the AU file.
-    pub thresholds: Option<Thresholds>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { max_tracks: 1, purpose: None, kinds: vec![Kind::Micro], thresholds: None }
-    }
-}
-
-/// Why a pipeline cannot be built.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PipelineError {
-    /// A model file.
-    #[error(transparent)]
-    Model(#[from] ModelError),
-    /// Thresholds of the site.
-    #[error("gate thresholds: {0}")]
-    Thresholds(String),
-}
-
-/// What a frame meant.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Step {
-    /// No face in sight.
-    NoFace,
-    /// A face, and nothing moves in it.
-    Quiet,
-    /// Frames were lost before this one, or it could not be decoded.
-    Gap,
-    /// The head moves too fast, or is turned too far, to measure the skin.
-    Moving,
-    /// A movement is under way.
-    Active,
-    /// A movement has ended.
-    Event(Movement),
-}
-
-impl Step {
-    /// Its name in tables.
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::NoFace => "noface",
-            Self::Quiet => "quiet",
-            Self::Gap => "gap",
-            Self::Moving => "moving",
-            Self::Active => "active",
-            Self::Event(_) => "event",
-        }
-    }
-}
-
-/// What was measured in the last frame, of the largest face.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Observation {
-    /// Extent of the face in frame pixels; `None` without one.
-    pub bounds: Option<Rect>,
-    /// Track of the face.
-    pub track: u32,
-    /// 0 to 1.
-    pub quality: f32,
-    /// Head motion against the previous frame, in frame pixels.
-    pub motion_px: f32,
-    /// Distance between the eyes, in frame pixels.
-    pub eye_distance_px: f32,
-    /// Intensity of each AU of [`AUS`](crate::au::AUS), the larger side; `None` while it cannot be measured.
-    pub intensities: Option<[f32; AU_COUNT]>,
-    /// Whether the gate is open.
-    pub gate_open: bool,
-    /// Measured frames per second; 0 before the second frame.
-    pub fps: f32,
-    /// Mean deviation from the mean frame interval, as its share.
-    pub jitter: f32,
-}
-
 /// Mean luma of a face under which it is too dark.
 pub const DARK_LUMA: f32 = 45.0;
-
-/// Time that each stage took on one frame: filled by whoever gives [`Pipeline::push_timed`] a clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Stage {
-    /// Following faces.
-    FaceTrack,
-    /// A frame in which the detector ran.
-    FaceDetect,
-    /// Optical flow against the neutral face.
-    Flow,
-    /// Intensities and gate.
-    Gate,
-    /// Spotter.
-    Spot,
-    /// Flow of the pair and the student.
-    Student,
-}
 
 /// The chain with all its state.
 pub struct Pipeline {
@@ -200,18 +74,13 @@ pub struct Pipeline {
     observation: Observation,
     counters: Counters,
     size: (usize, usize),
-    /// Number of the last frame, and time of the last new picture.
-    last: Option<(u64, i64)>,
-    /// Luma of that picture; empty where there is none to compare with.
-    picture: Vec<u8>,
-    /// What that picture meant, without its event.
+    timing: FrameTiming,
+    /// What the last new picture meant, without its event.
     standing: Step,
-    interval_ns: f32,
-    deviation_ns: f32,
     model: String,
 }
 
-/// The student's input from a pair of stabilised crops: the one road of trainer and daemon.
+/// The student's input from a pair of stabilised crops: trainer and daemon make it by this function or by its parts.
 pub fn sample(engine: &mut FlowEngine, onset: &[f32], apex: &[f32]) -> Vec<f32> {
     engine.set_reference(onset);
     student::prepare(engine.run(apex))
@@ -249,11 +118,8 @@ impl Pipeline {
             observation: Observation::default(),
             counters: Counters::default(),
             size: (0, 0),
-            last: None,
-            picture: Vec::new(),
+            timing: FrameTiming::default(),
             standing: Step::NoFace,
-            interval_ns: 0.0,
-            deviation_ns: 0.0,
             options,
         })
     }
@@ -286,7 +152,7 @@ impl Pipeline {
     /// What the spotter was given of the face that [`Pipeline::observation`] speaks of in the last frame; `None` where it
     /// could not be measured. For the trainer of the judge.
     pub fn sample(&self) -> Option<&Sample> {
-        let at_ns = self.last?.1;
+        let at_ns = self.timing.last_ns()?;
         let face = self.tracked.iter().find(|s| s.track == self.observation.track)?;
         face.sample.as_ref().filter(|s| s.at_ns == at_ns)
     }
@@ -310,7 +176,7 @@ impl Pipeline {
 
     /// Takes the present face of every track as neutral.
     pub fn calibrate(&mut self) {
-        let at_ns = self.last.map_or(0, |(_, t)| t);
+        let at_ns = self.timing.last_ns().unwrap_or(0);
         self.faces.followers().iter_mut().for_each(|f| f.track.calibrate(at_ns));
         for s in &mut self.tracked {
             s.spotter.interrupt(at_ns, Rejection::HeadMotion);
@@ -321,13 +187,15 @@ impl Pipeline {
     /// Forgets every face: the camera was paused, changed or opened anew. A movement that was under way counts as rejected
     /// by timing.
     pub fn reset(&mut self) {
+        self.timing.reset();
+        self.forget_faces();
+    }
+
+    fn forget_faces(&mut self) {
         let under_way = self.tracked.iter().filter(|s| s.spotter.is_active() || s.gate.is_open());
         self.counters.rejected_timing += under_way.count() as u64;
         self.faces.reset();
         self.tracked.clear();
-        self.last = None;
-        self.picture.clear();
-        (self.interval_ns, self.deviation_ns) = (0.0, 0.0);
     }
 
     /// The end of a clip: movements that are complete, one after the other; call until `None`.
@@ -348,11 +216,10 @@ impl Pipeline {
     pub fn gap(&mut self, seq: u64, at_ns: i64) -> Step {
         self.counters.frames += 1;
         self.counters.gaps += 1;
-        self.last = Some((seq, at_ns));
-        self.picture.clear();
+        self.timing.gap(seq, at_ns);
         self.tracked.iter_mut().for_each(|s| s.spotter.interrupt(at_ns, Rejection::Timing));
         self.concluded.clear();
-        self.observation = Observation { fps: self.fps(), jitter: self.jitter(), ..Observation::default() };
+        self.observation = self.unseen();
         Step::Gap
     }
 
@@ -369,12 +236,13 @@ impl Pipeline {
             self.reset();
             self.size = (frame.width, frame.height);
         }
-        if let Some(since_ns) = self.repeats_ns(frame) {
-            return self.stand(frame.seq, since_ns);
+        let (lost, stood, restarted) = match self.timing.arrive(frame) {
+            Arrival::Repeated { standing_ns } => return self.stand(standing_ns),
+            Arrival::New { lost, stood, restarted } => (lost, stood, restarted),
+        };
+        if restarted {
+            self.forget_faces();
         }
-        let stood = self.last.is_some_and(|(_, t)| frame.at_ns - t > MAX_STANDING_NS);
-        let lost = self.keep_time(frame);
-        self.picture.clone_from(&frame.luma);
         if lost > 0 || stood {
             self.counters.gaps += lost;
             let at_ns = frame.at_ns;
@@ -383,13 +251,13 @@ impl Pipeline {
         self.concluded.clear();
         let searched = self.faces.push(frame);
         done(if searched { Stage::FaceDetect } else { Stage::FaceTrack });
-        let (fps, jitter) = (self.fps(), self.jitter());
-        self.observation = Observation { fps, jitter, ..Observation::default() };
+        self.observation = self.unseen();
+        let Observation { fps, jitter, .. } = self.observation;
         self.retire();
         let mut step = Step::NoFace;
         let mut largest = 0.0;
         for i in 0..self.faces.followers().len() {
-            let (seen, this) = self.measure(i, frame.at_ns, done);
+            let (seen, face_step) = self.measure(i, frame.at_ns, done);
             let track = &self.faces.followers()[i].track;
             if seen && track.eye_distance_px() > largest {
                 largest = track.eye_distance_px();
@@ -400,12 +268,12 @@ impl Pipeline {
                     quality: track.quality,
                     motion_px: track.motion_px,
                     eye_distance_px: largest,
-                    intensities: face.filter(|_| this != Step::Moving).map(|s| by_au(&s.intensities)),
+                    intensities: face.filter(|_| face_step != Step::Moving).map(|s| by_au(&s.intensities)),
                     gate_open: face.is_some_and(|s| s.gate.is_open()),
                     fps,
                     jitter,
                 };
-                step = this;
+                step = face_step;
             }
         }
         self.counters.frames_with_face += u64::from(step != Step::NoFace);
@@ -420,50 +288,18 @@ impl Pipeline {
         if lost > 0 && step == Step::Quiet { Step::Gap } else { step }
     }
 
-    /// Since when the picture stands that this frame repeats; `None` of a new picture, and where frames were lost or time
-    /// went back. Cameras and capture programs that miss their rate hand a picture out again.
-    fn repeats_ns(&self, frame: &Frame) -> Option<i64> {
-        let (seq, at_ns) = self.last?;
-        let follows = frame.seq <= seq + 1 && frame.at_ns > at_ns;
-        (follows && self.picture == frame.luma).then_some(frame.at_ns - at_ns)
+    /// What is known of a frame before a face is found in it.
+    fn unseen(&self) -> Observation {
+        Observation { fps: self.timing.fps(), jitter: self.timing.jitter(), ..Observation::default() }
     }
 
     /// A frame that holds nothing new.
-    fn stand(&mut self, seq: u64, since_ns: i64) -> Step {
+    fn stand(&mut self, standing_ns: i64) -> Step {
         self.counters.frames_repeated += 1;
-        self.last = self.last.map(|(_, at_ns)| (seq, at_ns));
         self.concluded.clear();
         // While a picture stands the rate falls.
-        self.observation.fps = (1e9 / self.interval_ns.max(since_ns as f32)).min(1000.0);
+        self.observation.fps = self.timing.standing_fps(standing_ns);
         self.waiting.pop_front().map_or_else(|| self.standing.clone(), Step::Event)
-    }
-
-    /// Updates rate and jitter; returns how many frames were lost before this one.
-    fn keep_time(&mut self, frame: &Frame) -> u64 {
-        let mut lost = 0;
-        if let Some((seq, at_ns)) = self.last {
-            lost = frame.seq.saturating_sub(seq).saturating_sub(1);
-            let dt = (frame.at_ns - at_ns) as f32 / (lost + 1) as f32;
-            if dt <= 0.0 || dt > 2e9 {
-                // Time went back or stood still: the stream is another one.
-                self.reset();
-            } else if self.interval_ns == 0.0 {
-                self.interval_ns = dt;
-            } else {
-                self.deviation_ns += 0.05 * ((dt - self.interval_ns).abs() - self.deviation_ns);
-                self.interval_ns += 0.05 * (dt - self.interval_ns);
-            }
-        }
-        self.last = Some((frame.seq, frame.at_ns));
-        lost
-    }
-
-    fn fps(&self) -> f32 {
-        if self.interval_ns > 0.0 { 1e9 / self.interval_ns } else { 0.0 }
-    }
-
-    fn jitter(&self) -> f32 {
-        if self.interval_ns > 0.0 { self.deviation_ns / self.interval_ns } else { 0.0 }
     }
 
     /// Drops what was kept of faces that are gone.
@@ -509,11 +345,11 @@ impl Pipeline {
         let open = face.gate.is_open();
         self.counters.gate_open += u64::from(open);
         done(Stage::Gate);
-        let found = face.spotter.push(&sample, &face.gate, &mut self.judge);
+        let candidate = face.spotter.push(&sample, &face.gate, &mut self.judge);
         face.sample = Some(sample);
         done(Stage::Spot);
         face.follow_rest(track, &mut self.net, at_ns, dt_s);
-        if let Some(candidate) = found {
+        if let Some(candidate) = candidate {
             self.take(at, candidate);
             done(Stage::Student);
         }
@@ -542,7 +378,7 @@ impl Pipeline {
 
     /// Turns a candidate into a movement, with the student's word where there is a purpose.
     fn publish(&mut self, at: usize, candidate: &Candidate) {
-        let fps = self.fps();
+        let fps = self.timing.fps();
         if fps < MIN_FPS {
             self.counters.rejected_timing += 1;
             return;
@@ -570,7 +406,6 @@ impl Pipeline {
             .iter()
             .find(|f| f.track.id == track_id)
             .map_or(0.0, |f| (f.track.quality * 100.0).round() / 100.0);
-        let good = fps >= GOOD_FPS && self.jitter() <= MAX_JITTER;
         self.counters.events += 1;
         *match candidate.kind {
             Kind::Micro => &mut self.counters.events_micro,
@@ -587,7 +422,7 @@ impl Pipeline {
             abstained: asked && label.is_none(),
             label,
             fps: (fps * 10.0).round() / 10.0,
-            timing_quality: if good { TimingQuality::Good } else { TimingQuality::Degraded },
+            timing_quality: self.timing.quality(),
             track_quality: quality,
             model: self.model.clone(),
             evidence: "facial_movement".into(),

@@ -28,6 +28,7 @@ pub(crate) use rigid::is_of_head;
 
 /// Times of the spotter.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Settings {
     /// Shortest micro-expression.
     pub min_ms: f32,
@@ -46,6 +47,7 @@ impl Default for Settings {
 
 /// Why a candidate was not published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Rejection {
     /// Shorter than a micro-expression.
     TooShort,
@@ -99,6 +101,7 @@ impl Rejection {
 
 /// A finished movement.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Candidate {
     /// Micro, macro or blink.
     pub kind: Kind,
@@ -171,8 +174,8 @@ const DRAGGED: (f32, f64) = (0.3, 0.5);
 const INNER_PLANE: f32 = 0.95;
 /// A long movement waits for so long after its end for units that rose before it ended.
 const LONG_TOGETHER_NS: i64 = 1_000_000_000;
-/// What was told is remembered for so long after its offset: a long movement may begin before it and end after it.
-const TOLD_NS: i64 = 30_000_000_000;
+/// What was reported is remembered for so long after its offset: a long movement may begin before it and end after it.
+const REPORTED_NS: i64 = 30_000_000_000;
 
 /// Finds movements in the levels of one track.
 #[derive(Debug, Clone)]
@@ -183,8 +186,8 @@ pub struct Spotter {
     waiting: Vec<Swing>,
     /// The strongest swing of each candidate of the last half second.
     leads: VecDeque<Swing>,
-    /// Kind, onset and offset of what was told.
-    told: VecDeque<(Kind, (i64, i64))>,
+    /// Kind, onset and offset of what was reported.
+    reported: VecDeque<(Kind, (i64, i64))>,
     long: Vec<LongSwing>,
     /// When frames were lost or could not be measured, and which of both.
     breaks: VecDeque<(i64, i64, Rejection)>,
@@ -200,7 +203,7 @@ impl Spotter {
             history: History::new(),
             waiting: Vec::new(),
             leads: VecDeque::new(),
-            told: VecDeque::new(),
+            reported: VecDeque::new(),
             long: Vec::new(),
             breaks: VecDeque::new(),
             first_ns: None,
@@ -234,8 +237,8 @@ impl Spotter {
         while self.leads.front().is_some_and(|l| at_ns - l.fell_ns > 2 * REACH_NS) {
             self.leads.pop_front();
         }
-        let own = gate.swings().iter().filter(|s| !self.leads.iter().any(|l| drags(l, s)));
-        self.waiting.extend(own);
+        let swings = gate.swings().iter().filter(|s| !self.leads.iter().any(|l| drags(l, s)));
+        self.waiting.extend(swings);
         self.long.extend_from_slice(gate.long_swings());
         let lead = self.waiting.iter().copied().max_by(|a, b| a.height().total_cmp(&b.height()));
         if let Some(lead) = lead.filter(|l| self.is_ripe(l, at_ns, gate)) {
@@ -257,14 +260,14 @@ impl Spotter {
     pub fn finish(&mut self, gate: &mut Gate, judge: &mut Judge) -> Option<Candidate> {
         self.waiting.extend_from_slice(gate.finish());
         while !self.long.is_empty() {
-            if let Some(found) = self.take_long() {
-                return Some(found);
+            if let Some(candidate) = self.take_long() {
+                return Some(candidate);
             }
         }
         loop {
             let lead = self.waiting.iter().copied().max_by(|a, b| a.height().total_cmp(&b.height()))?;
-            if let Some(found) = self.conclude(&lead, gate, judge) {
-                return Some(found);
+            if let Some(candidate) = self.conclude(&lead, gate, judge) {
+                return Some(candidate);
             }
         }
     }
@@ -310,7 +313,7 @@ impl Spotter {
             c.cause = Some(Rejection::Macro);
         }
         // Neighbouring muscles rise a little sooner or later than those that move.
-        if c.cause.is_none() && !self.tell(Kind::Micro, (c.onset_ns, c.offset_ns)) {
+        if c.cause.is_none() && !self.is_first_report(Kind::Micro, (c.onset_ns, c.offset_ns)) {
             c.cause = Some(Rejection::Noise);
         }
         c.kind = match c.cause {
@@ -321,22 +324,23 @@ impl Spotter {
         Some(c)
     }
 
-    /// Remembers a movement of a kind; `false` where it has been told already.
-    fn tell(&mut self, kind: Kind, span: (i64, i64)) -> bool {
-        while self.told.front().is_some_and(|(_, t)| span.1 - t.1 > TOLD_NS) {
-            self.told.pop_front();
+    /// Remembers a movement of a kind; `false` where it has been reported already.
+    fn is_first_report(&mut self, kind: Kind, span: (i64, i64)) -> bool {
+        while self.reported.front().is_some_and(|(_, t)| span.1 - t.1 > REPORTED_NS) {
+            self.reported.pop_front();
         }
-        let is_new = !self.told.iter().any(|(k, t)| *k == kind && is_same(*t, span));
+        let is_new = !self.reported.iter().any(|(k, t)| *k == kind && is_same(*t, span));
         if is_new {
-            self.told.push_back((kind, span));
+            self.reported.push_back((kind, span));
         }
         is_new
     }
 
-    /// Whether a candidate that is a macro-expression is all of it: a unit that is still up is told when it has fallen.
+    /// Whether a candidate that is a macro-expression is all of it: a unit that is still up is reported when it has
+    /// fallen.
     fn is_whole_macro(&mut self, c: &Candidate, gate: &Gate) -> bool {
         let is_under_way = (0..UNIT_COUNT).any(|k| c.peak[k] > 0.0 && gate.is_up(k));
-        !is_under_way && self.tell(Kind::Macro, (c.onset_ns, c.offset_ns))
+        !is_under_way && self.is_first_report(Kind::Macro, (c.onset_ns, c.offset_ns))
     }
 
     /// Long movements that have ended, as one candidate.
@@ -361,7 +365,9 @@ impl Spotter {
             }
             !overlaps
         });
-        if end_ns - onset_ns <= ns(self.settings.max_ms) || !self.tell(Kind::Macro, (onset_ns, end_ns)) {
+        if end_ns - onset_ns <= ns(self.settings.max_ms)
+            || !self.is_first_report(Kind::Macro, (onset_ns, end_ns))
+        {
             return None;
         }
         Some(Candidate {

@@ -81,12 +81,12 @@ pub fn resample(flow: &Flow) -> Flow {
 /// The student's input from a flow: of a stabilised crop, or already 28 x 28. u and v less their
 /// medians, each channel divided by its own RMS and clipped.
 pub fn prepare(flow: &Flow) -> Vec<f32> {
-    let own;
+    let resampled;
     let small = if flow.width == SIDE && flow.height == SIDE {
         flow
     } else {
-        own = resample(flow);
-        &own
+        resampled = resample(flow);
+        &resampled
     };
     let mut strain = Vec::new();
     small.strain(&mut strain);

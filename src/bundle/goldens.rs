@@ -179,8 +179,8 @@ fn take(pipeline: &Pipeline, step: Step, movement: &mut Option<Movement>, measur
     {
         measures.get_or_insert(*candidate.measures);
     }
-    if let Step::Event(found) = step {
-        movement.get_or_insert(found);
+    if let Step::Event(event) = step {
+        movement.get_or_insert(event);
     }
 }
 
@@ -206,7 +206,7 @@ impl Goldens {
         let mut pair = pair_engine();
         let student = vec![sample(&mut pair, &rest, &apex), sample(&mut pair, &apex, &rest)];
         let judge = vec![measures.to_vec(), measures.map(|m| 0.5 * m).to_vec()];
-        let mut answers = Answers::of(models).map_err(|e| e.to_string())?;
+        let mut answers = Answers::from_models(models).map_err(|e| e.to_string())?;
         Ok(Self {
             au: cases(au, |input| answers.au(input))?,
             judge: cases(judge, |input| answers.judge(input))?,
@@ -245,7 +245,7 @@ impl Goldens {
     pub fn check(&self, path: &Path, models: &Models) -> Result<(), BundleError> {
         let fail =
             |golden| move |reason: String| BundleError::Golden { path: path.to_owned(), golden, reason };
-        let mut answers = Answers::of(models)?;
+        let mut answers = Answers::from_models(models)?;
         compare(&self.au, FLOAT_SHARE, |input| answers.au(input)).map_err(fail("au"))?;
         compare(&self.judge, FLOAT_SHARE, |input| answers.judge(input)).map_err(fail("judge"))?;
         compare(&self.student, INT8_SHARE, |input| answers.student(input)).map_err(fail("student"))?;
@@ -283,8 +283,8 @@ fn cases(
 }
 
 /// Whether two numbers agree. One that is none agrees with nothing.
-fn near(found: f64, recorded: f64, most: f64) -> bool {
-    (found - recorded).abs() <= most
+fn near(answer: f64, recorded: f64, most: f64) -> bool {
+    (answer - recorded).abs() <= most
 }
 
 /// Runs every case; the error says which number differs.
@@ -294,15 +294,15 @@ fn compare(
     mut run: impl FnMut(&[f32]) -> Result<Vec<f32>, String>,
 ) -> Result<(), String> {
     for (k, case) in cases.iter().enumerate() {
-        let found = run(&case.input)?;
-        if found.len() != case.output.len() {
-            return Err(format!("case {k}: {} numbers; recorded: {}", found.len(), case.output.len()));
+        let output = run(&case.input)?;
+        if output.len() != case.output.len() {
+            return Err(format!("case {k}: {} numbers; recorded: {}", output.len(), case.output.len()));
         }
         let most = share * case.output.iter().fold(0.0f32, |most, v| most.max(v.abs())).max(0.1);
-        for (i, (found, recorded)) in found.iter().zip(&case.output).enumerate() {
-            if !near((*found).into(), (*recorded).into(), most.into()) {
+        for (i, (answer, recorded)) in output.iter().zip(&case.output).enumerate() {
+            if !near((*answer).into(), (*recorded).into(), most.into()) {
                 return Err(format!(
-                    "case {k}, number {i}: {found}; recorded: {recorded}, {most:.4} apart at most"
+                    "case {k}, number {i}: {answer}; recorded: {recorded}, {most:.4} apart at most"
                 ));
             }
         }
@@ -318,7 +318,7 @@ struct Answers {
 }
 
 impl Answers {
-    fn of(models: &Models) -> Result<Self, crate::model::ModelError> {
+    fn from_models(models: &Models) -> Result<Self, crate::model::ModelError> {
         Ok(Self {
             au: AuNet::from_file(&models.au)?,
             judge: Judge::from_file(&models.judge)?,

@@ -125,7 +125,7 @@ impl Bundle {
         }
         let goldens = files.remove(GOLDENS).ok_or_else(|| missing(GOLDENS))?;
         let goldens = Goldens::parse(&goldens).map_err(|e| content(&path.join(GOLDENS), e))?;
-        let models = Models::of(path, |name| {
+        let models = Models::read_with(path, |name| {
             let absent = || ModelError::Content {
                 path: path.join(name),
                 reason: "the bundle does not hold it".into(),
@@ -227,9 +227,9 @@ pub fn pack(name: &str, least: &str, files: &Files) -> std::io::Result<Vec<u8>> 
     let text = toml::to_string(&manifest).map_err(|e| wrong(e.to_string()))?;
     let packed = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
     let mut archive = tar::Builder::new(packed);
-    let whole = std::iter::once((MANIFEST, text.as_bytes()))
+    let entries = std::iter::once((MANIFEST, text.as_bytes()))
         .chain(files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())));
-    for (name, bytes) in whole {
+    for (name, bytes) in entries {
         let mut header = tar::Header::new_gnu();
         header.set_size(bytes.len() as u64);
         header.set_mode(0o644);

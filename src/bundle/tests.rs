@@ -130,17 +130,20 @@ fn sizes_are_bounded() {
 
 #[test]
 fn later_forms_and_later_versions_are_refused_with_what_to_do() {
-    let of = |format, glintd| {
+    let refusal_of = |format, glintd| {
         let text = manifest(format, glintd, &[]);
         refusal(&archive(&[(MANIFEST, tar::EntryType::Regular, text.as_bytes())]))
     };
-    assert!(of(2, THIS).starts_with("b/manifest.toml: format: 2; glintd 0.2.0 reads 1; update glintd first"));
+    assert!(
+        refusal_of(2, THIS)
+            .starts_with("b/manifest.toml: format: 2; glintd 0.2.0 reads 1; update glintd first")
+    );
     assert_eq!(
-        of(1, "0.10.0"),
+        refusal_of(1, "0.10.0"),
         "b: this bundle needs glintd 0.10.0 or later, and this is 0.2.0; update glintd first"
     );
-    assert!(of(1, "new").contains("glintd: \"new\"; allowed: a version"));
-    assert_eq!(of(1, "0.1.9"), "b/goldens.json: the bundle does not hold it", "an older one will do");
+    assert!(refusal_of(1, "new").contains("glintd: \"new\"; allowed: a version"));
+    assert_eq!(refusal_of(1, "0.1.9"), "b/goldens.json: the bundle does not hold it", "an older one will do");
     assert!(pack("a/b", THIS, &Files::new()).is_err() && pack("a", "1", &Files::new()).is_err());
 }
 

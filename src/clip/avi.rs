@@ -44,7 +44,7 @@ pub(super) struct AviReader {
 }
 
 /// What a chunk of the stream holds.
-enum Found {
+enum Decoded {
     Picture(usize, usize),
     Bad(String),
 }
@@ -103,23 +103,23 @@ impl AviReader {
                 self.slots += 1;
                 return Ok(None);
             }
-            let found = self.decode(head.data(), u64::from(head.size), luma)?;
+            let decoded = self.decode(head.data(), u64::from(head.size), luma)?;
             self.step(1);
-            return Ok(Some(found.into()));
+            return Ok(Some(decoded.into()));
         }
         // Either its size is damaged or what follows it.
         let number = self.pictures;
         let hole = self.chunks.search(head.data())?;
-        let whole = hole.end >= head.end() && head.size > 0;
-        if whole && let Found::Picture(w, h) = self.decode(head.data(), u64::from(head.size), luma)? {
+        let is_complete = hole.end >= head.end() && head.size > 0;
+        if is_complete && let Decoded::Picture(w, h) = self.decode(head.data(), u64::from(head.size), luma)? {
             self.at = head.end();
             self.step(1);
             return Ok(Some(Raw::Luma(w, h)));
         }
         self.at = hole.end;
-        let found = self.decode(head.data(), hole.end - head.data(), luma)?;
-        Ok(Some(match found {
-            Found::Picture(w, h) => {
+        let decoded = self.decode(head.data(), hole.end - head.data(), luma)?;
+        Ok(Some(match decoded {
+            Decoded::Picture(w, h) => {
                 tracing::warn!(
                     "frame {number}: the AVI states a wrong size, {}; the picture is complete",
                     head.size
@@ -127,11 +127,11 @@ impl AviReader {
                 self.step(1);
                 Raw::Luma(w, h)
             }
-            Found::Bad(_) if hole.end == self.chunks.length => {
+            Decoded::Bad(_) if hole.end == self.chunks.length => {
                 self.step(1);
                 Raw::Cut
             }
-            Found::Bad(reason) => {
+            Decoded::Bad(reason) => {
                 self.step(1);
                 Raw::Bad(format!("size {} in the AVI is wrong; {reason}", head.size))
             }
@@ -152,10 +152,10 @@ impl AviReader {
         if count == 0 || at_end && self.promised > 0 && self.slots >= self.promised {
             return Ok(None);
         }
-        let found = self.decode(from + 8, (hole.end - from).saturating_sub(8), luma)?;
+        let decoded = self.decode(from + 8, (hole.end - from).saturating_sub(8), luma)?;
         let what = format!("bytes {from} to {} of the AVI are damaged", hole.end);
-        Ok(Some(match found {
-            Found::Picture(w, h) if count == 1 => {
+        Ok(Some(match decoded {
+            Decoded::Picture(w, h) if count == 1 => {
                 tracing::warn!("frame {number}: {what}; the picture is complete");
                 self.step(1);
                 Raw::Luma(w, h)
@@ -184,10 +184,10 @@ impl AviReader {
         (bytes + size / 2) / (size.max(pixels) + 8)
     }
 
-    fn decode(&mut self, at: u64, size: u64, luma: &mut Vec<u8>) -> std::io::Result<Found> {
+    fn decode(&mut self, at: u64, size: u64, luma: &mut Vec<u8>) -> std::io::Result<Decoded> {
         // A JPEG is not larger than the raw image of three channels; more is a damaged size.
         if size > self.limit() {
-            return Ok(Found::Bad(format!("{size} bytes")));
+            return Ok(Decoded::Bad(format!("{size} bytes")));
         }
         self.chunks.read(at, size, &mut self.bytes)?;
         let (width, height) = (self.width, self.height);
@@ -195,8 +195,8 @@ impl AviReader {
             Coding::Fourcc(format) => {
                 let stride = padded_row(format.row_bytes(width), width, height, self.bytes.len());
                 match self.decoder.decode(*format, width, height, stride, &self.bytes, luma) {
-                    Ok((w, h)) => Found::Picture(w, h),
-                    Err(e) => Found::Bad(e.to_string()),
+                    Ok((w, h)) => Decoded::Picture(w, h),
+                    Err(e) => Decoded::Bad(e.to_string()),
                 }
             }
             Coding::Bitmap { bytes, bottom_up, palette } => {
@@ -205,7 +205,7 @@ impl AviReader {
                 let stride = if self.bytes.len() == row * height { row } else { padded };
                 let needed = stride * height;
                 if self.bytes.len() < needed {
-                    return Ok(Found::Bad(format!("{} bytes; {needed} needed", self.bytes.len())));
+                    return Ok(Decoded::Bad(format!("{} bytes; {needed} needed", self.bytes.len())));
                 }
                 luma.resize(width * height, 0);
                 for (y, out) in luma.chunks_exact_mut(width).enumerate() {
@@ -218,17 +218,17 @@ impl AviReader {
                         };
                     }
                 }
-                Found::Picture(width, height)
+                Decoded::Picture(width, height)
             }
         })
     }
 }
 
-impl From<Found> for Raw {
-    fn from(found: Found) -> Self {
-        match found {
-            Found::Picture(w, h) => Self::Luma(w, h),
-            Found::Bad(reason) => Self::Bad(reason),
+impl From<Decoded> for Raw {
+    fn from(decoded: Decoded) -> Self {
+        match decoded {
+            Decoded::Picture(w, h) => Self::Luma(w, h),
+            Decoded::Bad(reason) => Self::Bad(reason),
         }
     }
 }

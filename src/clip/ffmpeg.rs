@@ -30,14 +30,14 @@ const PLANAR: &str =
 pub(super) struct FfmpegReader {
     child: Child,
     nut: NutReader<ChildStdout>,
-    listener: Option<JoinHandle<Said>>,
+    listener: Option<JoinHandle<Messages>>,
     /// Time of the first frame by the file.
     first_ns: Option<i64>,
 }
 
 /// What ffmpeg said on stderr.
 #[derive(Debug, Default)]
-struct Said {
+struct Messages {
     last: String,
     cut: bool,
 }
@@ -83,9 +83,12 @@ impl FfmpegReader {
                 if !empty {
                     let _ = child.kill();
                 }
-                let (_, said) = end(&mut child, &mut listener);
-                let words =
-                    if empty && !said.last.is_empty() { said.last } else { format!("no frames ({error})") };
+                let (_, messages) = end(&mut child, &mut listener);
+                let words = if empty && !messages.last.is_empty() {
+                    messages.last
+                } else {
+                    format!("no frames ({error})")
+                };
                 return Err(format!("ffmpeg: {words}"));
             }
         };
@@ -94,8 +97,8 @@ impl FfmpegReader {
 
     /// Waits for the end of a program whose frames cannot be followed any more.
     fn broken(&mut self, reason: &str) -> Raw {
-        let (status, said) = end(&mut self.child, &mut self.listener);
-        Raw::Damaged(format!("ffmpeg: {}; {}", status.unwrap_or_else(|| reason.to_owned()), said.last))
+        let (status, messages) = end(&mut self.child, &mut self.listener);
+        Raw::Damaged(format!("ffmpeg: {}; {}", status.unwrap_or_else(|| reason.to_owned()), messages.last))
     }
 }
 
@@ -110,9 +113,9 @@ impl Source for FfmpegReader {
     fn next(&mut self, luma: &mut Vec<u8>) -> std::io::Result<Raw> {
         match self.nut.next(luma) {
             Ok(Raw::End) => Ok(match end(&mut self.child, &mut self.listener) {
-                (None, said) if said.cut => Raw::Cut,
+                (None, messages) if messages.cut => Raw::Cut,
                 (None, _) => Raw::End,
-                (Some(status), said) => Raw::Damaged(format!("ffmpeg: {status}; {}", said.last)),
+                (Some(status), messages) => Raw::Damaged(format!("ffmpeg: {status}; {}", messages.last)),
             }),
             Ok(Raw::Cut) => Ok(self.broken("its output ends in the middle of a frame")),
             Ok(frame) => {
@@ -138,7 +141,7 @@ impl Drop for FfmpegReader {
 }
 
 /// Waits for the end: the exit status where it is that of a failure, and what was said.
-fn end(child: &mut Child, listener: &mut Option<JoinHandle<Said>>) -> (Option<String>, Said) {
+fn end(child: &mut Child, listener: &mut Option<JoinHandle<Messages>>) -> (Option<String>, Messages) {
     let status = match child.wait() {
         Ok(status) if status.success() => None,
         Ok(status) => Some(status.to_string()),
@@ -148,8 +151,8 @@ fn end(child: &mut Child, listener: &mut Option<JoinHandle<Said>>) -> (Option<St
 }
 
 /// Passes on what ffmpeg says, up to a number of lines.
-fn listen(name: &str, input: &str, mut stderr: impl BufRead) -> Said {
-    let (mut said, mut lines, mut line) = (Said::default(), 0, Vec::new());
+fn listen(name: &str, input: &str, mut stderr: impl BufRead) -> Messages {
+    let (mut messages, mut lines, mut line) = (Messages::default(), 0, Vec::new());
     while matches!(stderr.read_until(b'\n', &mut line), Ok(n) if n > 0) {
         line.truncate(MAX_LINE);
         let text = String::from_utf8_lossy(&line).trim().to_owned();
@@ -162,13 +165,13 @@ fn listen(name: &str, input: &str, mut stderr: impl BufRead) -> Said {
             tracing::warn!("{name}: ffmpeg: {text}");
         }
         // What begins with the input is said of reading it, not of a frame.
-        said.cut |= text.starts_with(input) || CUT.iter().any(|c| text.to_ascii_lowercase().contains(c));
-        said.last = text;
+        messages.cut |= text.starts_with(input) || CUT.iter().any(|c| text.to_ascii_lowercase().contains(c));
+        messages.last = text;
     }
     if lines > MAX_LINES {
         tracing::warn!("{name}: ffmpeg: {} more lines", lines - MAX_LINES);
     }
-    said
+    messages
 }
 
 fn not_started(error: &std::io::Error) -> String {
@@ -222,10 +225,10 @@ mod tests {
 
     #[test]
     fn what_is_said_of_a_cut_file_is_kept() {
-        let said =
+        let messages =
             listen("x.mp4", "file:x.mp4", &b"[mov] stream 0, offset 0x30: partial file\n\nError\n"[..]);
-        assert!(said.cut);
-        assert_eq!(said.last, "Error");
+        assert!(messages.cut);
+        assert_eq!(messages.last, "Error");
         assert!(listen("x", "file:x", &b"file:x: Invalid data found when processing input\n"[..]).cut);
         assert!(!listen("x", "file:x", &b"[h264] error while decoding MB 3 5\n"[..]).cut);
     }

@@ -181,8 +181,8 @@ mod tests {
 
     #[test]
     fn numbers_are_frames_and_missing_ones_are_lost() {
-        let found = order(&["img100.jpg", "img46.jpg", "img9.png", "img48.jpg"]).expect("a series");
-        let numbers: Vec<u64> = found.iter().map(|(n, _)| *n).collect();
+        let series = order(&["img100.jpg", "img46.jpg", "img9.png", "img48.jpg"]).expect("a series");
+        let numbers: Vec<u64> = series.iter().map(|(n, _)| *n).collect();
         assert_eq!(numbers, [0, 37, 39, 91]);
         let words = missing(&numbered(names(&["a1.jpg", "a2.jpg", "a5.jpg"])).expect("a series"));
         assert_eq!(words.as_deref(), Some("2 frames are missing, between a2.jpg and a5.jpg"));
@@ -190,17 +190,17 @@ mod tests {
 
     #[test]
     fn a_common_step_counts_as_one() {
-        let found = order(&["006_05560.jpg", "006_05570.jpg", "006_05590.jpg"]).expect("a series");
-        assert_eq!(found.iter().map(|(n, _)| *n).collect::<Vec<_>>(), [0, 1, 3]);
+        let series = order(&["006_05560.jpg", "006_05570.jpg", "006_05590.jpg"]).expect("a series");
+        assert_eq!(series.iter().map(|(n, _)| *n).collect::<Vec<_>>(), [0, 1, 3]);
     }
 
     #[test]
     fn dates_follow_each_other() {
-        let found =
+        let series =
             order(&["2024-01-01T10.01.000.JPG", "2024-01-01T10.00.990.JPG", "2024-01-01T10.01.010.JPG"]);
-        let found = found.expect("a series");
-        assert_eq!(found[0], (0, "2024-01-01T10.00.990.JPG".to_owned()));
-        assert_eq!(found[2].0, 2);
+        let series = series.expect("a series");
+        assert_eq!(series[0], (0, "2024-01-01T10.00.990.JPG".to_owned()));
+        assert_eq!(series[2].0, 2);
     }
 
     #[test]
@@ -213,9 +213,9 @@ mod tests {
             ["frame_000a.jpg", "frame_0009.jpg", "frame_0008.jpg"],
             ["a.jpg", "b.jpg", "c.jpg"],
         ] {
-            let said = order(&files).expect_err("ambiguous");
-            let named = files.iter().filter(|f| said.contains(*f)).count();
-            assert!(named >= 2, "{said}");
+            let message = order(&files).expect_err("ambiguous");
+            let named = files.iter().filter(|f| message.contains(*f)).count();
+            assert!(named >= 2, "{message}");
         }
         let (_, left_out) = series(names(&["img1.jpg", "cover.jpg"])).expect("a series");
         assert_eq!(left_out, ["cover.jpg"]);

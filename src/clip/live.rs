@@ -219,9 +219,9 @@ fn marker(reader: &mut impl BufRead, out: &mut Vec<u8>) -> Result<Option<u8>, St
         }
         let plain = bytes.iter().position(|b| *b == 0xff).unwrap_or(bytes.len());
         out.extend_from_slice(&bytes[..plain]);
-        let found = plain < bytes.len();
+        let has_marker = plain < bytes.len();
         reader.consume(plain);
-        if !found {
+        if !has_marker {
             continue;
         }
         // 0xff 0x00 is data, and a marker may have any number of 0xff before it.
@@ -260,16 +260,16 @@ mod tests {
     }
 
     fn all(layout: Layout, bytes: &[u8], step: usize) -> (Vec<Live>, usize, Option<String>) {
-        let (mut found, mut began, mut luma) = (Vec::new(), 0, Vec::new());
+        let (mut frames, mut began, mut luma) = (Vec::new(), 0, Vec::new());
         let mut reader = match LiveReader::new(layout, Dribble(bytes, step)) {
             Ok(reader) => reader,
-            Err(reason) => return (found, began, Some(reason)),
+            Err(reason) => return (frames, began, Some(reason)),
         };
         loop {
             match reader.next(&mut luma, &mut || began += 1) {
-                Ok(Live::End) => return (found, began, None),
-                Ok(live) => found.push(live),
-                Err(reason) => return (found, began, Some(reason)),
+                Ok(Live::End) => return (frames, began, None),
+                Ok(live) => frames.push(live),
+                Err(reason) => return (frames, began, Some(reason)),
             }
         }
     }
@@ -299,8 +299,8 @@ mod tests {
         // A frame that was begun is none.
         assert_eq!(all(Layout::Y4m, &bytes[..bytes.len() - 1], 5), (vec![frame(4, 2); 2], 3, None));
         bytes.extend_from_slice(b"garbage\n");
-        let (found, _, reason) = all(Layout::Y4m, &bytes, 5);
-        assert_eq!(found.len(), 3);
+        let (frames, _, reason) = all(Layout::Y4m, &bytes, 5);
+        assert_eq!(frames.len(), 3);
         assert!(reason.is_some_and(|r| r.contains("no FRAME")));
         assert!(all(Layout::Y4m, b"hello\n", 5).2.is_some_and(|r| r.contains("not a Y4M")));
     }
@@ -314,12 +314,12 @@ mod tests {
         let half = &a[..a.len() - 20];
         let bytes = [&boundary[..], &a, &b, boundary, &damaged, &b, half, &a, half].concat();
         for step in [1, 7, 4096] {
-            let (found, began, reason) = all(Layout::Mjpeg, &bytes, step);
-            assert_eq!((began, reason, found.len()), (7, None, 6));
-            let whole = [0, 1, 3, 5].map(|i: usize| &found[i]);
+            let (frames, began, reason) = all(Layout::Mjpeg, &bytes, step);
+            assert_eq!((began, reason, frames.len()), (7, None, 6));
+            let whole = [0, 1, 3, 5].map(|i: usize| &frames[i]);
             assert_eq!(whole, [&frame(16, 8), &frame(24, 16), &frame(24, 16), &frame(16, 8)]);
             // The one lacks data, the other its end.
-            assert!(matches!((&found[2], &found[4]), (Live::Damaged(_), Live::Damaged(_))), "{found:?}");
+            assert!(matches!((&frames[2], &frames[4]), (Live::Damaged(_), Live::Damaged(_))), "{frames:?}");
         }
         let noise = vec![b'x'; MAX_BETWEEN + 10];
         assert!(all(Layout::Mjpeg, &noise, 4096).2.is_some_and(|r| r.contains("no JPEG")));

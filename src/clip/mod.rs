@@ -240,8 +240,8 @@ impl Clip {
                     .ok_or_else(|| header(format!("fps {fps}; allowed: above 0, up to 1000")))?,
             ),
         };
-        let (source, found) = open(path)?;
-        let rate = match (wanted, found) {
+        let (source, stated_rate) = open(path)?;
+        let rate = match (wanted, stated_rate) {
             (Some(rate), _) | (None, Some(Ok(rate))) => Some(rate),
             (None, Some(Err(reason))) => return Err(header(format!("{reason}; set one with --fps"))),
             (None, None) => None,
@@ -327,19 +327,19 @@ fn open(path: &Path) -> Result<Opened, ClipError> {
     let n = read_up_to(&mut file, &mut magic).map_err(io)?;
     drop(file);
     let again = || std::fs::File::open(path).map_err(io);
-    let own = if magic[..n].starts_with(b"YUV4MPEG2") {
+    let native = if magic[..n].starts_with(b"YUV4MPEG2") {
         y4m(Box::new(again()?))
     } else if magic.starts_with(b"RIFF") && &magic[8..] == b"AVI " {
         avi::AviReader::new(again()?).map(|(reader, rate)| -> Opened { (Box::new(reader), Some(rate)) })
     } else {
         Err(Refusal::Foreign("not an AVI, a Y4M or a folder of images".into()))
     };
-    match own {
+    match native {
         Ok(opened) => Ok(opened),
         Err(Refusal::Bad(reason)) => Err(header(reason)),
         Err(Refusal::Foreign(reason)) => match ffmpeg::FfmpegReader::new(path) {
             Ok(reader) => Ok((Box::new(reader), None)),
-            Err(said) => Err(header(format!("{reason}; {said}"))),
+            Err(ffmpeg_reason) => Err(header(format!("{reason}; {ffmpeg_reason}"))),
         },
     }
 }

@@ -53,7 +53,7 @@ impl Checked<DetectorSpec> {
 }
 
 fn layout(file: &Checked<DetectorSpec>) -> Result<Layout, ModelError> {
-    Interface::of(&file.bytes).and_then(|i| Layout::recognise(&i)).map_err(|e| file.content_error(e))
+    Interface::parse(&file.bytes).and_then(|i| Layout::recognise(&i)).map_err(|e| file.content_error(e))
 }
 
 /// The detector with its buffers.
@@ -63,7 +63,7 @@ pub struct Detector {
     min_score: f32,
     input: Vec<f32>,
     outputs: Vec<Vec<f32>>,
-    found: Vec<Detection>,
+    detections: Vec<Detection>,
 }
 
 impl Detector {
@@ -79,7 +79,7 @@ impl Detector {
             min_score: file.spec.min_score,
             input: vec![0.0; shape.iter().product()],
             outputs: layout.outputs.iter().map(|&n| vec![0.0; n]).collect(),
-            found: Vec::with_capacity(MAX_FOUND),
+            detections: Vec::with_capacity(MAX_FOUND),
             layout,
         };
         detector.infer().map_err(|e| file.content_error(e))?;
@@ -109,9 +109,9 @@ impl Detector {
     /// Finds the faces of a luma image, best first. An image of any shape: it is fitted into the
     /// input with its proportions kept.
     pub fn detect(&mut self, luma: &[u8], width: usize, height: usize) -> &[Detection] {
-        self.found.clear();
+        self.detections.clear();
         if width == 0 || height == 0 || luma.len() < width * height {
-            return &self.found;
+            return &self.detections;
         }
         let Self { layout, input, .. } = self;
         let (columns, rows) = (layout.width, layout.height);
@@ -120,22 +120,22 @@ impl Detector {
         reduce(luma, width, height, scale, columns, first, |v| layout.tone(v));
         others.chunks_exact_mut(first.len()).for_each(|c| c.copy_from_slice(first));
         if self.infer().is_err() {
-            return &self.found;
+            return &self.detections;
         }
-        self.layout.decode(&self.outputs, self.min_score, scale, &mut self.found);
-        suppress(&mut self.found);
-        &self.found
+        self.layout.decode(&self.outputs, self.min_score, scale, &mut self.detections);
+        suppress(&mut self.detections);
+        &self.detections
     }
 }
 
 /// Greedy non-maximum suppression, best first.
-fn suppress(found: &mut Vec<Detection>) {
-    found.sort_unstable_by(|a, b| b.score.total_cmp(&a.score));
+fn suppress(detections: &mut Vec<Detection>) {
+    detections.sort_unstable_by(|a, b| b.score.total_cmp(&a.score));
     let mut kept = 0;
-    for i in 0..found.len() {
-        let candidate = found[i];
+    for i in 0..detections.len() {
+        let candidate = detections[i];
         let center = candidate.bounds.center();
-        let overlaps = found[..kept].iter().any(|k| {
+        let overlaps = detections[..kept].iter().any(|k| {
             let b = k.bounds;
             let nested = (center.x - b.x) / b.w > 0.15
                 && (center.x - b.x) / b.w < 0.85
@@ -144,11 +144,11 @@ fn suppress(found: &mut Vec<Detection>) {
             nested || b.iou(candidate.bounds) > 0.3
         });
         if !overlaps {
-            found[kept] = candidate;
+            detections[kept] = candidate;
             kept += 1;
         }
     }
-    found.truncate(kept);
+    detections.truncate(kept);
 }
 
 /// Area means of the image at 1/`scale` in the network's tone; what lies beyond the image is 0.
@@ -191,9 +191,9 @@ mod tests {
     #[test]
     fn suppression_keeps_the_best_of_each_face() {
         let face = |x: f32, score| Detection { bounds: Rect { x, y: 0.0, w: 10.0, h: 10.0 }, score };
-        let mut found = vec![face(0.0, 0.6), face(1.0, 0.9), face(40.0, 0.7)];
-        suppress(&mut found);
-        assert_eq!(found, [face(1.0, 0.9), face(40.0, 0.7)]);
+        let mut detections = vec![face(0.0, 0.6), face(1.0, 0.9), face(40.0, 0.7)];
+        suppress(&mut detections);
+        assert_eq!(detections, [face(1.0, 0.9), face(40.0, 0.7)]);
     }
 
     #[test]

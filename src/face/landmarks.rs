@@ -175,11 +175,11 @@ impl Landmarker {
         }
         self.input.iter_mut().for_each(|v| *v = normalise_luma(*v));
         self.infer().ok()?;
-        Some(self.found(input_to_frame))
+        Some(self.landmarks_in_frame(input_to_frame))
     }
 
     /// The network's output in frame pixels.
-    fn found(&self, input_to_frame: &Similarity) -> Landmarks {
+    fn landmarks_in_frame(&self, input_to_frame: &Similarity) -> Landmarks {
         let side = INPUT_SIDE as f32;
         let points = std::array::from_fn(|i| {
             // The network's unit is half the side, about the centre.
@@ -225,7 +225,7 @@ impl Landmarker {
         }
         self.run(luma, width, height, &aligned)?;
         self.with_mirror_image()?;
-        Some(self.found(&aligned))
+        Some(self.landmarks_in_frame(&aligned))
     }
 }
 
@@ -256,7 +256,7 @@ mod tests {
         let mut find = |luma: &[u8]| {
             landmarker.run(luma, SIDE, SIDE, &middle).expect("inside");
             landmarker.with_mirror_image().expect("runs");
-            landmarker.found(&middle)
+            landmarker.landmarks_in_frame(&middle)
         };
         let straight = find(&luma);
         luma.chunks_exact_mut(SIDE).for_each(<[u8]>::reverse);

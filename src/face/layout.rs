@@ -20,6 +20,7 @@ pub const UNIT_STRIDES: f32 = 3.0;
 
 /// A face in the frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Detection {
     /// Extent of the 68 landmarks in frame pixels.
     pub bounds: Rect,
@@ -228,15 +229,19 @@ impl Layout {
         }
     }
 
-    /// Reads the boxes of at least `min_score` out of the network's outputs into `found`, in input pixels times
+    /// Reads the boxes of at least `min_score` out of the network's outputs into `detections`, in input pixels times
     /// `scale`.
-    pub fn decode(&self, outputs: &[Vec<f32>], min_score: f32, scale: f32, found: &mut Vec<Detection>) {
+    pub fn decode(&self, outputs: &[Vec<f32>], min_score: f32, scale: f32, detections: &mut Vec<Detection>) {
         let mut push = |bounds: Rect, score: f32| {
             let b =
                 Rect { x: scale * bounds.x, y: scale * bounds.y, w: scale * bounds.w, h: scale * bounds.h };
-            if b.x.is_finite() && b.y.is_finite() && b.w > 0.0 && b.h > 0.0 && found.len() < found.capacity()
+            if b.x.is_finite()
+                && b.y.is_finite()
+                && b.w > 0.0
+                && b.h > 0.0
+                && detections.len() < detections.capacity()
             {
-                found.push(Detection { bounds: b, score });
+                detections.push(Detection { bounds: b, score });
             }
         };
         let around = |cx: f32, cy: f32, w: f32, h: f32| Rect { x: cx - 0.5 * w, y: cy - 0.5 * h, w, h };
@@ -326,8 +331,8 @@ mod tests {
 
     #[test]
     fn layouts_are_told_apart_by_their_outputs() {
-        let own = interface(&[1, 1, 120, 160], &[("score_8", &[1, 1, 15, 20]), ("box_8", &[1, 4, 15, 20])]);
-        assert_eq!(Layout::recognise(&own).expect("own").name(), "glint");
+        let glint = interface(&[1, 1, 120, 160], &[("score_8", &[1, 1, 15, 20]), ("box_8", &[1, 4, 15, 20])]);
+        assert_eq!(Layout::recognise(&glint).expect("own").name(), "glint");
         assert_eq!(Layout::recognise(&yunet()).expect("yunet").name(), "yunet");
         let ultra = interface(&[1, 3, 240, 320], &[("scores", &[1, 4420, 2]), ("boxes", &[1, 4420, 4])]);
         assert_eq!(Layout::recognise(&ultra).expect("ultra-light").name(), "ultra-light");
@@ -359,11 +364,11 @@ mod tests {
         outputs[at("cls_16")][6] = 0.81;
         outputs[at("obj_16")][6] = 1.0;
         outputs[at("bbox_16")][24..28].copy_from_slice(&[0.5, 0.25, 2f32.ln(), 3f32.ln()]);
-        let mut found = Vec::with_capacity(8);
-        layout.decode(&outputs, 0.6, 2.0, &mut found);
+        let mut detections = Vec::with_capacity(8);
+        layout.decode(&outputs, 0.6, 2.0, &mut detections);
         let expected = YUNET_BOX.apply(Rect { x: 80.0 - 32.0, y: 40.0 - 48.0, w: 64.0, h: 96.0 });
-        let b = found[0].bounds;
-        assert!((found[0].score - 0.9).abs() < 1e-6 && found.len() == 1, "{found:?}");
+        let b = detections[0].bounds;
+        assert!((detections[0].score - 0.9).abs() < 1e-6 && detections.len() == 1, "{detections:?}");
         assert!(
             (b.x - expected.x).abs() + (b.y - expected.y).abs() < 1e-3 && (b.w - expected.w).abs() < 1e-3,
             "{b:?}"
@@ -377,22 +382,25 @@ mod tests {
             // The second anchor of the second cell of the first row: centre (12, 4), side 16.
             outputs[0][9] = 0.99;
             outputs[1][16..20].copy_from_slice(&boxes);
-            found.clear();
-            layout.decode(&outputs, 0.7, 1.0, &mut found);
+            detections.clear();
+            layout.decode(&outputs, 0.7, 1.0, &mut detections);
             let expected = match operator {
                 "Conv" => Rect { x: 12.0 + 1.6 - 8.0, y: 4.0 - 16.0, w: 16.0, h: 32.0 },
                 _ => Rect { x: 32.0, y: 48.0, w: 64.0, h: 48.0 },
             };
-            assert!(found[0].bounds.iou(ULTRA_LIGHT_BOX.apply(expected)) > 0.999, "{operator}: {found:?}");
+            assert!(
+                detections[0].bounds.iou(ULTRA_LIGHT_BOX.apply(expected)) > 0.999,
+                "{operator}: {detections:?}"
+            );
         }
 
-        let own = interface(&[1, 1, 32, 32], &[("score_8", &[1, 1, 4, 4]), ("box_8", &[1, 4, 4, 4])]);
-        let layout = Layout::recognise(&own).expect("own");
+        let glint = interface(&[1, 1, 32, 32], &[("score_8", &[1, 1, 4, 4]), ("box_8", &[1, 4, 4, 4])]);
+        let layout = Layout::recognise(&glint).expect("own");
         let mut outputs = vec![vec![0.0; 16], vec![0.0; 64]];
         outputs[0][5] = 0.7;
-        found.clear();
-        layout.decode(&outputs, 0.5, 1.0, &mut found);
-        let b = found[0].bounds;
+        detections.clear();
+        layout.decode(&outputs, 0.5, 1.0, &mut detections);
+        let b = detections[0].bounds;
         assert_eq!((b.x, b.y, b.w, b.h), (0.0, 0.0, 24.0, 24.0), "cell (1, 1) has its centre at 12");
     }
 }

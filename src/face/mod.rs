@@ -77,9 +77,9 @@ impl Follower {
         self.landmarks.map(|p| self.track.crop_to_frame.apply(p))
     }
 
-    fn keep(&mut self, found: &Landmarks) {
+    fn keep(&mut self, landmarks: &Landmarks) {
         let to_crop = self.track.crop_to_frame.inverse();
-        self.landmarks = found.points.map(|p| to_crop.apply(p));
+        self.landmarks = landmarks.points.map(|p| to_crop.apply(p));
     }
 }
 
@@ -161,18 +161,18 @@ impl FaceStage {
         }
         f.verified_ns = frame.at_ns;
         let guess = Landmarker::from_crop(&f.track.crop_to_frame);
-        let found = landmarker.locate(&frame.luma, frame.width, frame.height, &guess);
-        let Some(found) = found.filter(|l| l.confidence >= landmarker.min_confidence()) else {
+        let located = landmarker.locate(&frame.luma, frame.width, frame.height, &guess);
+        let Some(located) = located.filter(|l| l.confidence >= landmarker.min_confidence()) else {
             f.doubts += u32::from(!missed);
             return;
         };
         f.doubts = 0;
-        let aligned = found.crop_to_frame();
+        let aligned = located.crop_to_frame();
         if missed {
             // The head jumped: registration starts anew from the landmarks.
             if f.track.follow_from(frame, aligned, patch) != Visibility::Missed {
                 f.visibility = Visibility::Moving;
-                f.keep(&found);
+                f.keep(&located);
             }
             return;
         }
@@ -184,7 +184,7 @@ impl FaceStage {
             f.contradictions = 0;
             f.visibility = Visibility::Moving;
         }
-        f.keep(&found);
+        f.keep(&located);
     }
 
     fn detect(&mut self, frame: &Frame) {
@@ -201,9 +201,11 @@ impl FaceStage {
                 continue;
             }
             let guess = landmarker.from_bounds(bounds);
-            let found = landmarker.locate(&frame.luma, frame.width, frame.height, &guess);
-            let Some(found) = found.filter(|l| l.confidence >= landmarker.min_confidence()) else { continue };
-            if let Some(mut track) = Track::start(self.next_id, frame, found.crop_to_frame(), patch) {
+            let located = landmarker.locate(&frame.luma, frame.width, frame.height, &guess);
+            let Some(located) = located.filter(|l| l.confidence >= landmarker.min_confidence()) else {
+                continue;
+            };
+            if let Some(mut track) = Track::start(self.next_id, frame, located.crop_to_frame(), patch) {
                 match ended.iter().rposition(|t| came_back(t, &track)) {
                     Some(at) => {
                         let before = ended.remove(at);
@@ -214,12 +216,12 @@ impl FaceStage {
                 let mut follower = Follower {
                     track,
                     visibility: Visibility::Moving,
-                    landmarks: found.points,
+                    landmarks: located.points,
                     verified_ns: frame.at_ns,
                     doubts: 0,
                     contradictions: 0,
                 };
-                follower.keep(&found);
+                follower.keep(&located);
                 followers.push(follower);
             }
         }

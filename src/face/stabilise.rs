@@ -56,6 +56,7 @@ struct Level {
 
 /// What registration found.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Registration {
     /// Crop coordinates to frame coordinates.
     pub crop_to_frame: Similarity,
@@ -155,14 +156,19 @@ impl Stabiliser {
 
     /// Finds the transform from `start`. The patch must have been loaded near `start`.
     pub fn register(&mut self, patch: &Patch, start: Similarity) -> Registration {
-        let mut found = Registration { crop_to_frame: start, agreement: 0.0, gain: 1.0 };
+        let mut registration = Registration { crop_to_frame: start, agreement: 0.0, gain: 1.0 };
         for (level, iterations) in self.levels.iter().zip(ITERATIONS) {
             let w = CROP_WIDTH / level.pitch;
             let residual = &mut self.residual[..level.at.len()];
             let finest = level.pitch == 1;
             for iteration in 0..iterations {
                 // Only where the face is rigid: a fifth of the crop.
-                patch.sample_at(&found.crop_to_frame, level.pitch as f32, (&level.x, &level.y), residual);
+                patch.sample_at(
+                    &registration.crop_to_frame,
+                    level.pitch as f32,
+                    (&level.x, &level.y),
+                    residual,
+                );
                 kernels::subtract(residual, &level.value);
                 let robust = finest && iteration + 1 == iterations;
                 let step = if robust { level.robust_step(residual) } else { level.step(residual) };
@@ -178,18 +184,18 @@ impl Stabiliser {
                     tx: step[2] * unit + cx - a * cx + b * cy,
                     ty: step[3] * unit + cy - b * cx - a * cy,
                 };
-                let next = found.crop_to_frame.compose(&increment.inverse());
+                let next = registration.crop_to_frame.compose(&increment.inverse());
                 if !(next.a.is_finite() && next.b.is_finite() && next.tx.is_finite() && next.ty.is_finite()) {
-                    return Registration { agreement: 0.0, ..found };
+                    return Registration { agreement: 0.0, ..registration };
                 }
-                found.crop_to_frame = next;
-                found.gain = 1.0 + step[4];
+                registration.crop_to_frame = next;
+                registration.gain = 1.0 + step[4];
             }
             if finest {
-                found.agreement = level.agreement(residual);
+                registration.agreement = level.agreement(residual);
             }
         }
-        found
+        registration
     }
 }
 
@@ -325,11 +331,11 @@ mod tests {
                 ty: about.y + dy - b * about.x - a * about.y,
             };
             prop_assert!(patch.load(&frame(&head, gain, bias), &still));
-            let found = stabiliser.register(&patch, still);
-            let error = corner_error(&found.crop_to_frame, &head.compose(&still));
-            prop_assert!(error < 0.15, "error {error} px, agreement {}", found.agreement);
-            prop_assert!(found.agreement > 0.98);
-            prop_assert!((found.gain - gain).abs() < 0.05, "gain {} for {gain}", found.gain);
+            let registration = stabiliser.register(&patch, still);
+            let error = corner_error(&registration.crop_to_frame, &head.compose(&still));
+            prop_assert!(error < 0.15, "error {error} px, agreement {}", registration.agreement);
+            prop_assert!(registration.agreement > 0.98);
+            prop_assert!((registration.gain - gain).abs() < 0.05, "gain {} for {gain}", registration.gain);
         }
     }
 
@@ -344,8 +350,8 @@ mod tests {
         stabiliser.set_reference(&crop);
         let flat = Frame { luma: vec![90; 320 * 320], width: 320, height: 320, ..Frame::default() };
         assert!(patch.load(&flat, &still));
-        let found = stabiliser.register(&patch, still);
+        let registration = stabiliser.register(&patch, still);
         // Gain 0 explains a flat frame: the track looks at the gain too.
-        assert!(found.agreement < 0.5 || found.gain < 0.2, "{found:?}");
+        assert!(registration.agreement < 0.5 || registration.gain < 0.2, "{registration:?}");
     }
 }

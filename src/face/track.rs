@@ -27,6 +27,7 @@ const REFRESH_NS: i64 = 500_000_000;
 
 /// What one frame said of a track.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum Visibility {
     /// Registered, and steady enough to measure skin.
     Steady,
@@ -139,30 +140,30 @@ impl Track {
     /// Follows the face into `frame` from a given alignment.
     pub fn follow_from(&mut self, frame: &Frame, expected: Similarity, patch: &mut Patch) -> Visibility {
         let before = self.crop_to_frame;
-        let found = patch.load(frame, &expected).then(|| self.stabiliser.register(patch, expected));
-        let found = found.filter(|r| {
+        let registration = patch.load(frame, &expected).then(|| self.stabiliser.register(patch, expected));
+        let registration = registration.filter(|r| {
             let zoom = r.crop_to_frame.scale() / before.scale();
             r.agreement >= LOST_AGREEMENT && r.gain > 0.25 && r.gain < 4.0 && (0.7..1.4).contains(&zoom)
         });
-        let Some(found) = found else {
+        let Some(registration) = registration else {
             self.missed += 1;
             return Visibility::Missed;
         };
-        let now = found.crop_to_frame;
+        let now = registration.crop_to_frame;
         patch.sample(&now, 1.0, &mut self.crop, CROP_WIDTH);
         let steps = self.missed as f32 + 1.0;
         let (moved, drift) = motion(&before, &now);
         self.motion_px = moved / steps;
         self.velocity = Point::new(drift.x / steps, drift.y / steps);
-        self.quality = found.agreement;
+        self.quality = registration.agreement;
         self.crop_to_frame = now;
         self.missed = 0;
         self.seen_ns = frame.at_ns;
         let turn = (now.angle() - before.angle()).abs().max((now.scale() / before.scale()).ln().abs());
         let fast = self.motion_px > FAST_SHARE * self.eye_distance_px() || turn / steps > FAST_TURN;
-        let turned = found.agreement < STEADY_AGREEMENT;
+        let turned = registration.agreement < STEADY_AGREEMENT;
         self.turned_since_ns = turned.then(|| self.turned_since_ns.unwrap_or(frame.at_ns));
-        let worn = found.agreement < WORN_AGREEMENT;
+        let worn = registration.agreement < WORN_AGREEMENT;
         self.worn_since_ns = worn.then(|| self.worn_since_ns.unwrap_or(frame.at_ns));
         if fast || turned { Visibility::Moving } else { Visibility::Steady }
     }

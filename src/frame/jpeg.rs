@@ -138,9 +138,9 @@ impl JpegLuma {
 
 /// What a decoder says; running out of data is said plainly.
 fn words(error: &zune_jpeg::errors::DecodeErrors) -> String {
-    let said = format!("{error:?}");
+    let message = format!("{error:?}");
     let cut = ["Bad Huffman Code", "Exhausted", "Premature", "No more bytes", "Code length"];
-    if cut.iter().any(|c| said.contains(c)) { format!("cut or damaged ({said})") } else { said }
+    if cut.iter().any(|c| message.contains(c)) { format!("cut or damaged ({message})") } else { message }
 }
 
 /// A decoded picture.
@@ -505,7 +505,7 @@ mod tests {
         let (a, b) = (jpeg(64, 48).1, color(64, 48, |_| {}));
         let whole = decode((64, 48), &a).expect("a picture");
         let with = |parts: &[&[u8]]| decode((64, 48), &parts.concat());
-        for (what, found) in [
+        for (what, decoded) in [
             ("junk before", with(&[&[0; 8], &a])),
             ("a tail before", with(&[&b[b.len() / 2..], &a])),
             ("half a picture before", with(&[&b[..b.len() - b.len() / 4], &a])),
@@ -518,7 +518,7 @@ mod tests {
                 with(&[&a[..2], &[0xff, 0xe1], &(b.len() as u16 + 2).to_be_bytes(), &b, &a[2..]]),
             ),
         ] {
-            assert_eq!(found.as_ref(), Ok(&whole), "{what}");
+            assert_eq!(decoded.as_ref(), Ok(&whole), "{what}");
         }
         assert!(decode((64, 48), &[0xff, 0xd8]).is_err() && decode((64, 48), b"no picture").is_err());
     }

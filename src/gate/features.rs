@@ -168,13 +168,13 @@ mod tests {
             ((0.1 * x).sin() + 0.01 * y, 0.02 * x - (0.2 * y).cos(), 1.0 + 0.002 * x + 0.001 * y)
         };
         // Pairs of pixels share a flow vector.
-        let mut found = measured(|x, y| face(x / 2, y / 2));
+        let mut features = measured(|x, y| face(x / 2, y / 2));
         let expected = measured(|x, y| {
             let (u, v, gain) = face((CROP_WIDTH - 1 - x) / 2, y / 2);
             (-u, v, gain)
         });
-        mirror(&mut found);
-        for (a, b) in found.iter().zip(&expected) {
+        mirror(&mut features);
+        for (a, b) in features.iter().zip(&expected) {
             assert!((a - b).abs() < 1e-4, "{a} {b}");
         }
     }

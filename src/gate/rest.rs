@@ -46,6 +46,7 @@ const LONGEST_NS: i64 = 30_000_000_000;
 
 /// A unit that rose and fell within half a second each.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Swing {
     /// Index in `glint::au::UNITS`.
     pub unit: usize,
@@ -70,6 +71,7 @@ impl Swing {
 
 /// A unit that was up for longer than a micro-expression.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct LongSwing {
     /// Index in `glint::au::UNITS`.
     pub unit: usize,
@@ -363,8 +365,8 @@ impl Gate {
                 a.at_ns + (share * (b.at_ns - a.at_ns) as f64) as i64
             })
         };
-        let mut found = pairs.filter_map(between);
-        if upwards { found.next_back().unwrap_or(from_ns) } else { found.next().unwrap_or(to_ns) }
+        let mut crossings = pairs.filter_map(between);
+        if upwards { crossings.next_back().unwrap_or(from_ns) } else { crossings.next().unwrap_or(to_ns) }
     }
 
     /// Follows the long baseline and what stays above it.
@@ -407,16 +409,16 @@ mod tests {
     /// Runs what `act` says of each time in s through a gate at `fps`; all swings, and the share of frames with an open gate.
     fn run(fps: f64, seconds: f64, act: impl Fn(f64) -> [f32; UNIT_COUNT]) -> (Vec<Swing>, f64) {
         let mut gate = Gate::new([0.2; UNIT_COUNT]);
-        let (mut found, mut open) = (Vec::new(), 0);
+        let (mut swings, mut open) = (Vec::new(), 0);
         let frames = (seconds * fps) as i64;
         for i in 0..frames {
             let at_ns = (1e9 * i as f64 / fps) as i64;
             gate.update(at_ns, &act(i as f64 / fps));
-            found.extend_from_slice(gate.swings());
+            swings.extend_from_slice(gate.swings());
             open += i64::from(gate.is_open());
         }
-        found.extend_from_slice(gate.finish());
-        (found, open as f64 / frames as f64)
+        swings.extend_from_slice(gate.finish());
+        (swings, open as f64 / frames as f64)
     }
 
     fn bump(t: f64, from: f64, to: f64) -> f32 {
@@ -433,15 +435,15 @@ mod tests {
     #[test]
     fn a_movement_on_a_held_drifting_face_is_found_at_its_times() {
         for fps in [25.0, 30.0, 60.0, 100.0, 200.0] {
-            let (found, open) = run(fps, 6.0, |t| {
+            let (swings, open) = run(fps, 6.0, |t| {
                 let mut i: [f32; UNIT_COUNT] = std::array::from_fn(|k| noise(t, k) + 0.1 * t as f32);
                 // Held from the second on, another one moves on top of it.
                 i[3] += 1.5 * bump(t.min(1.2), 0.95, 1.45);
                 i[7] += 0.5 * bump(t, 4.0, 4.3);
                 i
             });
-            let moved: Vec<&Swing> = found.iter().filter(|s| s.unit == 7).collect();
-            assert_eq!((moved.len(), found.len()), (1, 1), "{fps}: {found:?}");
+            let moved: Vec<&Swing> = swings.iter().filter(|s| s.unit == 7).collect();
+            assert_eq!((moved.len(), swings.len()), (1, 1), "{fps}: {swings:?}");
             let top = moved[0].top.0 as f64 / 1e9;
             assert!((top - 4.15).abs() < 0.04, "{fps}: {top}");
             assert!((moved[0].height() - 0.5).abs() < 0.15, "{fps}: {}", moved[0].height());
@@ -453,42 +455,42 @@ mod tests {
 
     #[test]
     fn a_talking_mouth_does_not_blind_the_brows() {
-        let (found, _) = run(100.0, 8.0, |t| {
+        let (swings, _) = run(100.0, 8.0, |t| {
             let mut i: [f32; UNIT_COUNT] = std::array::from_fn(|k| noise(t, k));
             i[30] += (1.0 + (25.0 * t).sin() as f32).max(0.0);
             i[1] += 0.4 * bump(t, 5.0, 5.25);
             i
         });
-        assert_eq!(found.iter().filter(|s| s.unit == 1).count(), 1, "{found:?}");
-        assert!(found.iter().filter(|s| s.unit == 30).count() > 5);
-        assert!(found.iter().all(|s| [1, 30].contains(&s.unit)));
+        assert_eq!(swings.iter().filter(|s| s.unit == 1).count(), 1, "{swings:?}");
+        assert!(swings.iter().filter(|s| s.unit == 30).count() > 5);
+        assert!(swings.iter().all(|s| [1, 30].contains(&s.unit)));
     }
 
     #[test]
     fn noise_steps_and_slow_expressions_are_no_swings() {
-        let (found, open) = run(60.0, 10.0, |t| {
+        let (swings, open) = run(60.0, 10.0, |t| {
             let mut i: [f32; UNIT_COUNT] = std::array::from_fn(|k| noise(t, k));
             i[4] += if t > 3.0 { 1.0 } else { 0.0 };
             i[5] += 1.2 * bump(t, 4.0, 8.0);
             i
         });
-        assert!(found.is_empty(), "{found:?}");
+        assert!(swings.is_empty(), "{swings:?}");
         assert!(open < 0.3, "{open}");
     }
 
     #[test]
     fn an_expression_of_seconds_is_one_long_swing() {
         let mut gate = Gate::new([0.2; UNIT_COUNT]);
-        let mut found = Vec::new();
+        let mut long = Vec::new();
         for i in 0..1500 {
             let t = 0.01 * f64::from(i);
             let mut levels = [0.0; UNIT_COUNT];
             levels[8] = 2.0 * (bump(t.min(2.3), 2.0, 2.6) - bump(t.clamp(7.0, 7.3), 7.0, 7.6));
             gate.update(10_000_000 * i64::from(i), &levels);
-            found.extend_from_slice(gate.long_swings());
+            long.extend_from_slice(gate.long_swings());
         }
-        assert_eq!(found.len(), 1, "{found:?}");
-        let (from, to) = (found[0].from_ns as f64 / 1e9, found[0].to_ns as f64 / 1e9);
+        assert_eq!(long.len(), 1, "{long:?}");
+        let (from, to) = (long[0].from_ns as f64 / 1e9, long[0].to_ns as f64 / 1e9);
         assert!((from - 2.15).abs() < 0.1 && (to - 7.15).abs() < 0.15, "{from} {to}");
     }
 }

@@ -12,7 +12,7 @@ use super::{Chain, Conv, power_of_two};
 
 /// A chain with its place in a graph.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Found {
+pub struct Subgraph {
     /// The numbers.
     pub chain: Chain,
     /// Name of the `f32` tensor that is quantized.
@@ -30,7 +30,7 @@ pub struct Found {
 /// Finds the chain of `graph`, whose input has `shape`. A chain that starts elsewhere needs the shape of
 /// its input among the file's `value_info`. `Ok(None)`: nothing in it is quantized. `Err`: it is, but
 /// not as the rules ask; the reason as text.
-pub fn find(graph: &pb::GraphProto, shape: &[usize]) -> Result<Option<Found>, String> {
+pub fn find(graph: &pb::GraphProto, shape: &[usize]) -> Result<Option<Subgraph>, String> {
     let quantizes = |n: &pb::NodeProto| {
         matches!(n.op_type.as_str(), "QuantizeLinear" | "DequantizeLinear")
             || n.op_type.starts_with("QLinear")
@@ -92,7 +92,7 @@ pub fn find(graph: &pb::GraphProto, shape: &[usize]) -> Result<Option<Found>, St
         (means, output) = (true, name(&graph.node[at].output, 0)?.to_owned());
         nodes.push(at);
     }
-    Ok(Some(Found { chain, input, output, means, tensors, nodes }))
+    Ok(Some(Subgraph { chain, input, output, means, tensors, nodes }))
 }
 
 fn name(names: &[String], i: usize) -> Result<&str, String> {
@@ -357,12 +357,12 @@ impl Chain {
 /// that of the input. Fails where there is no chain.
 pub fn in_float(model: &pb::ModelProto, shape: &[usize]) -> Result<pb::ModelProto, String> {
     let graph = model.graph.as_ref().ok_or("the file holds no graph")?;
-    let found = find(graph, shape)?.ok_or("the model has no quantized layer")?;
-    let dequantize = found.nodes[found.chain.convs.len() + 1];
-    let written = found.chain.float_nodes(&found.input, &graph.node[dequantize].output[0]);
+    let subgraph = find(graph, shape)?.ok_or("the model has no quantized layer")?;
+    let dequantize = subgraph.nodes[subgraph.chain.convs.len() + 1];
+    let written = subgraph.chain.float_nodes(&subgraph.input, &graph.node[dequantize].output[0]);
     let mut model = model.clone();
     if let Some(graph) = &mut model.graph {
-        replace(graph, &found.nodes[..found.chain.convs.len() + 2], written);
+        replace(graph, &subgraph.nodes[..subgraph.chain.convs.len() + 2], written);
     }
     Ok(model)
 }

@@ -63,9 +63,9 @@ impl TypedOp for StackOp {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let [c, h, w] = self.stack.shape(0);
         let datum = if self.quantized_input { u8::datum_type() } else { f32::datum_type() };
-        let found = inputs.first().and_then(|i| i.shape.as_concrete());
+        let shape = inputs.first().and_then(|i| i.shape.as_concrete());
         ensure!(
-            inputs.len() == 1 && found == Some(&[1, c, h, w]) && inputs[0].datum_type == datum,
+            inputs.len() == 1 && shape == Some(&[1, c, h, w]) && inputs[0].datum_type == datum,
             "the int8 stack takes one {datum:?} tensor of 1,{c},{h},{w}"
         );
         Ok(tvec!(f32::fact(self.output_shape())))

@@ -114,9 +114,9 @@ fn by_definition(conv: &Conv, exponent: i32, zero: u8, x: &[u8], size: (usize, u
             }
             // Nearest, ties to even.
             let (unit, half) = (1i64 << shift, (1i64 << shift) / 2);
-            let (whole, rest) = (sum.div_euclid(unit), sum.rem_euclid(unit));
-            let up = rest > half || (rest == half && half > 0 && whole % 2 != 0);
-            out.push((whole + i64::from(up)).clamp(0, 255) as u8);
+            let (quotient, remainder) = (sum.div_euclid(unit), sum.rem_euclid(unit));
+            let up = remainder > half || (remainder == half && half > 0 && quotient % 2 != 0);
+            out.push((quotient + i64::from(up)).clamp(0, 255) as u8);
         }
     }
     out
@@ -178,8 +178,8 @@ fn four_products_are_exact_up_to_the_brightest_byte() {
                 "{weight} {byte}"
             );
             for kernel in Kernel::available() {
-                let found = run(&chain, kernel, &input).tensor(1);
-                assert_eq!(found, scalar.tensor(1), "{}: {weight} {byte}", kernel.name());
+                let output = run(&chain, kernel, &input).tensor(1);
+                assert_eq!(output, scalar.tensor(1), "{}: {weight} {byte}", kernel.name());
             }
         }
     }
@@ -193,10 +193,10 @@ proptest! {
         let shape = [1, chain.channels, chain.height, chain.width];
         let written = chain.quantized_nodes("x", "y");
         let model = onnx::model("chain", ("x", &shape), ("y", &[1, c, h, w]), written);
-        let found = onnx::find(model.graph.as_ref().expect("written"), &shape);
-        let found = found.expect("within the rules").expect("quantized");
-        prop_assert_eq!((&found.input[..], &found.output[..], found.means), ("x", "y", false));
-        prop_assert_eq!(found.chain, chain);
+        let subgraph = onnx::find(model.graph.as_ref().expect("written"), &shape);
+        let subgraph = subgraph.expect("within the rules").expect("quantized");
+        prop_assert_eq!((&subgraph.input[..], &subgraph.output[..], subgraph.means), ("x", "y", false));
+        prop_assert_eq!(subgraph.chain, chain);
     }
 }
 
@@ -343,10 +343,10 @@ fn onnxruntime_gives_the_same_bytes() {
     ] {
         let model = crate::model::parse_onnx(golden.onnx).expect("an ONNX file");
         let (input, output) = (floats(golden.input), floats(golden.output));
-        let found = onnx::find(model.graph.as_ref().expect("a graph"), &golden.shape);
-        let found = found.expect("within the rules").expect("quantized");
+        let subgraph = onnx::find(model.graph.as_ref().expect("a graph"), &golden.shape);
+        let subgraph = subgraph.expect("within the rules").expect("quantized");
         for kernel in Kernel::available() {
-            let mut stack = Stack::new(&found.chain, kernel).expect("within the rules");
+            let mut stack = Stack::new(&subgraph.chain, kernel).expect("within the rules");
             assert!(stack.set_input(&input));
             stack.run();
             let bytes: Vec<u8> = (0..stack.tensors()).flat_map(|i| stack.tensor(i)).collect();

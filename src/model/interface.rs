@@ -7,6 +7,7 @@ use tract_onnx::pb::{ValueInfoProto, type_proto};
 
 /// Names and shapes that an ONNX file declares; a dimension that is not fixed is 0.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Interface {
     /// Inputs without a value of their own.
     pub inputs: Vec<(String, Vec<usize>)>,
@@ -18,12 +19,12 @@ pub struct Interface {
 
 impl Interface {
     /// Reads the declarations alone: no operator is looked at. The reason of a failure comes back as text.
-    pub fn of(onnx: &[u8]) -> Result<Self, String> {
+    pub fn parse(onnx: &[u8]) -> Result<Self, String> {
         let model = super::parse_onnx(onnx)?;
         let graph = model.graph.ok_or("the file holds no graph")?;
-        let own: BTreeSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
+        let initializers: BTreeSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
         let read = |values: &[ValueInfoProto]| {
-            values.iter().filter(|v| !own.contains(v.name.as_str())).map(declared).collect()
+            values.iter().filter(|v| !initializers.contains(v.name.as_str())).map(declared).collect()
         };
         let operators = graph.node.iter().map(|n| n.op_type.clone()).collect();
         Ok(Self { inputs: read(&graph.input), outputs: read(&graph.output), operators })

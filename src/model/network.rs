@@ -10,7 +10,7 @@ use tract_onnx::prelude::{
 };
 use tract_onnx::tract_core::internal::bail;
 
-use crate::int8::onnx::{self, Found};
+use crate::int8::onnx::{self, Subgraph};
 use crate::int8::op::StackOp;
 use crate::int8::stack::Stack;
 use crate::int8::{Chain, Kernel, quantize_luma};
@@ -26,6 +26,7 @@ pub fn inside_network() -> bool {
 
 /// What runs the quantized layers of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Engine {
     /// tract, layer by layer.
     Plain,
@@ -135,16 +136,16 @@ impl Network {
     pub fn from_model(model: &pb::ModelProto, shape: &[usize], engine: Engine) -> Result<Self, String> {
         let graph = model.graph.as_ref().ok_or("the file holds no graph")?;
         super::windows::check(graph)?;
-        let ready = |found: Found, kernel| Ok((Stack::new(&found.chain, kernel)?, found));
+        let ready = |subgraph: Subgraph, kernel| Ok((Stack::new(&subgraph.chain, kernel)?, subgraph));
         let (form, stack) = match (onnx::find(graph, shape), engine) {
             (Ok(None), _) => (Form::Float, None),
             (Ok(Some(_)), Engine::Plain) => (Form::Plain("asked for".into()), None),
             (Ok(Some(_)), Engine::Float) => {
                 return Self::from_model(&onnx::in_float(model, shape)?, shape, Engine::Plain);
             }
-            (found, _) => {
+            (subgraph, _) => {
                 let kernel = if let Engine::Stack(kernel) = engine { kernel } else { Kernel::Scalar };
-                match found.and_then(|f| f.map(|f| ready(f, kernel)).transpose()) {
+                match subgraph.and_then(|f| f.map(|f| ready(f, kernel)).transpose()) {
                     Ok(stack) => (Form::Int8(kernel), stack),
                     Err(reason) => {
                         tracing::warn!(
@@ -169,7 +170,7 @@ impl Network {
         model: &pb::ModelProto,
         shape: &[usize],
         form: Form,
-        stack: Option<(Stack, Found)>,
+        stack: Option<(Stack, Subgraph)>,
     ) -> TractResult<Self> {
         let onnx = tract_onnx::onnx();
         let input = |datum| InferenceFact::dt_shape(datum, shape);
@@ -180,26 +181,26 @@ impl Network {
                 parsed.set_input_fact(0, input(datum))?;
                 (parsed.clone(), parsed.into_typed()?)
             }
-            Some((stack, found)) => {
+            Some((stack, subgraph)) => {
                 // The rest of the graph, with the chain's output as a second input for the moment, and
                 // the chain's input as one more output where it is not the graph's.
-                let mut rest = model.clone();
-                let Some(graph) = &mut rest.graph else { bail!("the file holds no graph") };
-                let users = graph.node.iter().filter(|n| n.input.contains(&found.input)).count();
-                let at_start = graph.input.first().is_some_and(|i| i.name == found.input);
-                if at_start && users == 1 && found.chain.starts_from_luma() {
+                let mut surrounding = model.clone();
+                let Some(graph) = &mut surrounding.graph else { bail!("the file holds no graph") };
+                let users = graph.node.iter().filter(|n| n.input.contains(&subgraph.input)).count();
+                let at_start = graph.input.first().is_some_and(|i| i.name == subgraph.input);
+                if at_start && users == 1 && subgraph.chain.starts_from_luma() {
                     datum = DatumType::U8;
                 }
-                let operator = StackOp::new(stack, datum == DatumType::U8, found.means);
+                let operator = StackOp::new(stack, datum == DatumType::U8, subgraph.means);
                 let output = operator.output_shape();
-                onnx::replace(graph, &found.nodes, onnx::Written::default());
-                graph.input.push(onnx::value_info(&found.output, &output));
-                let mut parsed = onnx.model_for_proto_model(&rest)?;
-                if let Some(graph) = rest.graph.as_mut().filter(|_| !at_start) {
-                    let Chain { channels, height, width, .. } = found.chain;
-                    graph.output.push(onnx::value_info(&found.input, &[1, channels, height, width]));
+                onnx::replace(graph, &subgraph.nodes, onnx::Written::default());
+                graph.input.push(onnx::value_info(&subgraph.output, &output));
+                let mut parsed = onnx.model_for_proto_model(&surrounding)?;
+                if let Some(graph) = surrounding.graph.as_mut().filter(|_| !at_start) {
+                    let Chain { channels, height, width, .. } = subgraph.chain;
+                    graph.output.push(onnx::value_info(&subgraph.input, &[1, channels, height, width]));
                 }
-                let mut watched = onnx.model_for_proto_model(&rest)?;
+                let mut watched = onnx.model_for_proto_model(&surrounding)?;
                 for model in [&mut parsed, &mut watched] {
                     model.set_input_fact(0, input(datum))?;
                     model.set_input_fact(1, InferenceFact::dt_shape(DatumType::F32, output))?;
@@ -230,7 +231,8 @@ impl Network {
     /// Runs the network; `read` sees each output with its index. Fails on shapes that do not fit.
     pub fn run(&mut self, input: &[f32], read: impl FnMut(usize, &[f32])) -> Result<(), String> {
         INSIDE.set(true);
-        let filled = self.fill(input, |own| own.copy_from_slice(input), |own| quantize_luma(input, own));
+        let filled =
+            self.fill(input, |buffer| buffer.copy_from_slice(input), |buffer| quantize_luma(input, buffer));
         let done = filled.and_then(|()| self.run_filled(read));
         INSIDE.set(false);
         done
@@ -240,10 +242,10 @@ impl Network {
     /// quantized input is the luma itself, it is taken as it stands.
     pub fn run_luma(&mut self, luma: &[u8], read: impl FnMut(usize, &[f32])) -> Result<(), String> {
         INSIDE.set(true);
-        let convert = |own: &mut [f32]| {
-            own.iter_mut().zip(luma).for_each(|(o, &v)| *o = normalise_luma(f32::from(v)));
+        let convert = |buffer: &mut [f32]| {
+            buffer.iter_mut().zip(luma).for_each(|(o, &v)| *o = normalise_luma(f32::from(v)));
         };
-        let filled = self.fill(luma, convert, |own| own.copy_from_slice(luma));
+        let filled = self.fill(luma, convert, |buffer| buffer.copy_from_slice(luma));
         let done = filled.and_then(|()| self.run_filled(read));
         INSIDE.set(false);
         done
@@ -264,9 +266,9 @@ impl Network {
             let fresh = Tensor::zero_dt(self.input.datum_type(), &self.shape).map_err(fail)?;
             self.input = Arc::new(fresh);
         }
-        let own = Arc::get_mut(&mut self.input).ok_or("the input is still in use")?;
-        let quantized = own.datum_type() == DatumType::U8;
-        let mut plain = own.try_as_plain_ram_mut().map_err(fail)?;
+        let tensor = Arc::get_mut(&mut self.input).ok_or("the input is still in use")?;
+        let quantized = tensor.datum_type() == DatumType::U8;
+        let mut plain = tensor.try_as_plain_ram_mut().map_err(fail)?;
         if quantized {
             bytes(plain.as_slice_mut().map_err(fail)?);
         } else {

@@ -61,16 +61,16 @@ impl Models {
     }
 
     /// The models of files that `read` gives by their names; `place` stands before these names in errors.
-    pub fn of(
+    pub fn read_with(
         place: &Path,
         mut read: impl FnMut(&str) -> Result<Vec<u8>, ModelError>,
     ) -> Result<Self, ModelError> {
         Ok(Self {
-            detector: Checked::of(place, "detector", &mut read)?,
-            landmarks: Checked::of(place, "landmarks", &mut read)?,
-            au: Checked::of(place, "au", &mut read)?,
-            judge: Checked::of(place, "judge", &mut read)?,
-            student: Checked::of(place, "student", &mut read)?,
+            detector: Checked::read_with(place, "detector", &mut read)?,
+            landmarks: Checked::read_with(place, "landmarks", &mut read)?,
+            au: Checked::read_with(place, "au", &mut read)?,
+            judge: Checked::read_with(place, "judge", &mut read)?,
+            student: Checked::read_with(place, "student", &mut read)?,
         })
     }
 

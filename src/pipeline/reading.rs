@@ -27,7 +27,7 @@ impl Pipeline {
     /// The faces in sight in the last frame, the largest first; empty after a frame that could not be decoded. At most
     /// [`super::Options::max_tracks`].
     pub fn faces(&self) -> Vec<FaceReading> {
-        let Some((_, now)) = self.last else { return Vec::new() };
+        let Some(now) = self.timing.last_ns() else { return Vec::new() };
         let in_sight = self.faces.seen().iter().filter(|f| f.visibility != Visibility::Missed);
         let mut readings: Vec<FaceReading> = in_sight
             .filter_map(|follower| {

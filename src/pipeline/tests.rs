@@ -1,7 +1,7 @@
 //! The whole chain on synthetic people.
 
 use super::*;
-use crate::event::Class;
+use crate::event::{Class, TimingQuality};
 use crate::synth::{Action, Camera, HeadMove, Pack, Scene, Script, Subject};
 
 fn run(
@@ -16,19 +16,19 @@ fn run(
     let mut scene = Scene::new(subject, Script::new(actions).expect("valid"), camera);
     let options = Options { purpose: Some(Purpose::Research), ..Options::default() };
     let mut pipeline = Pipeline::new(options, &Models::embedded().expect("models")).expect("pipeline");
-    let (mut found, mut moving, mut frame) = (Vec::new(), 0, Frame::default());
+    let (mut movements, mut moving, mut frame) = (Vec::new(), 0, Frame::default());
     for seq in (0..(seconds * fps) as u64).step_by(every as usize) {
         scene.render(seq / every, (seq as f64 * 1e9 / fps) as i64, &mut frame);
         match pipeline.push(&frame) {
-            Step::Event(m) => found.push(m),
+            Step::Event(m) => movements.push(m),
             Step::Moving => moving += 1,
             _ => {}
         }
     }
     while let Some(m) = pipeline.finish() {
-        found.push(m);
+        movements.push(m);
     }
-    (found, *pipeline.counters(), moving)
+    (movements, *pipeline.counters(), moving)
 }
 
 #[test]
@@ -43,38 +43,38 @@ fn movements_of_many_kinds_are_found_in_many_people() {
         (&[10], Class::Negative),
         (&[14], Class::Negative),
     ];
-    let (mut hits, mut said, mut right, mut total, mut extra) = (0, 0, 0, 0, 0);
+    let (mut hits, mut classified, mut right, mut total, mut extra) = (0, 0, 0, 0, 0);
     for (k, (aus, class)) in cases.iter().enumerate() {
         for person in 0..2 {
             let person = person + 2 * k as u64;
             let onset = 2_000_000_000;
             let actions = aus.iter().map(|&au| Action::micro(au, 0.25, onset)).collect();
-            let (found, counters, moving) = run(person, actions, 100.0, 3.2, 1);
+            let (movements, counters, moving) = run(person, actions, 100.0, 3.2, 1);
             total += 1;
-            let hit = found.iter().find(|m| (m.onset_ns - onset).abs() < 60_000_000);
+            let hit = movements.iter().find(|m| (m.onset_ns - onset).abs() < 60_000_000);
             hits += usize::from(hit.is_some_and(|m| aus.contains(&m.aus[0].au)));
-            said += usize::from(hit.is_some_and(|m| m.label.is_some()));
+            classified += usize::from(hit.is_some_and(|m| m.label.is_some()));
             right += usize::from(hit.is_some_and(|m| m.label.as_ref().is_some_and(|l| l.class == *class)));
-            extra += found.len() - usize::from(hit.is_some());
+            extra += movements.len() - usize::from(hit.is_some());
             println!(
                 "{aus:?} person {person}: {:?} {:?} moving {moving} {counters:?}",
                 hit.map(|m| (m.onset_ns / 1_000_000, &m.aus, &m.label)),
-                found.len()
+                movements.len()
             );
         }
     }
-    println!("{hits} found, {said} classified, {right} rightly, of {total}; {extra} extra");
+    println!("{hits} found, {classified} classified, {right} rightly, of {total}; {extra} extra");
     assert!(hits * 10 >= total * 8, "{hits} of {total} found");
     // The student may abstain where it is not sure; what it says has to be right, mostly.
-    assert!(said * 10 >= total * 6, "{said} of {total} classified");
-    assert!(right * 10 >= said * 8, "{right} of {said} classified rightly");
+    assert!(classified * 10 >= total * 6, "{classified} of {total} classified");
+    assert!(right * 10 >= classified * 8, "{right} of {classified} classified rightly");
     assert!(extra * 8 <= total, "{extra} extra events");
 }
 
 #[test]
 fn a_still_face_is_quiet_and_keeps_the_gate_shut() {
-    let (found, counters, _) = run(31, Vec::new(), 60.0, 6.0, 1);
-    assert!(found.is_empty(), "{found:?}");
+    let (movements, counters, _) = run(31, Vec::new(), 60.0, 6.0, 1);
+    assert!(movements.is_empty(), "{movements:?}");
     assert!(counters.gate_open * 100 <= counters.frames, "{counters:?}");
     assert_eq!(counters.student_runs, 0);
 }
@@ -189,19 +189,19 @@ fn shown(pictures: &[(u64, i64)], slot_ns: i64, times: impl Fn(usize) -> u64) ->
     let script = Script::new(vec![Action::micro(12, 0.4, 2_000_000_000)]).expect("valid");
     let mut scene = Scene::new(subject, script, Camera::default());
     let mut pipeline = lenient();
-    let (mut found, mut frame, mut seq) = (Vec::new(), Frame::default(), 0);
+    let (mut movements, mut frame, mut seq) = (Vec::new(), Frame::default(), 0);
     for (k, (number, at_ns)) in pictures.iter().enumerate() {
         scene.render(*number, *at_ns, &mut frame);
         for copy in 0..times(k) {
             (frame.seq, frame.at_ns) = (seq, at_ns + copy as i64 * slot_ns);
             seq += 1;
             if let Step::Event(m) = pipeline.push(&frame) {
-                found.push(m);
+                movements.push(m);
             }
         }
     }
-    found.extend(std::iter::from_fn(|| pipeline.finish()));
-    (found, *pipeline.counters())
+    movements.extend(std::iter::from_fn(|| pipeline.finish()));
+    (movements, *pipeline.counters())
 }
 
 #[test]
@@ -229,11 +229,11 @@ fn a_movement_across_a_picture_that_stands_is_spoilt() {
     let pictures: Vec<_> = (0..300).map(|k| (k, k as i64 * FRAME_NS)).collect();
     // 150 ms out of the middle of the rise: the camera stood still, and then jumps.
     let stuck: Vec<_> = pictures.iter().copied().filter(|(k, _)| !(205..220).contains(k)).collect();
-    let (found, counters) = shown(&stuck, FRAME_NS, |k| if k == 204 { 16 } else { 1 });
+    let (movements, counters) = shown(&stuck, FRAME_NS, |k| if k == 204 { 16 } else { 1 });
     assert_eq!(counters.frames_repeated, 15);
-    assert!(found.is_empty() && counters.rejected_timing > 0, "{found:?} {counters:?}");
-    let (found, _) = shown(&pictures, FRAME_NS, |_| 1);
-    assert_eq!(found.len(), 1);
+    assert!(movements.is_empty() && counters.rejected_timing > 0, "{movements:?} {counters:?}");
+    let (movements, _) = shown(&pictures, FRAME_NS, |_| 1);
+    assert_eq!(movements.len(), 1);
 }
 
 #[test]
@@ -285,7 +285,7 @@ fn a_picture_that_nods_or_turns_is_no_movement() {
             let camera = Camera { seed: person, ..Camera::default() };
             let mut scene = Scene::new(subject, Script::new(Vec::new()).expect("valid"), camera);
             let mut pipeline = Pipeline::new(Options::default(), &models).expect("pipeline");
-            let (mut found, mut frame) = (Vec::new(), Frame::default());
+            let (mut movements, mut frame) = (Vec::new(), Frame::default());
             for seq in 0..90 {
                 let at_ns = seq as i64 * 1_000_000_000 / 30;
                 scene.render(seq, at_ns, &mut frame);
@@ -293,11 +293,11 @@ fn a_picture_that_nods_or_turns_is_no_movement() {
                 let phase = ((at_ns as f32 / 1e6 - 1500.0) / 300.0).clamp(0.0, 1.0);
                 let angle = 8f32.to_radians() * (0.5 - 0.5 * (std::f32::consts::TAU * phase).cos());
                 if let Step::Event(m) = pipeline.push(&turned(&frame, angle, yaw)) {
-                    found.push(m);
+                    movements.push(m);
                 }
             }
-            found.extend(std::iter::from_fn(|| pipeline.finish()));
-            assert!(found.is_empty(), "person {person}, yaw {yaw}: {found:?}");
+            movements.extend(std::iter::from_fn(|| pipeline.finish()));
+            assert!(movements.is_empty(), "person {person}, yaw {yaw}: {movements:?}");
             assert!(pipeline.counters().rejected_head_motion > 0, "{:?}", pipeline.counters());
         }
     }
@@ -305,8 +305,8 @@ fn a_picture_that_nods_or_turns_is_no_movement() {
 
 #[test]
 fn no_event_below_the_lowest_rate() {
-    let (found, ..) = run(5, vec![Action::micro(12, 0.4, 2_000_000_000)], 15.0, 4.0, 1);
-    assert!(found.is_empty(), "{found:?}");
+    let (movements, ..) = run(5, vec![Action::micro(12, 0.4, 2_000_000_000)], 15.0, 4.0, 1);
+    assert!(movements.is_empty(), "{movements:?}");
 }
 
 #[test]
@@ -371,9 +371,10 @@ fn landmarks_are_those_of_the_face_and_go_with_it() {
     for seq in 0..90 {
         pipeline.push(&scene.frame(seq, 60.0));
     }
-    let found = pipeline.landmarks().expect("a face");
+    let landmarks = pipeline.landmarks().expect("a face");
     let truth = scene.truth(89 * 1_000_000_000 / 60).landmarks;
-    let apart = found.iter().zip(&truth).map(|(a, b)| a.distance(*b)).sum::<f32>() / found.len() as f32;
+    let apart =
+        landmarks.iter().zip(&truth).map(|(a, b)| a.distance(*b)).sum::<f32>() / landmarks.len() as f32;
     let eyes = pipeline.observation().eye_distance_px;
     assert!(apart < 0.1 * eyes, "{apart} px at {eyes} px between the eyes");
     // A frame without a face has none.

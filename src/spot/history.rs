@@ -87,8 +87,8 @@ impl History {
     }
 
     /// Time and a number of each frame between two instants, as the mean over [`SMOOTH_MS`] to both sides.
-    pub fn signal(&self, from_ns: i64, to_ns: i64, of: impl Fn(&Sample) -> f32) -> Vec<(i64, f32)> {
-        let raw: Vec<(i64, f32)> = self.within(from_ns, to_ns).map(|s| (s.at_ns, of(s))).collect();
+    pub fn signal(&self, from_ns: i64, to_ns: i64, value: impl Fn(&Sample) -> f32) -> Vec<(i64, f32)> {
+        let raw: Vec<(i64, f32)> = self.within(from_ns, to_ns).map(|s| (s.at_ns, value(s))).collect();
         let reach = ns(SMOOTH_MS);
         let (mut first, mut end) = (0, 0);
         raw.iter()

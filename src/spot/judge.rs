@@ -210,11 +210,11 @@ mod tests {
         let mut measures = [0.0; MEASURES];
         // Hidden: (0.5 - 0.5) / 2 + 0.25, then 3 of it less 0.5.
         measures[0] = 0.5;
-        let found = judge().likelihoods(&measures);
+        let likelihoods = judge().likelihoods(&measures);
         let logits = [1.0f32 - 0.25, 0.0, 0.0, 0.25, 0.0, 0.0, 0.0, 0.0];
         let sum: f32 = logits.iter().map(|l| l.exp()).sum();
-        for (f, l) in found.iter().zip(logits) {
-            assert!((f - l.exp() / sum).abs() < 1e-6, "{found:?}");
+        for (f, l) in likelihoods.iter().zip(logits) {
+            assert!((f - l.exp() / sum).abs() < 1e-6, "{likelihoods:?}");
         }
         assert_eq!(judge().judge(&measures).0, None);
         measures[0] = 6.5;

@@ -130,8 +130,8 @@ impl Rests {
     }
 
     /// What a number would be at a time without the movement.
-    fn between(&self, at_ns: i64, of: impl Fn(&Rest) -> f32) -> f32 {
-        let (from, to) = (of(&self.before), of(&self.after));
+    fn between(&self, at_ns: i64, value: impl Fn(&Rest) -> f32) -> f32 {
+        let (from, to) = (value(&self.before), value(&self.after));
         from + self.share(at_ns) * (to - from)
     }
 

@@ -85,8 +85,8 @@ mod tests {
         std::array::from_fn(|i| if i == k || i == k + 9 { size } else { 0.0 })
     }
 
-    fn frames(n: usize, of: impl Fn(f32) -> Vector) -> Vec<Frame> {
-        (0..n).map(|k| Frame { at_ns: k as i64, motion: of(k as f32 / (n - 1) as f32) }).collect()
+    fn frames(n: usize, motion: impl Fn(f32) -> Vector) -> Vec<Frame> {
+        (0..n).map(|k| Frame { at_ns: k as i64, motion: motion(k as f32 / (n - 1) as f32) }).collect()
     }
 
     #[test]
@@ -95,13 +95,16 @@ mod tests {
         let course = |at_ns: i64| cosine(at_ns as f32 / 20.0);
         let still = frames(5, |_| [0.0; 2 * CELLS]);
         let one = frames(21, |p| unit(30, cosine(p)));
-        let found = measure(&unit(30, 1.0), &[0.0; 2 * CELLS], [&still, &one, &still], course);
-        assert!(found.share > 0.999 && found.residual < 1e-3 && found.signal_to_noise > 50.0, "{found:?}");
-        assert_eq!((found.step, found.around), (0.0, [0.0; 2]));
+        let measured = measure(&unit(30, 1.0), &[0.0; 2 * CELLS], [&still, &one, &still], course);
+        assert!(
+            measured.share > 0.999 && measured.residual < 1e-3 && measured.signal_to_noise > 50.0,
+            "{measured:?}"
+        );
+        assert_eq!((measured.step, measured.around), (0.0, [0.0; 2]));
         // The motion wanders over the face.
         let many = frames(21, |p| unit(20 + (p * 20.0) as usize, 1.0));
-        let found = measure(&unit(30, 1.0), &unit(50, 0.5), [&one, &many, &still], course);
-        assert!(found.share < 0.3 && found.residual > 0.4, "{found:?}");
-        assert!((found.step - 0.5).abs() < 0.1 && found.around[0] > 0.4, "{found:?}");
+        let measured = measure(&unit(30, 1.0), &unit(50, 0.5), [&one, &many, &still], course);
+        assert!(measured.share < 0.3 && measured.residual > 0.4, "{measured:?}");
+        assert!((measured.step - 0.5).abs() < 0.1 && measured.around[0] > 0.4, "{measured:?}");
     }
 }

@@ -94,9 +94,9 @@ pub(super) fn explain(motion: &Vector) -> (Explained, Vector) {
         .each_ref()
         .map(|basis| basis.iter().map(|b| dot(motion, b).powi(2)).sum::<f32>() / energy)
         .map(|share| share.min(1.0));
-    let rest = without_plane(motion);
-    let left = (dot(&rest, &rest) / CELLS as f32).sqrt();
-    (Explained { similarity, affine, plane, head, left }, rest)
+    let residual = without_plane(motion);
+    let left = (dot(&residual, &residual) / CELLS as f32).sqrt();
+    (Explained { similarity, affine, plane, head, left }, residual)
 }
 
 /// Shares of a motion that a plane in perspective and a turning mean head explain, from which on it is no expression: 1 in 200
@@ -131,18 +131,18 @@ pub(super) fn inner_plane(motion: &Vector) -> f32 {
     let energies =
         |v: &Vector| -> Vec<f32> { (0..CELLS).map(|c| v[c].powi(2) + v[CELLS + c].powi(2)).collect() };
     let mut weights = [1.0f32; CELLS];
-    let mut left = energies(motion);
+    let mut residual_energies = energies(motion);
     for _ in 0..ROUNDS {
         let Some(fit) = weighted_fit(basis, motion, &weights) else { return 0.0 };
-        let mut rest = *motion;
+        let mut residual = *motion;
         for (b, share) in basis.iter().zip(fit) {
-            rest.iter_mut().zip(b).for_each(|(r, b)| *r -= share * b);
+            residual.iter_mut().zip(b).for_each(|(r, b)| *r -= share * b);
         }
-        left = energies(&rest);
-        let mut sorted = left.clone();
+        residual_energies = energies(&residual);
+        let mut sorted = residual_energies.clone();
         sorted.sort_unstable_by(f32::total_cmp);
         let scale = sorted[CELLS / 2] + 1e-6;
-        weights.iter_mut().zip(&left).for_each(|(w, e)| *w = 1.0 / (1.0 + e / scale));
+        weights.iter_mut().zip(&residual_energies).for_each(|(w, e)| *w = 1.0 / (1.0 + e / scale));
     }
     let least = |mut energies: Vec<f32>| {
         energies.sort_unstable_by(f32::total_cmp);
@@ -150,7 +150,11 @@ pub(super) fn inner_plane(motion: &Vector) -> f32 {
     };
     let all = least(energies(motion));
     // Noise of cells that stand still is no motion of a plane.
-    if all < INNER * CELLS as f32 * STILL_PX * STILL_PX { 0.0 } else { (1.0 - least(left) / all).max(0.0) }
+    if all < INNER * CELLS as f32 * STILL_PX * STILL_PX {
+        0.0
+    } else {
+        (1.0 - least(residual_energies) / all).max(0.0)
+    }
 }
 
 /// Number of parameters of a plane in perspective.
@@ -185,12 +189,12 @@ fn weighted_fit(basis: &[Vector], motion: &Vector, weights: &[f32; CELLS]) -> Op
 
 /// The motion that a plane seen in perspective leaves.
 pub(super) fn without_plane(motion: &Vector) -> Vector {
-    let mut rest = *motion;
+    let mut residual = *motion;
     for b in &BASES[2] {
         let share = dot(motion, b);
-        rest.iter_mut().zip(b).for_each(|(r, b)| *r -= share * b);
+        residual.iter_mut().zip(b).for_each(|(r, b)| *r -= share * b);
     }
-    rest
+    residual
 }
 
 impl Sample {
@@ -198,8 +202,8 @@ impl Sample {
     /// that no plane in perspective explains. A head that sways or turns a little hardly counts.
     pub fn unrest_since(&self, earlier: &Self) -> f32 {
         let moved = std::array::from_fn(|k| self.motion[k] - earlier.motion[k]);
-        let own: f32 = without_plane(&moved).iter().map(|v| v * v).sum();
-        (own / CELLS as f32).sqrt()
+        let residual: f32 = without_plane(&moved).iter().map(|v| v * v).sum();
+        (residual / CELLS as f32).sqrt()
     }
 }
 

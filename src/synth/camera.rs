@@ -119,14 +119,14 @@ pub(super) fn skip_blocks(luma: &mut [u8], before: &mut Vec<u8>, width: usize, l
         for (top, left) in (0..height).step_by(8).flat_map(|y| (0..width).step_by(8).map(move |x| (y, x))) {
             let (rows, columns) = (top..(top + 8).min(height), left..(left + 8).min(width));
             let count = (rows.len() * columns.len()) as f32;
-            let of = |y: usize| y * width + columns.start..y * width + columns.end;
+            let pixels = |y: usize| y * width + columns.start..y * width + columns.end;
             let changed: u32 = rows
                 .clone()
-                .flat_map(|y| luma[of(y)].iter().zip(&before[of(y)]))
+                .flat_map(|y| luma[pixels(y)].iter().zip(&before[pixels(y)]))
                 .map(|(a, b)| u32::from(a.abs_diff(*b)))
                 .sum();
             if changed as f32 / count < limit {
-                rows.for_each(|y| luma[of(y)].copy_from_slice(&before[of(y)]));
+                rows.for_each(|y| luma[pixels(y)].copy_from_slice(&before[pixels(y)]));
             }
         }
     }

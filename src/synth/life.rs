@@ -129,9 +129,9 @@ impl Life {
                     (std::f64::consts::TAU * f64::from(rate) * t + phase).sin()
                         / (f64::from(hz) / 0.15).sqrt()
                 });
-                let own = 0.25 + 0.75 * rng.uniform();
+                let strength = 0.25 + 0.75 * rng.uniform();
                 // Between nothing and the greatest tension.
-                give(unit, self.tension * own * (0.5 + 0.25 * wave.iter().sum::<f64>() as f32).max(0.0));
+                give(unit, self.tension * strength * (0.5 + 0.25 * wave.iter().sum::<f64>() as f32).max(0.0));
             }
         }
         if self.fidget > 0.0 {
@@ -165,7 +165,7 @@ impl Life {
             let (slow_hz, pause) = (0.04 + 0.2 * rng.uniform(), rng.uniform() - 0.4);
             let episode = ((turn(&mut rng, slow_hz) - pause) / (1.0 - pause)).max(0.0);
             for &au in part {
-                let own = rng.uniform();
+                let strength = rng.uniform();
                 let wave: f32 = [0.4, 1.1, 2.4]
                     .map(|hz| {
                         let hz = hz * (1.0 + 0.5 * rng.uniform());
@@ -173,7 +173,7 @@ impl Life {
                     })
                     .into_iter()
                     .sum();
-                let amount = self.fidget * episode * own * (0.5 + wave / 6.0);
+                let amount = self.fidget * episode * strength * (0.5 + wave / 6.0);
                 let weaker = 0.5 + 0.5 * rng.uniform();
                 let left = rng.uniform() < 0.5;
                 for (unit, u) in UNITS.iter().enumerate().filter(|(_, u)| u.au == au) {

@@ -266,10 +266,10 @@ impl Subject {
     pub fn random(pack: impl std::borrow::Borrow<Pack>, seed: u64) -> Self {
         let pack = &pack.borrow().arrays;
         let mut rng = SplitMix(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x7375_626a);
-        let mut own = pack.shape.clone();
+        let mut coordinates = pack.shape.clone();
         for mode in &pack.shape_modes {
             let weight = 0.8 * rng.normal();
-            own.iter_mut().zip(mode).for_each(|(s, m)| *s += weight * m);
+            coordinates.iter_mut().zip(mode).for_each(|(s, m)| *s += weight * m);
         }
         let mut skin = pack.texture.clone();
         for mode in &pack.texture_modes {
@@ -286,7 +286,7 @@ impl Subject {
         while levels.len() < Level::COUNT {
             levels.push(levels[levels.len() - 1].downsample());
         }
-        let shape = points(&own);
+        let shape = points(&coordinates);
         let mut units: Vec<Vec<Point>> = pack.units.iter().map(|u| points(u)).collect();
         // A wider eye has a longer way to close.
         let gap = |y: &dyn Fn(usize) -> f32, [upper, lower]: [usize; 2]| y(lower) - y(upper);
@@ -355,10 +355,10 @@ mod tests {
 
     #[test]
     fn damaged_packs_are_refused() {
-        let good = Pack::embedded().expect("embedded pack").arrays;
-        let bytes = good.to_bytes();
+        let arrays = Pack::embedded().expect("embedded pack").arrays;
+        let bytes = arrays.to_bytes();
         assert!(bytes.len() < 1_500_000, "{} bytes", bytes.len());
-        assert_eq!(PackArrays::from_bytes(&bytes).expect("own bytes").triangles, good.triangles);
+        assert_eq!(PackArrays::from_bytes(&bytes).expect("own bytes").triangles, arrays.triangles);
         for cut in [0, 7, 40, bytes.len() / 2, bytes.len() - 1] {
             assert!(PackArrays::from_bytes(&bytes[..cut]).is_err(), "cut at {cut}");
         }

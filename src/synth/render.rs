@@ -15,6 +15,7 @@ use crate::random::SplitMix;
 
 /// What is true of one frame.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Truth {
     /// Landmarks in frame pixels.
     pub landmarks: [Point; LANDMARK_COUNT],

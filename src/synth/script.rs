@@ -13,6 +13,7 @@ use crate::geometry::{Point, Similarity};
 /// maximum with zero speed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Profile {
     /// A raised cosine up to the apex and another one down.
     #[default]

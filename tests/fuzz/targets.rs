@@ -92,7 +92,7 @@ pub fn pixels(bytes: &[u8], format: PixelFormat, (width, height): (usize, usize)
 
 /// An ONNX file: its graph, its interface, whether it is a detector, and the network that runs it.
 pub fn onnx(bytes: &[u8]) {
-    let _ = Interface::of(bytes);
+    let _ = Interface::parse(bytes);
     if let Ok(model) = parse_onnx(bytes)
         && let Some(shape) = glint::int8::onnx::input_shape(&model)
         && let Some(graph) = &model.graph

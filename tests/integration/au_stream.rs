@@ -53,9 +53,9 @@ fn streams(protocol: &str) {
         configure_with(dir.path(), &url, &format!("mqtt.protocol = \"{protocol}\"\nstream.au_hz = {HZ}"));
     let daemon = Daemon::start(start_command(&config), &Accepted::default());
     subscriber.wait("an event", 60, |s| !s.events("glint").is_empty());
-    let event: Value = serde_json::from_str(&subscriber.of("glint/glint/event")[0]).expect("JSON");
+    let event: Value = serde_json::from_str(&subscriber.contents("glint/glint/event")[0]).expect("JSON");
     // The movement lies behind us: all of its samples are there.
-    let texts = subscriber.of("glint/glint/au");
+    let texts = subscriber.contents("glint/glint/au");
     assert!(texts.len() >= 20, "{} samples before the first event", texts.len());
     texts.iter().for_each(|text| schema::check("au", text));
     let samples: Vec<Value> = texts.iter().map(|text| serde_json::from_str(text).expect("JSON")).collect();
@@ -89,16 +89,19 @@ fn streams(protocol: &str) {
 
     assert!(!subscriber.any_retained("glint/glint/au"));
     let late = Subscriber::named("late", broker.port);
-    late.wait("what is retained", 5, |s| !s.of("glint/glint/capabilities").is_empty());
+    late.wait("what is retained", 5, |s| !s.contents("glint/glint/capabilities").is_empty());
     assert!(!late.any_retained("glint/glint/au"));
     let qualities: Vec<QoS> =
         std::iter::from_fn(|| qualities.recv_timeout(Duration::from_millis(500)).ok()).take(20).collect();
     assert!(qualities.len() >= 10 && qualities.iter().all(|q| *q == QoS::AtMostOnce), "{qualities:?}");
-    let said = subscriber.of("glint/glint/capabilities").pop().expect("capabilities");
-    schema::check("capabilities", &said);
-    assert!(said.contains("\"au_hz\":20.0") && said.contains("\"stream.au_hz\":20.0"), "{said}");
+    let capabilities = subscriber.contents("glint/glint/capabilities").pop().expect("capabilities");
+    schema::check("capabilities", &capabilities);
+    assert!(
+        capabilities.contains("\"au_hz\":20.0") && capabilities.contains("\"stream.au_hz\":20.0"),
+        "{capabilities}"
+    );
     subscriber.wait("counts in health", 5, |s| {
-        let report = s.of("glint/glint/health").pop().unwrap_or_default();
+        let report = s.contents("glint/glint/health").pop().unwrap_or_default();
         let report: Value = serde_json::from_str(&report).unwrap_or_default();
         report["au"]["sent"].as_u64().is_some_and(|n| n > 0)
     });

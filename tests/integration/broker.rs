@@ -179,7 +179,7 @@ impl Subscriber {
     }
 
     /// Contents of a topic so far.
-    pub(crate) fn of(&self, topic: &str) -> Vec<String> {
+    pub(crate) fn contents(&self, topic: &str) -> Vec<String> {
         let messages = self.messages.lock().expect("not poisoned");
         messages.iter().filter(|(t, _, _)| t == topic).map(|(_, text, _)| text.clone()).collect()
     }
@@ -191,12 +191,12 @@ impl Subscriber {
 
     /// Events so far: id -> contents in order of arrival.
     pub(crate) fn events(&self, device: &str) -> BTreeMap<String, Vec<String>> {
-        let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for text in self.of(&format!("glint/{device}/event")) {
+        let mut by_id: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for text in self.contents(&format!("glint/{device}/event")) {
             let event: serde_json::Value = serde_json::from_str(&text).expect("an event is JSON");
-            found.entry(event["id"].as_str().expect("an id").to_owned()).or_default().push(text);
+            by_id.entry(event["id"].as_str().expect("an id").to_owned()).or_default().push(text);
         }
-        found
+        by_id
     }
 
     /// Waits until `done`, or fails with `what`.

@@ -41,12 +41,12 @@ fn a_replay_gives_the_same_bytes_however_the_clip_comes() {
 
     let first = replay(&avi, &[]);
     assert_eq!(first.status.code(), Some(0), "{}", stderr(&first));
-    let found = events(&first);
-    assert_eq!(found.len(), 1, "{found:?}");
-    super::schema::check("event", &found[0].to_string());
-    assert_eq!(found[0]["specversion"], "1.0");
-    assert!(found[0].get("time").is_none(), "a clip has no wall clock");
-    let data = &found[0]["data"];
+    let events_of_clip = events(&first);
+    assert_eq!(events_of_clip.len(), 1, "{events_of_clip:?}");
+    super::schema::check("event", &events_of_clip[0].to_string());
+    assert_eq!(events_of_clip[0]["specversion"], "1.0");
+    assert!(events_of_clip[0].get("time").is_none(), "a clip has no wall clock");
+    let data = &events_of_clip[0]["data"];
     assert_eq!(data["kind"], "micro");
     assert_eq!(data["aus"][0]["au"], 12);
     let onset_ns = data["onset_ns"].as_i64().expect("a time");
@@ -92,8 +92,8 @@ fn pictures_that_cannot_be_decoded_are_gaps() {
     std::fs::write(dir.path().join("img60.jpg"), b"").expect("written");
     let output = replay(dir.path(), &["--fps", "60"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    let said = stderr(&output);
-    assert!(said.contains("frame 60") && said.contains("img60.jpg"), "{said}");
+    let stderr_text = stderr(&output);
+    assert!(stderr_text.contains("frame 60") && stderr_text.contains("img60.jpg"), "{stderr_text}");
     assert_eq!(events(&output).len(), 1);
 
     // inspect has a row for it all the same.

@@ -29,7 +29,7 @@ fn errors_name_file_line_column_key_and_what_is_allowed() {
 }
 
 /// What `glintd` says of a configuration: exit code, stdout, stderr without the folder's name.
-fn said(dir: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
+fn checked(dir: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
     let output = super::glintd(arguments).envs(variables.iter().copied()).output().expect("glintd starts");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&format!("{}/", dir.display()), "");
     (output.status.code(), text(&output.stdout), text(&output.stderr))
@@ -62,7 +62,7 @@ fn files_of_the_folder_and_variables_are_merged_and_named() {
     }
     let check = ["check", "--config", file.to_str().expect("UTF-8")];
     let effective = |variables: &[(&str, &str)]| -> toml::Table {
-        let (code, out, errors) = said(dir.path(), &check, variables);
+        let (code, out, errors) = checked(dir.path(), &check, variables);
         assert_eq!(code, Some(0), "{errors}");
         out.parse().expect("TOML")
     };
@@ -75,7 +75,7 @@ fn files_of_the_folder_and_variables_are_merged_and_named() {
     assert_eq!(effective(&[("GLINT_MQTT__URL", "mqtt://e")])["mqtt"]["url"].as_str(), Some("mqtt://e"));
 
     std::fs::write(folder.join("30.toml"), "[camera]\nfps = \"60\"\nroate = 1\n").expect("file");
-    let (code, out, errors) = said(dir.path(), &check, &[("GLINT_FACE__MAX_TRACKS", "99")]);
+    let (code, out, errors) = checked(dir.path(), &check, &[("GLINT_FACE__MAX_TRACKS", "99")]);
     assert_eq!((code, out.as_str()), (Some(78), ""));
     let lines: Vec<&str> = errors.lines().collect();
     assert_eq!(lines.len(), 3, "{errors}");
@@ -117,16 +117,16 @@ fn the_environment_is_tried_and_each_file_that_is_missing_is_a_line() {
             &["check", "--start", "--config", path],
             &["run", "--config", path],
         ] {
-            let (code, _, errors) = said(dir.path(), arguments, &[]);
+            let (code, _, errors) = checked(dir.path(), arguments, &[]);
             assert_eq!(code, Some(78), "{arguments:?}: {errors}");
-            let own: Vec<&str> = errors.lines().filter(|l| l.contains("/no/such")).collect();
-            assert_eq!(own.len(), 1, "{key}: {errors}");
+            let lines: Vec<&str> = errors.lines().filter(|l| l.contains("/no/such")).collect();
+            assert_eq!(lines.len(), 1, "{key}: {errors}");
             assert!(
-                own[0].starts_with("g.toml:") && own[0].contains(&format!(": {key}: /no/such")),
+                lines[0].starts_with("g.toml:") && lines[0].contains(&format!(": {key}: /no/such")),
                 "{errors}"
             );
         }
-        let (code, _, _) = said(dir.path(), &["check", "--config", path], &[]);
+        let (code, _, _) = checked(dir.path(), &["check", "--config", path], &[]);
         assert_eq!(code, Some(0), "{key}: the text alone is right");
     }
 }
@@ -142,7 +142,7 @@ fn what_may_still_come_is_a_warning_at_the_start_and_a_fault_else() {
     );
     std::fs::write(&file, text).expect("file");
     let path = file.to_str().expect("UTF-8");
-    let (code, out, errors) = said(dir.path(), &["check", "--start", "--config", path], &[]);
+    let (code, out, errors) = checked(dir.path(), &["check", "--start", "--config", path], &[]);
     assert_eq!((code, out.as_str()), (Some(0), ""), "{errors}");
     for start in [
         "warning: g.toml:2:8: source.path: no_camera: /dev/video-none: ",
@@ -151,13 +151,13 @@ fn what_may_still_come_is_a_warning_at_the_start_and_a_fault_else() {
     ] {
         assert!(errors.lines().any(|l| l.starts_with(start)), "{start}\n{errors}");
     }
-    let (code, out, errors) = said(dir.path(), &["check", "--environment", "--config", path], &[]);
+    let (code, out, errors) = checked(dir.path(), &["check", "--environment", "--config", path], &[]);
     assert_eq!(code, Some(1), "{errors}");
     assert!(out.contains("[mqtt]"), "the effective configuration");
     for start in ["g.toml:2:8: source.path: no_camera: ", "g.toml:4:7: mqtt.url: broker_unreachable: "] {
         assert_eq!(errors.lines().filter(|l| l.starts_with(start)).count(), 1, "{errors}");
     }
-    let (_, _, errors) = said(dir.path(), &["check", "--config", path], &[]);
+    let (_, _, errors) = checked(dir.path(), &["check", "--config", path], &[]);
     assert!(errors.contains("the folder a does not exist"), "{errors}");
     assert!(!dir.path().join("a").exists());
 }
@@ -191,7 +191,7 @@ fn the_environment_is_tried_to_its_end_and_each_cause_is_a_line() {
         errors.lines().filter(|line| line.contains("g.toml:")).map(str::to_owned).collect()
     };
     for (option, waits) in [("--environment", ""), ("--start", "warning: ")] {
-        let (code, _, errors) = said(dir.path(), &["check", option, "--config", path], &[]);
+        let (code, _, errors) = checked(dir.path(), &["check", option, "--config", path], &[]);
         assert_eq!(code, Some(78), "{errors}");
         let lines = told(&errors);
         assert_eq!(lines.len(), causes.len(), "{errors}");
@@ -205,9 +205,9 @@ fn the_environment_is_tried_to_its_end_and_each_cause_is_a_line() {
     // With the files all that is left may still come.
     let text = text.replace("thresholds = \"/no/thresholds\"\n", "").replace("ca = \"/no/ca\"\n", "");
     std::fs::write(&file, text).expect("file");
-    let (code, _, errors) = said(dir.path(), &["check", "--environment", "--config", path], &[]);
+    let (code, _, errors) = checked(dir.path(), &["check", "--environment", "--config", path], &[]);
     assert_eq!((code, told(&errors).len()), (Some(1), 4), "{errors}");
-    let (code, _, errors) = said(dir.path(), &["check", "--start", "--config", path], &[]);
+    let (code, _, errors) = checked(dir.path(), &["check", "--start", "--config", path], &[]);
     assert_eq!((code, told(&errors).len()), (Some(0), 4), "{errors}");
 }
 
@@ -324,8 +324,8 @@ fn detectors_that_are_none_are_refused() {
 /// Third-party detectors, by the name of the folder that has them in `GLINT_DETECTORS`.
 #[test]
 fn brought_detectors_find_the_face() {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/detector.onnx");
-    let mut detectors = vec![own];
+    let detector = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/detector.onnx");
+    let mut detectors = vec![detector];
     match std::env::var_os("GLINT_DETECTORS") {
         Some(dir) => detectors.extend(
             std::fs::read_dir(dir)

@@ -16,14 +16,14 @@ use super::{glintd, run, stderr};
 /// What a machine may really have while the tests run, and what is no fault.
 const OF_THE_MACHINE: [&str; 5] = ["clock_unsynchronized", "hot", "throttled", "undervoltage", "disk_low"];
 
-/// What a run of the doctor said.
-struct Said {
+/// What a run of the doctor found.
+struct Diagnosis {
     code: Option<i32>,
     findings: Vec<Value>,
 }
 
-impl Said {
-    fn of(output: &Output) -> Self {
+impl Diagnosis {
+    fn from_output(output: &Output) -> Self {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let all: Value =
             serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}{}", stderr(output)));
@@ -40,8 +40,8 @@ impl Said {
     fn names(&self, fault: &str, remedy: &str) {
         assert_eq!(self.wrong(), [fault], "{:#?}", self.findings);
         assert_eq!(self.code, Some(1), "{fault}");
-        let found = self.findings.iter().find(|f| f["fault"] == fault).expect("it is there");
-        assert!(found["remedy"].as_str().is_some_and(|r| r.contains(remedy)), "{found}");
+        let finding = self.findings.iter().find(|f| f["fault"] == fault).expect("it is there");
+        assert!(finding["remedy"].as_str().is_some_and(|r| r.contains(remedy)), "{finding}");
     }
 
     fn is_well(&self) {
@@ -53,8 +53,8 @@ fn command(config: &Path) -> Command {
     glintd(&["doctor", "--json", "--seconds", "4", "--config", config.to_str().expect("UTF-8")])
 }
 
-fn doctor(config: &Path) -> Said {
-    Said::of(&command(config).output().expect("glintd starts"))
+fn doctor(config: &Path) -> Diagnosis {
+    Diagnosis::from_output(&command(config).output().expect("glintd starts"))
 }
 
 /// A broker that lets everybody in.
@@ -79,7 +79,7 @@ fn film(path: &Path, fps: f64, camera: Camera, change: impl Fn(u64, u8) -> u8) {
 }
 
 /// What the doctor says of a clip, with a broker that is well.
-fn on_film(fps: f64, camera: Camera, change: impl Fn(u64, u8) -> u8) -> Option<Said> {
+fn on_film(fps: f64, camera: Camera, change: impl Fn(u64, u8) -> u8) -> Option<Diagnosis> {
     let dir = tempfile::tempdir().expect("folder");
     let broker = broker(dir.path())?;
     let clip = dir.path().join("film.avi");
@@ -93,37 +93,37 @@ fn on_film(fps: f64, camera: Camera, change: impl Fn(u64, u8) -> u8) -> Option<S
 
 #[test]
 fn a_clip_in_good_light_is_well() {
-    if let Some(said) = on_film(30.0, Camera::default(), |_, v| v) {
-        said.is_well();
+    if let Some(diagnosis) = on_film(30.0, Camera::default(), |_, v| v) {
+        diagnosis.is_well();
     }
 }
 
 #[test]
 fn a_rate_under_20_is_named() {
-    if let Some(said) = on_film(15.0, Camera::default(), |_, v| v) {
-        said.names("fps_low", "another mode");
+    if let Some(diagnosis) = on_film(15.0, Camera::default(), |_, v| v) {
+        diagnosis.names("fps_low", "another mode");
     }
 }
 
 #[test]
 fn a_dark_room_is_named() {
-    if let Some(said) = on_film(30.0, Camera { exposure: 0.15, ..Camera::default() }, |_, v| v) {
-        said.names("too_dark", "light");
+    if let Some(diagnosis) = on_film(30.0, Camera { exposure: 0.15, ..Camera::default() }, |_, v| v) {
+        diagnosis.names("too_dark", "light");
     }
 }
 
 #[test]
 fn a_lamp_that_flickers_is_named() {
     let lamp = |seq: u64, v: u8| if seq.is_multiple_of(2) { v } else { (f32::from(v) * 0.88) as u8 };
-    if let Some(said) = on_film(30.0, Camera::default(), lamp) {
-        said.names("flicker", "power_line_hz");
+    if let Some(diagnosis) = on_film(30.0, Camera::default(), lamp) {
+        diagnosis.names("flicker", "power_line_hz");
     }
 }
 
 #[test]
 fn a_face_that_is_far_away_is_named() {
-    if let Some(said) = on_film(30.0, Camera { eye_distance_px: 30.0, ..Camera::default() }, |_, v| v) {
-        said.names("too_small", "closer");
+    if let Some(diagnosis) = on_film(30.0, Camera { eye_distance_px: 30.0, ..Camera::default() }, |_, v| v) {
+        diagnosis.names("too_small", "closer");
     }
 }
 
@@ -162,7 +162,8 @@ fn a_camera_that_is_not_there_and_one_that_is_closed_are_named() {
         );
         return;
     }
-    Said::of(&nobody.output().expect("setpriv starts")).names("camera_permission", "usermod -aG");
+    Diagnosis::from_output(&nobody.output().expect("setpriv starts"))
+        .names("camera_permission", "usermod -aG");
 }
 
 #[test]
@@ -256,10 +257,10 @@ fn a_full_disk_is_named() {
         &disk.join("outbox").display().to_string(),
     );
     std::fs::write(&config, text).expect("file");
-    let said = doctor(&config);
+    let diagnosis = doctor(&config);
     let freed = Command::new("umount").arg(&disk).status();
     assert!(freed.is_ok_and(|s| s.success()), "the disk can be unmounted");
-    said.names("outbox_full", "make room");
+    diagnosis.names("outbox_full", "make room");
 }
 
 #[test]
@@ -271,17 +272,20 @@ fn beside_a_running_daemon_nothing_is_disturbed_and_nobody_hears_of_it() {
     let daemon = Daemon::start(start_command(&config), &Accepted::default());
     subscriber.wait("frames", 30, |s| {
         let well = |h: &String| h.contains("\"streaming\"") && h.contains("\"problems\":[]");
-        s.of("glint/glint/health").last().is_some_and(well)
+        s.contents("glint/glint/health").last().is_some_and(well)
     });
-    let said = doctor(&config);
-    said.is_well();
-    let text = serde_json::to_string(&said.findings).expect("JSON");
+    let diagnosis = doctor(&config);
+    diagnosis.is_well();
+    let text = serde_json::to_string(&diagnosis.findings).expect("JSON");
     assert!(text.contains("glintd runs, and reports no problem"), "{text}");
     assert!(text.contains("a running glintd has it"), "the outbox: {text}");
     // The daemon stayed connected, and no subscriber got what was only asked.
     subscriber.wait("an event", 60, |s| !s.events("glint").is_empty());
-    assert!(subscriber.of("glint/glint/status").iter().all(|s| s == "online"), "the daemon was thrown off");
-    assert!(subscriber.of("glint/glint/event").iter().all(|e| !e.is_empty()));
+    assert!(
+        subscriber.contents("glint/glint/status").iter().all(|s| s == "online"),
+        "the daemon was thrown off"
+    );
+    assert!(subscriber.contents("glint/glint/event").iter().all(|e| !e.is_empty()));
     assert_eq!(daemon.end("TERM"), Some(0));
 }
 

@@ -13,8 +13,8 @@ use glint::clip::Codec;
 
 #[test]
 fn a_smile_of_the_synthetic_subject_is_found() {
-    let found = synthetic::run(3.2).expect("runs");
-    assert!(found.iter().any(|line| line.contains("AU 12")), "{found:?}");
+    let lines = synthetic::run(3.2).expect("runs");
+    assert!(lines.iter().any(|line| line.contains("AU 12")), "{lines:?}");
     synthetic::main().expect("prints");
 }
 

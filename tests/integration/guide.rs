@@ -18,17 +18,17 @@ struct Block {
 }
 
 fn blocks() -> Vec<Block> {
-    let (mut found, mut before, mut open): (Vec<Block>, &str, bool) = (Vec::new(), "", false);
+    let (mut blocks, mut before, mut open): (Vec<Block>, &str, bool) = (Vec::new(), "", false);
     for line in PAGE.lines() {
         match (line.strip_prefix("```"), open) {
             (Some(_), true) => open = false,
             (Some(language), false) => {
                 open = true;
                 let file = before.strip_suffix("`:").and_then(|l| l.rsplit('`').next()).map(str::to_owned);
-                found.push(Block { language: language.into(), file, text: String::new() });
+                blocks.push(Block { language: language.into(), file, text: String::new() });
             }
             (None, true) => {
-                let text = &mut found.last_mut().expect("a block is open").text;
+                let text = &mut blocks.last_mut().expect("a block is open").text;
                 text.push_str(line);
                 text.push('\n');
             }
@@ -36,7 +36,7 @@ fn blocks() -> Vec<Block> {
             (None, false) => {}
         }
     }
-    found
+    blocks
 }
 
 /// The world of the guide in a folder.

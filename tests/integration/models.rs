@@ -120,15 +120,18 @@ fn a_bundle_is_installed_used_and_given_up_when_it_is_damaged() {
     let subscriber = Subscriber::start(broker.port, None);
     let daemon = Daemon::start(start_command(&site.config), &Accepted::default());
     subscriber.wait("an event", 60, |s| !s.events("glint").is_empty());
-    let said = |topic: &str| -> Value {
-        let text = subscriber.of(&format!("glint/glint/{topic}")).last().cloned().expect("said");
+    let last_message = |topic: &str| -> Value {
+        let text = subscriber.contents(&format!("glint/glint/{topic}")).last().cloned().expect("said");
         schema::check(topic, &text);
         serde_json::from_str(&text).expect("JSON")
     };
-    assert_eq!(said("capabilities")["model_bundle"], serde_json::json!({ "id": id, "name": "2026-11" }));
-    assert_eq!(said("capabilities")["models"]["student"], student.as_str());
-    assert_eq!(said("event")["data"]["model"], student.as_str());
-    assert!(!said("health")["problems"].to_string().contains("models_unusable"));
+    assert_eq!(
+        last_message("capabilities")["model_bundle"],
+        serde_json::json!({ "id": id, "name": "2026-11" })
+    );
+    assert_eq!(last_message("capabilities")["models"]["student"], student.as_str());
+    assert_eq!(last_message("event")["data"]["model"], student.as_str());
+    assert!(!last_message("health")["problems"].to_string().contains("models_unusable"));
 
     // Damaged on the disk: the daemon runs with what is built in, and says so.
     let kept = site.path(&format!("models/{id}.glint"));
@@ -136,14 +139,14 @@ fn a_bundle_is_installed_used_and_given_up_when_it_is_damaged() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(&kept, bytes).expect("written");
-    let reloads = subscriber.of("glint/glint/capabilities").len();
+    let reloads = subscriber.contents("glint/glint/capabilities").len();
     daemon.signal("HUP");
-    subscriber.wait("new capabilities", 30, |s| s.of("glint/glint/capabilities").len() > reloads);
+    subscriber.wait("new capabilities", 30, |s| s.contents("glint/glint/capabilities").len() > reloads);
     subscriber.wait("models_unusable", 30, |s| {
-        s.of("glint/glint/health").last().is_some_and(|text| text.contains("\"models_unusable\""))
+        s.contents("glint/glint/health").last().is_some_and(|text| text.contains("\"models_unusable\""))
     });
-    assert_eq!(said("capabilities")["model_bundle"], Value::Null);
-    assert_eq!(said("capabilities")["models"]["student"], built_in.as_str());
+    assert_eq!(last_message("capabilities")["model_bundle"], Value::Null);
+    assert_eq!(last_message("capabilities")["models"]["student"], built_in.as_str());
     assert_eq!(daemon.end("TERM"), Some(0));
     let output = site.glintd(&["replay", &clip]);
     assert_eq!(model_of(&output), built_in);

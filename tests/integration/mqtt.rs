@@ -19,9 +19,9 @@ fn complete(subscriber: &Subscriber, accepted: &Accepted, once: bool) {
     }
     assert!(!subscriber.any_retained("glint/glint/event"));
     for topic in ["status", "state", "health", "capabilities", "event"] {
-        let said = subscriber.of(&format!("glint/glint/{topic}"));
-        assert!(!said.is_empty(), "nothing on {topic}");
-        said.iter().for_each(|text| schema::check(topic, text));
+        let messages = subscriber.contents(&format!("glint/glint/{topic}"));
+        assert!(!messages.is_empty(), "nothing on {topic}");
+        messages.iter().for_each(|text| schema::check(topic, text));
     }
 }
 
@@ -40,7 +40,8 @@ fn no_accepted_event_is_lost_over_a_broker_restart() {
     broker.start();
     complete(&subscriber, &accepted, true);
     assert_eq!(daemon.end("TERM"), Some(0));
-    subscriber.wait("offline", 5, |s| s.of("glint/glint/status").last().is_some_and(|t| t == "offline"));
+    subscriber
+        .wait("offline", 5, |s| s.contents("glint/glint/status").last().is_some_and(|t| t == "offline"));
     complete(&subscriber, &accepted, true);
 }
 
@@ -80,13 +81,13 @@ fn a_full_disk_stops_no_event_and_health_says_outbox_full() {
     let accepted = Accepted::default();
     let daemon = Daemon::start(command, &accepted);
     subscriber.wait("outbox_full", 20, |s| {
-        s.of("glint/glint/health").last().is_some_and(|t| t.contains("\"outbox_full\""))
+        s.contents("glint/glint/health").last().is_some_and(|t| t.contains("\"outbox_full\""))
     });
     subscriber.wait("an event", 60, |s| !s.events("glint").is_empty());
     complete(&subscriber, &accepted, true);
     // Commands work too.
     subscriber.say("glint/glint/purge/set", "1");
-    subscriber.wait("the reply to purge", 5, |s| !s.of("glint/glint/purge/state").is_empty());
+    subscriber.wait("the reply to purge", 5, |s| !s.contents("glint/glint/purge/state").is_empty());
     assert_eq!(daemon.end("TERM"), Some(0));
 }
 
@@ -104,8 +105,11 @@ fn a_replay_publishes_what_it_prints() {
     assert_eq!(output.status.code(), Some(0), "{}", super::stderr(&output));
     let printed: Vec<String> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
     assert_eq!(printed.len(), 1);
-    subscriber.wait("the event", 5, |s| s.of("glint/glint/event") == printed);
-    assert!(!subscriber.any_retained("glint/glint/status") && subscriber.of("glint/glint/status").is_empty());
+    subscriber.wait("the event", 5, |s| s.contents("glint/glint/event") == printed);
+    assert!(
+        !subscriber.any_retained("glint/glint/status")
+            && subscriber.contents("glint/glint/status").is_empty()
+    );
     assert!(!dir.path().join("outbox.redb").exists(), "the daemon's outbox is not touched");
     // Without a broker the exit status says that they are not delivered.
     broker.stop();

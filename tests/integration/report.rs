@@ -11,14 +11,14 @@ use super::{run, stderr};
 
 /// Panics where a text is no well-formed XML; counts `<g class="CLASS">`.
 fn groups(text: &str, class: &str) -> usize {
-    let (mut reader, mut found) = (Reader::from_str(text), 0);
+    let (mut reader, mut count) = (Reader::from_str(text), 0);
     loop {
         match reader.read_event().expect("well-formed") {
             Xml::Start(element) if element.name().as_ref() == "g" => {
                 let is_it = |a: &quick_xml::events::attributes::Attribute| a.value == class;
-                found += usize::from(element.attributes().flatten().any(|a| is_it(&a)));
+                count += usize::from(element.attributes().flatten().any(|a| is_it(&a)));
             }
-            Xml::Eof => return found,
+            Xml::Eof => return count,
             _ => {}
         }
     }
@@ -35,8 +35,8 @@ fn a_report_shows_what_the_closing_line_says() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(output.stdout.is_empty(), "no table was asked for");
     let page = std::fs::read_to_string(&page).expect("a page");
-    let said = stderr(&output);
-    let closing = said.lines().last().expect("a closing line");
+    let stderr_text = stderr(&output);
+    let closing = stderr_text.lines().last().expect("a closing line");
     assert!(closing.starts_with("180 frames, 3.0 s"), "{closing}");
     assert!(page.contains(&format!("<p class=\"summary\">{closing}.</p>")), "{closing}");
     assert!(page.contains("<h1>a &amp; b.avi</h1>"));

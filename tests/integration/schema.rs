@@ -84,7 +84,7 @@ pub(crate) fn check(topic: &str, text: &str) {
         return;
     }
     let value: Value = serde_json::from_str(text).unwrap_or_else(|e| panic!("{topic}: {e}: {text}"));
-    let found = if topic == "event" {
+    let violations = if topic == "event" {
         let schema = document("event.json");
         problems(&schema, &schema, &value, topic)
     } else {
@@ -93,13 +93,13 @@ pub(crate) fn check(topic: &str, text: &str) {
         assert!(channel.is_object(), "{topic}: no channel of docs/schema/asyncapi.json");
         problems(&api, &channel["messages"]["message"]["payload"], &value, topic)
     };
-    assert!(found.is_empty(), "{found:#?}\n{text}");
+    assert!(violations.is_empty(), "{violations:#?}\n{text}");
 }
 
 #[test]
 fn what_does_not_fit_is_found() {
-    let good = r#"{"schema":1,"state":"waiting","reason":null}"#;
-    check("state", good);
+    let valid = r#"{"schema":1,"state":"waiting","reason":null}"#;
+    check("state", valid);
     let api = document("asyncapi.json");
     let schema = &api["channels"]["state"]["messages"]["message"]["payload"];
     for (text, words) in [
@@ -109,7 +109,7 @@ fn what_does_not_fit_is_found() {
         (r#"{"schema":1,"state":"waiting","reason":null,"more":1}"#, "more: unknown"),
     ] {
         let value = serde_json::from_str(text).expect("JSON");
-        let found = problems(&api, schema, &value, "state");
-        assert!(found.len() == 1 && found[0].contains(words), "{text}: {found:?}");
+        let violations = problems(&api, schema, &value, "state");
+        assert!(violations.len() == 1 && violations[0].contains(words), "{text}: {violations:?}");
     }
 }

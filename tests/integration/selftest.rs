@@ -94,18 +94,18 @@ fn one_that_is_stopped_tells_what_it_has_seen() {
 #[test]
 fn a_source_that_cannot_be_had_is_told_at_once_with_what_to_do() {
     let dir = tempfile::tempdir().expect("folder");
-    let of = |source: &str| {
+    let refusal = |source: &str| {
         let config = configure(dir.path(), source);
         let output = run(&["selftest", "--config", config.to_str().expect("UTF-8")]);
         assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
         assert!(output.stdout.is_empty());
         stderr(&output)
     };
-    let text = of("[source]\npath = \"/dev/video-none\"");
+    let text = refusal("[source]\npath = \"/dev/video-none\"");
     assert!(text.contains("/dev/video-none: ") && text.contains("; remedy: plug a USB camera in"), "{text}");
     let taken =
         "[source]\nkind = \"command\"\ncommand = [\"sh\", \"-c\", \"echo the camera is in use >&2; exit 3\"]";
-    let text = of(taken);
+    let text = refusal(taken);
     assert!(
         last_line(&text).starts_with("glintd: sh ended with exit status 3: the camera is in use"),
         "{text}"
@@ -114,7 +114,7 @@ fn a_source_that_cannot_be_had_is_told_at_once_with_what_to_do() {
     // One runs: it has the outbox.
     let outbox = std::fs::File::create(dir.path().join("outbox.redb")).expect("file");
     outbox.lock().expect("locked");
-    let text = of(taken);
+    let text = refusal(taken);
     assert!(last_line(&text).contains("where glintd run has the camera, pause it for the test"), "{text}");
     let config = configure(dir.path(), "[gate]\nthresholds = \"/no/such\"");
     let output = run(&["selftest", "--config", config.to_str().expect("UTF-8")]);

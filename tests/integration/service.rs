@@ -87,7 +87,7 @@ fn a_hangup_takes_over_a_good_configuration_and_keeps_the_old_one_else() {
     let subscriber = Subscriber::start(broker.port, None);
     let url = format!("mqtt://127.0.0.1:{}", broker.port);
     let daemon = Daemon::start(start_command(&configure_with(dir.path(), &url, "")), &Accepted::default());
-    let status = |device: &str| subscriber.of(&format!("glint/{device}/status")).last().cloned();
+    let status = |device: &str| subscriber.contents(&format!("glint/{device}/status")).last().cloned();
     subscriber.wait("online", 30, |_| status("glint").as_deref() == Some("online"));
 
     configure_with(dir.path(), &url, "mqtt.retain = true");
@@ -101,28 +101,29 @@ fn a_hangup_takes_over_a_good_configuration_and_keeps_the_old_one_else() {
     subscriber.wait("the new name", 30, |_| status("door").as_deref() == Some("online"));
     // The old name is offline, and then nothing of it stays with the broker.
     subscriber.wait("the old name to leave", 5, |s| {
-        s.of("glint/glint/status").iter().rev().take(2).eq(["", "offline"])
+        s.contents("glint/glint/status").iter().rev().take(2).eq(["", "offline"])
     });
     for topic in ["state", "health", "capabilities"] {
-        subscriber
-            .wait(topic, 5, |s| s.of(&format!("glint/glint/{topic}")).last().is_some_and(String::is_empty));
+        subscriber.wait(topic, 5, |s| {
+            s.contents(&format!("glint/glint/{topic}")).last().is_some_and(String::is_empty)
+        });
     }
 
     // Home Assistant finds the device, and finds it again after its own start.
     let topic = "homeassistant/device/door/config";
-    subscriber.wait("the announcement", 5, |s| !s.of(topic).is_empty());
-    let found: serde_json::Value = serde_json::from_str(&subscriber.of(topic)[0]).expect("JSON");
-    assert_eq!(found["cmps"]["event"]["state_topic"], "glint/door/event");
-    assert_eq!(found["cmps"]["pause"]["command_topic"], "glint/door/pause/set");
-    let before = subscriber.of(topic).len();
+    subscriber.wait("the announcement", 5, |s| !s.contents(topic).is_empty());
+    let announcement: serde_json::Value = serde_json::from_str(&subscriber.contents(topic)[0]).expect("JSON");
+    assert_eq!(announcement["cmps"]["event"]["state_topic"], "glint/door/event");
+    assert_eq!(announcement["cmps"]["pause"]["command_topic"], "glint/door/pause/set");
+    let before = subscriber.contents(topic).len();
     subscriber.say("homeassistant/status", "online");
-    subscriber.wait("the announcement again", 5, |s| s.of(topic).len() > before);
+    subscriber.wait("the announcement again", 5, |s| s.contents(topic).len() > before);
     assert_eq!(daemon.end("TERM"), Some(0));
 
     // An announcement that was switched off while glintd was not there is withdrawn.
     let config = configure_with(dir.path(), &url, "device.id = \"door\"");
     let daemon = Daemon::start(start_command(&config), &Accepted::default());
-    subscriber.wait("the withdrawal", 20, |s| s.of(topic).last().is_some_and(String::is_empty));
+    subscriber.wait("the withdrawal", 20, |s| s.contents(topic).last().is_some_and(String::is_empty));
     assert_eq!(daemon.end("TERM"), Some(0));
 }
 

@@ -11,8 +11,8 @@ const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/python/subs
 /// Whether python3 has paho-mqtt 2.
 fn there() -> bool {
     let script = "import paho.mqtt, sys; sys.exit(paho.mqtt.__version__ < '2')";
-    let found = Command::new("python3").args(["-c", script]).stderr(Stdio::null()).status();
-    found.is_ok_and(|s| s.success()) || {
+    let status = Command::new("python3").args(["-c", script]).stderr(Stdio::null()).status();
+    status.is_ok_and(|s| s.success()) || {
         // No package of Debian 12 has this version, so it is required of nobody.
         eprintln!("skipped: python3 with paho-mqtt 2 is not installed");
         false
@@ -75,7 +75,7 @@ fn the_subscriber_of_the_examples_gets_each_event_once() {
     // While it is away, and while the broker is started anew.
     say("three");
     say("two");
-    device.wait("the broker has them", 10, |s| s.of("glint/door/event").len() >= 7);
+    device.wait("the broker has them", 10, |s| s.contents("glint/door/event").len() >= 7);
     broker.stop();
     broker.start();
     let mut program = start(dir, broker.port);

@@ -109,7 +109,7 @@ fn a_server_that_cannot_prove_its_name_gets_nothing() {
         daemon.accept(1);
         assert_eq!(daemon.end("TERM"), Some(0));
     }
-    assert!(subscriber.of("glint/glint/status").is_empty());
+    assert!(subscriber.contents("glint/glint/status").is_empty());
     // A file that is no certificate stops the start.
     let config = configuration(dir.path(), port, &authority, &authority.file("server.key"));
     let output = super::run(&["run", "--config", config.to_str().expect("UTF-8")]);

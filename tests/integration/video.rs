@@ -150,9 +150,9 @@ fn what_ffmpeg_cannot_read_and_where_it_is_missing() {
         (output.status.code(), stderr(&output))
     };
     for path in [text.to_str().expect("UTF-8"), "rtsp://127.0.0.1:9/stream"] {
-        let (code, said) = replay(path);
-        assert_eq!(code, Some(1), "{said}");
-        assert!(said.contains(path) && said.contains("apt install ffmpeg"), "{said}");
+        let (code, stderr_text) = replay(path);
+        assert_eq!(code, Some(1), "{stderr_text}");
+        assert!(stderr_text.contains(path) && stderr_text.contains("apt install ffmpeg"), "{stderr_text}");
     }
     let film = dir.path().join("film.mkv");
     if !made(&["-c:v", "libx264", "-g", "5"], &film) {

@@ -33,7 +33,7 @@ fn changed(line: &str) -> Vec<String> {
 
 /// The names in the state folder that a log holds; fails with a line that names anything else.
 fn names(log: &str, state: &Path) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
+    let mut names = BTreeSet::new();
     for line in log.lines() {
         // A call that another thread interrupted has its arguments in the first part.
         let paths = changed(line);
@@ -41,10 +41,10 @@ fn names(log: &str, state: &Path) -> BTreeSet<String> {
         for path in paths {
             let name = Path::new(&path).strip_prefix(state).ok().and_then(Path::to_str);
             let name = name.unwrap_or_else(|| panic!("outside the state folder: {line}"));
-            found.insert(name.to_owned());
+            names.insert(name.to_owned());
         }
     }
-    found
+    names
 }
 
 #[test]
@@ -67,10 +67,10 @@ fn what_opens_a_file_for_writing_is_seen() {
 fn look(site: &Site) {
     let mut live = Live::open(site, &[]);
     let session = live.session();
-    let own = [("X-Glint-Session", session.as_str())];
-    assert_eq!(site.post("/picture/confirm", &own).status, 204);
+    let session_header = [("X-Glint-Session", session.as_str())];
+    assert_eq!(site.post("/picture/confirm", &session_header).status, 204);
     live.wait("sight", |sight| sight["picture"].is_number());
-    let picture = site.get("/picture", &own);
+    let picture = site.get("/picture", &session_header);
     assert!(picture.status == 200 && picture.body.starts_with(&[0xff, 0xd8]), "{}", picture.status);
 }
 
@@ -103,7 +103,7 @@ fn whole_run(source: &str) {
     for command in ["pause", "resume", "calibrate", "purge"] {
         subscriber.say(&format!("glint/glint/{command}/set"), "1");
         let reply = format!("glint/glint/{command}/state");
-        subscriber.wait(&reply, 20, |s| !s.of(&reply).is_empty());
+        subscriber.wait(&reply, 20, |s| !s.contents(&reply).is_empty());
     }
     daemon.signal("HUP");
     daemon.says("configuration reloaded", 30);
@@ -111,9 +111,9 @@ fn whole_run(source: &str) {
     assert_eq!(daemon.end("TERM"), Some(0));
     let log = std::fs::read_to_string(&log).expect("strace's log");
     assert!(log.contains("outbox.redb"), "strace saw nothing");
-    let found = names(&log, &state);
+    let written = names(&log, &state);
     let expected: BTreeSet<String> = FILES.iter().map(|f| (*f).to_owned()).collect();
-    assert_eq!(found, expected, "files that were opened for writing");
+    assert_eq!(written, expected, "files that were opened for writing");
 }
 
 /// A live self-test beside what a daemon has in the same folder: it writes the picture that was asked for, and connects to

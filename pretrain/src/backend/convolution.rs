@@ -26,7 +26,7 @@ const UNFOLDED: usize = 1 << 18;
 
 /// What `layer.forward(x)` is: `[n, c, h, w]` to `[n, c', h', w']`.
 pub(crate) fn conv2d<B: Backend>(layer: &Conv2d<B>, x: Tensor<B, 4>) -> Tensor<B, 4> {
-    let Some(geometry) = Geometry::of(layer, &x) else { return layer.forward(x) };
+    let Some(geometry) = Geometry::from_layer(layer, &x) else { return layer.forward(x) };
     let weight = layer.weight.val();
     let bias =
         layer.bias.as_ref().map_or_else(|| Tensor::zeros([geometry.outputs], &x.device()), |b| b.val());
@@ -83,7 +83,7 @@ struct Geometry {
 
 impl Geometry {
     /// That of a layer with one side, stride and padding for both directions.
-    fn of<B: Backend>(layer: &Conv2d<B>, x: &Tensor<B, 4>) -> Option<Self> {
+    fn from_layer<B: Backend>(layer: &Conv2d<B>, x: &Tensor<B, 4>) -> Option<Self> {
         let PaddingConfig2d::Explicit(pad, left, bottom, right) = layer.padding else { return None };
         let ([side, width], [stride, across]) = (layer.kernel_size, layer.stride);
         let even = side == width && stride == across && [left, bottom, right] == [pad; 3];
@@ -196,11 +196,11 @@ impl Geometry {
         out.par_chunks_mut(together * self.outputs * places)
             .zip(x.par_chunks(together * self.input()))
             .for_each(|(out, x)| {
-                let found = values(weights.clone().matmul(self.unfold(x)));
+                let products = values(weights.clone().matmul(self.unfold(x)));
                 let samples = x.len() / self.input();
                 for (i, out) in out.chunks_exact_mut(places).enumerate() {
                     let (sample, output) = (i / self.outputs, i % self.outputs);
-                    let from = &found[(output * samples + sample) * places..][..places];
+                    let from = &products[(output * samples + sample) * places..][..places];
                     out.iter_mut().zip(from).for_each(|(o, f)| *o = f + bias[output]);
                 }
             });
@@ -329,11 +329,11 @@ mod tests {
     ) -> Outcome {
         let x = Tensor::<CpuTrain, 4>::from_inner(x.clone()).require_grad();
         let y = forward(layer, x.clone());
-        let found = values(y.clone().inner());
+        let output = values(y.clone().inner());
         // Any scalar whose gradient differs from place to place.
         let gradients = (y.clone().sin() * y).sum().backward();
         (
-            found,
+            output,
             values(x.grad(&gradients).expect("input")),
             values(layer.weight.val().grad(&gradients).expect("weights")),
             layer.bias.as_ref().map(|b| values(b.val().grad(&gradients).expect("bias"))),
@@ -369,14 +369,14 @@ mod tests {
                     .init::<CpuTrain>(&device)
             });
             let x = noise([samples, inputs, rows, columns], seed);
-            prop_assert!(Geometry::of(&layer, &Tensor::from_inner(x.clone())).is_some());
-            let own = outcome(&layer, &x, conv2d);
+            prop_assert!(Geometry::from_layer(&layer, &Tensor::from_inner(x.clone())).is_some());
+            let ours = outcome(&layer, &x, conv2d);
             let expected = outcome(&layer, &x, |layer, x| layer.forward(x));
-            assert_near(&own.0, &expected.0);
-            assert_near(&own.1, &expected.1);
-            assert_near(&own.2, &expected.2);
-            prop_assert_eq!(own.3.is_some(), bias);
-            assert_near(&own.3.unwrap_or_default(), &expected.3.unwrap_or_default());
+            assert_near(&ours.0, &expected.0);
+            assert_near(&ours.1, &expected.1);
+            assert_near(&ours.2, &expected.2);
+            prop_assert_eq!(ours.3.is_some(), bias);
+            assert_near(&ours.3.unwrap_or_default(), &expected.3.unwrap_or_default());
         }
     }
 
@@ -390,15 +390,16 @@ mod tests {
                 .init::<CpuTrain>(&device)
         });
         let x = noise([7, 32, 16, 18], 1);
-        let geometry = Geometry::of(&layer, &Tensor::from_inner(x.clone())).expect("even");
+        let geometry = Geometry::from_layer(&layer, &Tensor::from_inner(x.clone())).expect("even");
         assert_eq!(geometry.together(), 3);
-        let (own, expected) = (outcome(&layer, &x, conv2d), outcome(&layer, &x, |layer, x| layer.forward(x)));
-        assert_near(&own.0, &expected.0);
-        assert_near(&own.1, &expected.1);
-        assert_near(&own.2, &expected.2);
+        let (ours, expected) =
+            (outcome(&layer, &x, conv2d), outcome(&layer, &x, |layer, x| layer.forward(x)));
+        assert_near(&ours.0, &expected.0);
+        assert_near(&ours.1, &expected.1);
+        assert_near(&ours.2, &expected.2);
         // A network that only infers gives the same bits.
         let inferring = burn::module::AutodiffModule::valid(&layer);
-        assert_eq!(values(conv2d(&inferring, x)), own.0);
+        assert_eq!(values(conv2d(&inferring, x)), ours.0);
     }
 
     #[test]

@@ -180,8 +180,8 @@ pub mod probe {
     /// Name of the adapter that Vulkan gives; the error says that there is none.
     #[cfg(feature = "vulkan")]
     pub fn vulkan() -> Result<String, String> {
-        let found = adapters();
-        let best = found.iter().min_by_key(|(_, gpu)| !gpu);
+        let adapters = adapters();
+        let best = adapters.iter().min_by_key(|(_, gpu)| !gpu);
         best.map(|(name, _)| name.clone()).ok_or_else(|| {
             "no Vulkan adapter: install a driver (Debian: mesa-vulkan-drivers) and libvulkan1".into()
         })

@@ -47,11 +47,11 @@ pub fn run(args: &Args) -> Result<()> {
     let mut models = Models::load(&args.models)?;
     models.student.spec.min_confidence = 0.0;
     let cast = Cast::load(&args.assets, Split::Train, args.people as usize, args.seed)?;
-    let (movements, found) = answers(&cast, &models, args.sequences, args.fps, args.seed)?;
-    let said = with_word(&found);
-    let Some(new) = recalibrate(&said, args.uf1) else {
+    let (movements, answers) = answers(&cast, &models, args.sequences, args.fps, args.seed)?;
+    let words = with_word(&answers);
+    let Some(new) = recalibrate(&words, args.uf1) else {
         // What `student` has chosen stays.
-        eprintln!("{} movements found; {FEWEST} are needed: nothing is changed", said.len());
+        eprintln!("{} movements found; {FEWEST} are needed: nothing is changed", words.len());
         return Ok(());
     };
     let mut spec = models.student.spec.clone();
@@ -61,7 +61,7 @@ pub fn run(args: &Args) -> Result<()> {
     // Run twice, the command stands there once.
     let first = spec.file.made_by.split("; glint-pretrain calibrate").next().unwrap_or_default().to_owned();
     let summary = json!({
-        "movements": movements, "found": said.len(), "accuracy": said.iter().filter(|s| s.0 == s.1).count() as f64 / said.len() as f64,
+        "movements": movements, "found": words.len(), "accuracy": words.iter().filter(|s| s.0 == s.1).count() as f64 / words.len() as f64,
         "temperature": spec.temperature, "min_confidence": new.min_confidence, "abstained": new.abstained,
         "ece_before": new.ece_before, "ece": new.ece,
     });

@@ -86,10 +86,10 @@ pub fn run(args: &Args) -> Result<()> {
     let shard = args.shard.unwrap_or(Shard::WHOLE);
     let all = units::find(data)?;
     let total = all.len();
-    let own: Vec<Footage> =
+    let footage: Vec<Footage> =
         all.into_iter().enumerate().filter(|(i, _)| shard.takes(*i)).map(|(_, u)| u).collect();
     run::watch_interrupt()?;
-    let bar = run::bar(&format!("shard {}/{}", shard.index, shard.count), own.len() as u64);
+    let bar = run::bar(&format!("shard {}/{}", shard.index, shard.count), footage.len() as u64);
     let job = Job {
         out: &args.out,
         fps: args.fps,
@@ -98,12 +98,12 @@ pub fn run(args: &Args) -> Result<()> {
         rules,
     };
     let begun = Instant::now();
-    let each: Vec<Done> = own.par_iter().map(|unit| job.unit(unit, &bar)).collect::<Result<_>>()?;
+    let each: Vec<Done> = footage.par_iter().map(|unit| job.unit(unit, &bar)).collect::<Result<_>>()?;
     bar.finish_and_clear();
     // Here and not in the report, whose bytes repeat.
     eprintln!(
         "{} of {total} recordings; {}; peak memory {} MiB",
-        own.len(),
+        footage.len(),
         speed(each.into_iter().sum(), begun.elapsed().as_secs_f64()),
         peak_mib().map_or("?".into(), |m| m.to_string())
     );
@@ -120,7 +120,7 @@ fn speed(done: Done, seconds: f64) -> String {
     if done.frames > 0 {
         let each = match done.found {
             0 => "no pair".into(),
-            found => format!("{:.0} frames a pair", done.frames as f64 / found as f64),
+            pairs => format!("{:.0} frames a pair", done.frames as f64 / pairs as f64),
         };
         out += &format!(
             "; {} frames, {:.0} frames/s, {} pairs found, {:.2} pairs/s, {each}",

@@ -79,12 +79,12 @@ pub fn run(args: &Args) -> Result<()> {
     let traces = &material.traces;
     ensure!(traces.len() >= 2 * CHOOSES as usize, "{} sequences; at least {}", traces.len(), 2 * CHOOSES);
     let thresholds = models.au.spec.thresholds.by_unit().map_err(anyhow::Error::msg)?;
-    let found = candidates(traces, thresholds, &judge(&vec![0.0; Judge::numbers(HIDDEN)], 1.0));
+    let judged = candidates(traces, thresholds, &judge(&vec![0.0; Judge::numbers(HIDDEN)], 1.0));
     let (mut cases, mut counts) = (Vec::new(), [0usize; Cause::ALL.len()]);
-    for (trace, found) in material.of(false, &found) {
-        for c in &found.candidates {
+    for (trace, judged) in material.part(false, &judged) {
+        for c in &judged.candidates {
             if let Some(cause) = truth(c, &trace.micros, &trace.spans)
-                && (cause != Cause::Micro || is_best(c, trace, &found.candidates))
+                && (cause != Cause::Micro || is_best(c, trace, &judged.candidates))
             {
                 counts[cause as usize] += 1;
                 cases.push(Case { measures: *c.measures, cause });
@@ -96,7 +96,7 @@ pub fn run(args: &Args) -> Result<()> {
     // Nothing reaches a likelihood of 1: the threshold is still to be chosen.
     let trained = judge(&numbers, 1.0);
     let judged = candidates(traces, thresholds, &trained);
-    let tuning: Vec<_> = material.of(true, &judged).collect();
+    let tuning: Vec<_> = material.part(true, &judged).collect();
     let curve: Vec<(f32, Score)> =
         (1..50).map(|k| 0.02 * k as f32).map(|t| (t, score(&tuning, t, 0.0))).collect();
     for (t, s) in curve.iter().step_by(4) {
@@ -176,10 +176,14 @@ impl Material {
     }
 
     /// Traces, and what was found in them, of those who choose or of those who train.
-    fn of<'a>(&'a self, choose: bool, found: &'a [Judged]) -> impl Iterator<Item = (&'a Trace, &'a Judged)> {
+    fn part<'a>(
+        &'a self,
+        choose: bool,
+        judged: &'a [Judged],
+    ) -> impl Iterator<Item = (&'a Trace, &'a Judged)> {
         self.traces
             .iter()
-            .zip(found)
+            .zip(judged)
             .zip(&self.chooses)
             .filter(move |(_, c)| **c == choose)
             .map(|(pair, _)| pair)
@@ -204,10 +208,10 @@ mod tests {
         let mut material = Material { traces: Vec::new(), chooses: Vec::new() };
         material.add(world("a", 12, 2), 2);
         material.add(world("b", 7, 1), 1);
-        let found: Vec<Judged> =
+        let judged: Vec<Judged> =
             material.traces.iter().map(|_| Judged { candidates: Vec::new(), open: 0.0 }).collect();
         let [choose, train] = [true, false].map(|choose| {
-            material.of(choose, &found).map(|(t, _)| t.person.as_str()).collect::<BTreeSet<_>>()
+            material.part(choose, &judged).map(|(t, _)| t.person.as_str()).collect::<BTreeSet<_>>()
         });
         assert!(choose.is_disjoint(&train), "{choose:?} {train:?}");
         assert_eq!(choose.into_iter().collect::<Vec<_>>(), ["a0", "a10", "a5", "b0", "b5"]);

@@ -87,11 +87,11 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 /// What the student descends from, one digest a line.
-fn lineage(of: &Lineage) {
-    for set in &of.pairs {
+fn lineage(lineage: &Lineage) {
+    for set in &lineage.pairs {
         println!("{}  {} pairs, {}", set.sha256, set.count, set.origin);
     }
-    for (what, digest) in [("encoders", &of.encoders), ("teachers", &of.teachers)] {
+    for (what, digest) in [("encoders", &lineage.encoders), ("teachers", &lineage.teachers)] {
         digest.iter().for_each(|digest| println!("{digest}  {what}"));
     }
 }

@@ -40,7 +40,7 @@ pub fn run(args: &Args) -> Result<()> {
     let recipe = StudentRecipe::read(args.recipe.as_deref(), args.quick)?;
     let run = Run::start("train", args.seed, &recipe, args.resume)?;
     let training = material(&recipe, &args.assets, args.seed)?;
-    let start = Start::of(args.encoders.as_deref())?;
+    let start = Start::from_encoders(args.encoders.as_deref())?;
     let teachers = Teachers::train(&recipe, &start, &training, args.seed, &run)?;
     Held::render(&recipe, &args.assets, args.seed)?.report_teachers(&teachers, &run)?;
     teachers.write(&run.dir().join(FILE))?;

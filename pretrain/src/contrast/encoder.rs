@@ -57,10 +57,10 @@ fn group_norm<B: Backend>(norm: &GroupNorm<B>, x: Tensor<B, 4>) -> Tensor<B, 4> 
     let variance = (square - mean.clone() * mean.clone()).clamp_min(0.0);
     let inverse = (variance + norm.epsilon).sqrt().recip();
     // Of each channel of each sample.
-    let each = |t: Tensor<B, 2>| t.repeat_dim(1, a_group).reshape([n * c, 1]);
-    let whole = |t: Tensor<B, 1>| t.reshape([1, c]).repeat_dim(0, n).reshape([n * c, 1]);
-    let scale = each(inverse) * whole(gamma.val());
-    let shift = whole(beta.val()) - each(mean) * scale.clone();
+    let per_sample = |t: Tensor<B, 2>| t.repeat_dim(1, a_group).reshape([n * c, 1]);
+    let per_channel = |t: Tensor<B, 1>| t.reshape([1, c]).repeat_dim(0, n).reshape([n * c, 1]);
+    let scale = per_sample(inverse) * per_channel(gamma.val());
+    let shift = per_channel(beta.val()) - per_sample(mean) * scale.clone();
     (x.reshape([n * c, h * w]) * scale + shift).reshape(shape)
 }
 
@@ -243,20 +243,21 @@ mod tests {
         type B = Autodiff<Flex>;
         let device = Default::default();
         let mut layer = norm::<B>(16, &device);
-        let of = |i: usize| ((i * 29 % 83) as f32 - 40.0) / 17.0;
+        let value = |i: usize| ((i * 29 % 83) as f32 - 40.0) / 17.0;
         let row = |shift: usize| {
             Param::from_tensor(Tensor::<B, 1>::from_floats(
-                std::array::from_fn::<f32, 16, _>(|i| of(i + shift)),
+                std::array::from_fn::<f32, 16, _>(|i| value(i + shift)),
                 &device,
             ))
         };
         (layer.gamma, layer.beta) = (Some(row(3)), Some(row(5)));
         let results = [false, true].map(|ours| {
-            let x = tensor::<B, 4>((0..3 * 16 * 20).map(|i| 2.0 + of(i)).collect(), [3, 16, 4, 5], &device)
-                .require_grad();
+            let x =
+                tensor::<B, 4>((0..3 * 16 * 20).map(|i| 2.0 + value(i)).collect(), [3, 16, 4, 5], &device)
+                    .require_grad();
             let y = if ours { group_norm(&layer, x.clone()) } else { layer.forward(x.clone()) };
             let weights =
-                tensor::<B, 4>((0..3 * 16 * 20).map(|i| of(7 * i + 1)).collect(), [3, 16, 4, 5], &device);
+                tensor::<B, 4>((0..3 * 16 * 20).map(|i| value(7 * i + 1)).collect(), [3, 16, 4, 5], &device);
             let gradients = (y.clone() * weights).sum().backward();
             let parameter = |p: &Option<Param<Tensor<B, 1>>>| {
                 p.as_ref().and_then(|p| p.val().grad(&gradients)).expect("a gradient")

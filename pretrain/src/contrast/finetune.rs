@@ -113,8 +113,8 @@ pub fn train<B: AutodiffBackend>(
         let mut rng = generator(seed, step as u64);
         let picks: Vec<usize> = (0..tuning.batch)
             .map(|_| {
-                let own = &by_class[rng.random_range(0..by_class.len())];
-                own[rng.random_range(0..own.len())]
+                let members = &by_class[rng.random_range(0..by_class.len())];
+                members[rng.random_range(0..members.len())]
             })
             .collect();
         let flips: Vec<bool> = picks.iter().map(|_| rng.random()).collect();
@@ -193,9 +193,9 @@ mod tests {
             let model = train(model, &samples, 2, &tuning, 7, &device).expect("trains").valid();
             predict(&model, &samples, &device)
         };
-        let found = run();
-        let right = found.iter().zip(&classes).filter(|(a, b)| a == b).count();
+        let predicted = run();
+        let right = predicted.iter().zip(&classes).filter(|(a, b)| a == b).count();
         assert!(right >= 55, "{right} of 60");
-        assert_eq!(run(), found);
+        assert_eq!(run(), predicted);
     }
 }

@@ -26,9 +26,9 @@ pub fn against<B: Backend>(
     negatives: Tensor<B, 2>,
     temperature: f32,
 ) -> Tensor<B, 1> {
-    let own = (a.clone() * b).sum_dim(1);
+    let positives = (a.clone() * b).sum_dim(1);
     let others = a.matmul(negatives.transpose());
-    let logits = Tensor::cat(vec![own, others], 1) / temperature;
+    let logits = Tensor::cat(vec![positives, others], 1) / temperature;
     let n = logits.dims()[0];
     log_softmax(logits, 1).slice([0..n, 0..1]).mean().neg()
 }
@@ -53,8 +53,8 @@ pub fn alike(intensities: &[&[f32]], width: f32) -> Vec<f32> {
 pub fn retrieval<B: Backend>(a: Tensor<B, 2>, b: Tensor<B, 2>) -> f32 {
     let n = a.dims()[0];
     let nearest: Tensor<B, 2, Int> = a.matmul(b.transpose()).argmax(1);
-    let found = nearest.into_data().convert::<i64>().to_vec::<i64>().unwrap_or_default();
-    found.iter().enumerate().filter(|(i, j)| *i as i64 == **j).count() as f32 / n.max(1) as f32
+    let indices = nearest.into_data().convert::<i64>().to_vec::<i64>().unwrap_or_default();
+    indices.iter().enumerate().filter(|(i, j)| *i as i64 == **j).count() as f32 / n.max(1) as f32
 }
 
 /// Embeddings of every sample, kept over steps (Wu et al. 2018): negatives come from here.
@@ -150,10 +150,10 @@ mod tests {
 
     #[test]
     fn retrieval_sees_a_collapse() {
-        let good = rows(&[1.0, 0.0, 0.0, 1.0, -1.0, 0.0], 3);
-        assert_eq!(retrieval(good.clone(), good.clone()), 1.0);
+        let distinct = rows(&[1.0, 0.0, 0.0, 1.0, -1.0, 0.0], 3);
+        assert_eq!(retrieval(distinct.clone(), distinct.clone()), 1.0);
         let collapsed = rows(&[1.0, 0.0, 1.0, 0.0, 1.0, 0.0], 3);
-        assert!(retrieval(collapsed, good) < 0.5);
+        assert!(retrieval(collapsed, distinct) < 0.5);
     }
 
     #[test]

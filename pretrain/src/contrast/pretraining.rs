@@ -41,9 +41,9 @@ pub fn lineage(dir: &Path) -> Result<Lineage> {
     let name = || path.display().to_string();
     let text = std::fs::read_to_string(&path).with_context(name)?;
     let lineage: Lineage = toml::from_str(&text).with_context(name)?;
-    let found = sha256_hex(&bytes(dir)?);
+    let digest = sha256_hex(&bytes(dir)?);
     let stated = lineage.encoders.as_deref().unwrap_or_default();
-    ensure!(stated == found, "{}: encoders are sha256:{found}, stated is sha256:{stated}", name());
+    ensure!(stated == digest, "{}: encoders are sha256:{digest}, stated is sha256:{stated}", name());
     Ok(lineage)
 }
 

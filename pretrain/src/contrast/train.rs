@@ -269,7 +269,7 @@ impl<B: AutodiffBackend> Job<'_, B> {
         progress.inc(first_step as u64);
         let begun = Instant::now();
         let mut waited = Duration::ZERO;
-        let mut found = [0.0; 2];
+        let mut retrieved = [0.0; 2];
         let towers = std::thread::scope(|scope| -> Result<Pairs<B>> {
             let mut towers = towers;
             // The next batches are made while the device works.
@@ -306,11 +306,11 @@ impl<B: AutodiffBackend> Job<'_, B> {
                 }
                 progress.inc(1);
                 if (step + 1) % steps_an_epoch == 0 {
-                    found = retrieve(recipe, &towers.valid(), held, device);
+                    retrieved = retrieve(recipe, &towers.valid(), held, device);
                     let epoch = step / steps_an_epoch;
                     run.log(&json!({
                         "stage": stage, "epoch": epoch, "of": held.len.min(RETRIEVED),
-                        "retrieval_first_second": found[0], "retrieval_second_first": found[1],
+                        "retrieval_first_second": retrieved[0], "retrieval_second_first": retrieved[1],
                     }))?;
                 }
                 let stop = interrupted() || step + 1 == stop_at;
@@ -325,12 +325,12 @@ impl<B: AutodiffBackend> Job<'_, B> {
         })?;
         progress.finish_and_clear();
         if first_step >= steps {
-            found = retrieve(recipe, &towers.valid(), held, device);
+            retrieved = retrieve(recipe, &towers.valid(), held, device);
         }
         let seconds = begun.elapsed().as_secs_f64().max(1e-9);
         Ok(Trained {
             towers,
-            retrieval: found,
+            retrieval: retrieved,
             loader_share: waited.as_secs_f64() / seconds,
             rate: ((steps - first_step.min(steps)) * recipe.batch) as f64 / seconds,
         })

@@ -85,9 +85,9 @@ impl Prepared<'_> {
         }
     }
 
-    fn score(&self, picks: &[usize], found: Vec<usize>, scored: &mut Scored) {
-        for (&i, found) in picks.iter().zip(found) {
-            scored.rows.push((self.data[i].subject.clone(), self.data[i].class, found));
+    fn score(&self, picks: &[usize], predicted: Vec<usize>, scored: &mut Scored) {
+        for (&i, predicted) in picks.iter().zip(predicted) {
+            scored.rows.push((self.data[i].subject.clone(), self.data[i].class, predicted));
         }
     }
 }
@@ -97,7 +97,7 @@ fn chosen<'a>(rows: &'a [Vec<f32>], picks: &[usize]) -> Vec<&'a [f32]> {
     picks.iter().map(|&i| &rows[i][..]).collect()
 }
 
-fn rest(fold: &[usize], count: usize) -> Vec<usize> {
+fn complement(fold: &[usize], count: usize) -> Vec<usize> {
     (0..count).filter(|i| !fold.contains(i)).collect()
 }
 
@@ -133,15 +133,15 @@ impl Job for Probe<'_> {
         for (side, rows) in prepared.sides.iter().zip(&prepared.rows) {
             let tower = if side.view == recipe.first.view { &towers.first } else { &towers.second };
             let flat: Vec<f32> = rows.concat();
-            for (all, own) in joined.iter_mut().zip(features(tower, side, &flat, &device)) {
-                all.extend(own);
+            for (all, encoded) in joined.iter_mut().zip(features(tower, side, &flat, &device)) {
+                all.extend(encoded);
             }
         }
         let folds = labelled::folds(&prepared.subjects(), folds, seed);
         let mut scored = Scored::default();
-        let mut au_found = vec![[0.0f32; AU_COUNT]; data.len()];
+        let mut au_predicted = vec![[0.0f32; AU_COUNT]; data.len()];
         for fold in &folds {
-            let train = rest(fold, data.len());
+            let train = complement(fold, data.len());
             let rows: Vec<&[f32]> = train.iter().map(|&i| &joined[i][..]).collect();
             let classes: Vec<usize> = train.iter().map(|&i| data[i].class).collect();
             let model = Softmax::fit(&rows, &classes, count, self.prior);
@@ -149,7 +149,7 @@ impl Job for Probe<'_> {
             let targets: Vec<&[f32]> = train.iter().map(|&i| &data[i].aus[..]).collect();
             let ridge = Ridge::fit(&rows, &targets, f64::from(self.prior));
             for &i in fold {
-                au_found[i].copy_from_slice(&ridge.predict(&joined[i]));
+                au_predicted[i].copy_from_slice(&ridge.predict(&joined[i]));
             }
         }
         // AUs that occur often enough for a correlation to mean something.
@@ -159,7 +159,7 @@ impl Job for Probe<'_> {
             .filter(|(k, _)| data.iter().filter(|l| l.aus[*k] > 0.0).count() >= 10)
             .filter_map(|(k, au)| {
                 let (a, b): (Vec<f32>, Vec<f32>) =
-                    (au_found.iter().map(|f| f[k]).collect(), data.iter().map(|l| l.aus[k]).collect());
+                    (au_predicted.iter().map(|f| f[k]).collect(), data.iter().map(|l| l.aus[k]).collect());
                 Some((*au, correlation(&a, &b)?))
             })
             .collect();
@@ -200,19 +200,19 @@ impl Job for Finetuning<'_> {
         for (k, fold) in folds.iter().enumerate() {
             let seed = base ^ (k as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             let model = initialised(seed, &device, || {
-                let own = match &loaded {
+                let encoders = match &loaded {
                     Some((recipe, towers)) => encoders(towers.clone(), recipe, &prepared.sides),
                     None => {
                         prepared.sides.iter().map(|s| Encoder::new(&s.encoder, s.shape(), &device)).collect()
                     }
                 };
-                Classifier::<B>::new(own, width, count, &device)
+                Classifier::<B>::new(encoders, width, count, &device)
             });
-            let train = rest(fold, data.len());
+            let train = complement(fold, data.len());
             let model =
                 finetune::train(model, &prepared.samples(&train), count, &self.tuning, seed, &device)?;
-            let found = finetune::predict(&model.valid(), &prepared.samples(fold), &device);
-            prepared.score(fold, found, &mut scored);
+            let predicted = finetune::predict(&model.valid(), &prepared.samples(fold), &device);
+            prepared.score(fold, predicted, &mut scored);
             bar.inc(1);
         }
         bar.finish_and_clear();

@@ -42,7 +42,7 @@ pub struct Place {
 
 impl Fields {
     /// Measures the fields of a face.
-    pub fn of<F: Face>(face: &F) -> Self {
+    pub fn measure<F: Face>(face: &F) -> Self {
         // A window in crop pixels: columns and rows as the student's, the margin included.
         let left = MIDDLE_X - (0.5 * (SIDE - 1) as f32 + MARGIN as f32 + 0.5) * COLUMN_PX;
         let top = RIGHT_EYE.y - (EYE_ROW + MARGIN as f32 + 0.5) * ROW_PX;
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn a_sum_of_fields_is_the_field_of_the_movement() {
         let face = Subject::random(Pack::embedded().expect("pack"), 3);
-        let fields = Fields::of(&face);
+        let fields = Fields::measure(&face);
         let mut fractions = [0.0; UNIT_COUNT];
         unit_indices(12, Side::Both).for_each(|k| fractions[k] = 0.3);
         unit_indices(4, Side::Left).for_each(|k| fractions[k] = 0.2);

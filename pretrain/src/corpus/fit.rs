@@ -73,8 +73,9 @@ pub fn fit(head: &Head, portrait: &Portrait) -> Result<Fit> {
         .collect();
     for name in EXPRESSIONS {
         let moves = head.expression(name)?;
-        let of = |i: u16| moves.iter().find(|(vertex, _)| *vertex == i).map_or([0.0; 3], |(_, d)| *d);
-        modes.push(head.landmarks.iter().map(|&i| at(of(i))).collect());
+        let displacement_of =
+            |i: u16| moves.iter().find(|(vertex, _)| *vertex == i).map_or([0.0; 3], |(_, d)| *d);
+        modes.push(head.landmarks.iter().map(|&i| at(displacement_of(i))).collect());
     }
     let center = mean(&base);
     let base: Vec<[f32; 3]> = base.iter().map(|v| [0, 1, 2].map(|k| v[k] - center[k])).collect();
@@ -220,9 +221,9 @@ mod tests {
             .collect();
         let truth = small_turn([0.2, -0.3, 0.1]);
         let seen: [[f32; 3]; LANDMARK_COUNT] = std::array::from_fn(|i| apply(&truth, &base[i]));
-        let found = starting_rotation(&base, &seen);
-        for (f, t) in found.iter().flatten().zip(truth.iter().flatten()) {
-            assert!((f - t).abs() < 0.01, "{found:?} {truth:?}");
+        let rotation = starting_rotation(&base, &seen);
+        for (f, t) in rotation.iter().flatten().zip(truth.iter().flatten()) {
+            assert!((f - t).abs() < 0.01, "{rotation:?} {truth:?}");
         }
     }
 

@@ -156,8 +156,9 @@ impl HeadFace {
             for unit in unit_indices(45, side) {
                 let down = |marks: [usize; 2]| -> f32 {
                     let moves = model.units[unit].iter();
-                    let of = |(i, _): &&(u16, [f32; 3])| marks.iter().any(|&m| head.landmarks[m] == *i);
-                    moves.filter(of).map(|(_, d)| -scale * d[1]).sum()
+                    let is_marked =
+                        |(i, _): &&(u16, [f32; 3])| marks.iter().any(|&m| head.landmarks[m] == *i);
+                    moves.filter(is_marked).map(|(_, d)| -scale * d[1]).sum()
                 };
                 gains[unit] = ((1.0 + LID_OVERLAP) * gap / (down(upper) - down(lower))).clamp(0.3, 3.0);
             }
@@ -192,8 +193,8 @@ impl HeadFace {
         }
         if pose.gaze != [0.0; 2] {
             let by = Turn::new(GAZE_ANGLE * pose.gaze[0], GAZE_ANGLE * pose.gaze[1]);
-            for (own, center) in self.model.eyes.iter().zip(&self.eyes) {
-                own.iter().for_each(|&i| by.apply(&mut out[usize::from(i)], center));
+            for (vertices, center) in self.model.eyes.iter().zip(&self.eyes) {
+                vertices.iter().for_each(|&i| by.apply(&mut out[usize::from(i)], center));
             }
         }
         if pose.turn != [0.0; 2] {
@@ -310,9 +311,11 @@ struct Area {
 impl Area {
     /// The part of a plane of a size that holds `points`.
     fn around(points: &[Point], (width, height): (usize, usize)) -> Self {
-        let range = |of: fn(&Point) -> f32, limit: usize| {
-            let (lo, hi) =
-                points.iter().map(of).fold((f32::MAX, f32::MIN), |(lo, hi), v| (lo.min(v), hi.max(v)));
+        let range = |coordinate: fn(&Point) -> f32, limit: usize| {
+            let (lo, hi) = points
+                .iter()
+                .map(coordinate)
+                .fold((f32::MAX, f32::MIN), |(lo, hi), v| (lo.min(v), hi.max(v)));
             let start = lo.floor().clamp(0.0, limit as f32) as usize;
             start..(hi.ceil() + 1.0).clamp(start as f32, limit as f32) as usize
         };

@@ -282,14 +282,15 @@ mod tests {
             let [onset, apex] = pair.planes();
             let mut engine = pair_engine();
             engine.set_reference(&onset);
-            let found = engine.run(&apex).clone();
-            let step = CROP_WIDTH / found.width;
+            let measured = engine.run(&apex).clone();
+            let step = CROP_WIDTH / measured.width;
             for y in 20 / step..110 / step {
                 for x in 24 / step..104 / step {
-                    let (at, here) = (step * y * CROP_WIDTH + step * x, y * found.width + x);
+                    let (at, here) = (step * y * CROP_WIDTH + step * x, y * measured.width + x);
                     let truth = pair.flow.u[at].hypot(pair.flow.v[at]);
                     if truth > 1.0 {
-                        let (du, dv) = (found.u[here] - pair.flow.u[at], found.v[here] - pair.flow.v[at]);
+                        let (du, dv) =
+                            (measured.u[here] - pair.flow.u[at], measured.v[here] - pair.flow.v[at]);
                         error += f64::from(du.hypot(dv));
                         length += f64::from(truth);
                         n += 1.0;

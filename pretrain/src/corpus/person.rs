@@ -204,10 +204,10 @@ pub fn people(assets: &Path, split: Split, count: usize, seed: u64) -> Result<Pe
         if fitted.len() >= count / 2 {
             break;
         }
-        let found: Vec<_> = some.par_iter().map(|p| (*p, usable(&lite, p))).collect();
-        for (portrait, found) in found {
-            match found {
-                Ok(found) => fitted.push((portrait, found)),
+        let fits: Vec<_> = some.par_iter().map(|p| (*p, usable(&lite, p))).collect();
+        for (portrait, fit) in fits {
+            match fit {
+                Ok(fit) => fitted.push((portrait, fit)),
                 Err(reason) => *unfit.entry(reason).or_insert(0) += 1,
             }
         }
@@ -216,8 +216,8 @@ pub fn people(assets: &Path, split: Split, count: usize, seed: u64) -> Result<Pe
     let portraits: Vec<Person> = fitted
         .par_iter()
         .enumerate()
-        .map(|(i, (portrait, found))| {
-            let look = subject(&topology, &lite, portrait, found, seed.wrapping_add(i as u64))
+        .map(|(i, (portrait, fit))| {
+            let look = subject(&topology, &lite, portrait, fit, seed.wrapping_add(i as u64))
                 .with_context(|| format!("portrait {}", portrait.id))?;
             Ok(Person { id: portrait.id.clone(), look: Look::Portrait(look) })
         })
@@ -246,9 +246,9 @@ pub fn people(assets: &Path, split: Split, count: usize, seed: u64) -> Result<Pe
 
 /// `count` portraits of a split that move, in the order of [`people`].
 pub fn portraits_alone(assets: &Path, split: Split, count: usize, seed: u64) -> Result<Vec<Person>> {
-    let mut found = people(assets, split, 2 * count, seed)?.people;
-    found.retain(|p| matches!(p.look, Look::Portrait(_)));
-    Ok(found)
+    let mut people = people(assets, split, 2 * count, seed)?.people;
+    people.retain(|p| matches!(p.look, Look::Portrait(_)));
+    Ok(people)
 }
 
 fn shuffle<T>(items: &mut [T], seed: u64) {

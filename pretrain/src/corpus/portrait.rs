@@ -32,16 +32,16 @@ pub enum Unfit {
 
 /// Whether a portrait can be made to move, and the fit of its head.
 pub fn usable(head: &Head, portrait: &Portrait) -> Result<Fit, Unfit> {
-    let (_, own) = align(portrait);
-    let gap = own[INNER_LIPS[0]].distance(own[INNER_LIPS[1]]) / glint::synth::FACE_EYE_DISTANCE;
+    let (_, points) = align(portrait);
+    let gap = points[INNER_LIPS[0]].distance(points[INNER_LIPS[1]]) / glint::synth::FACE_EYE_DISTANCE;
     if gap > MAX_LIP_GAP {
         return Err(Unfit::OpenMouth);
     }
-    let found = fit(head, portrait).map_err(|_| Unfit::NoFit)?;
-    if found.residual > MAX_RESIDUAL {
+    let fit = fit(head, portrait).map_err(|_| Unfit::NoFit)?;
+    if fit.residual > MAX_RESIDUAL {
         return Err(Unfit::NoFit);
     }
-    if found.turn() > MAX_TURN { Err(Unfit::Turned) } else { Ok(found) }
+    if fit.turn() > MAX_TURN { Err(Unfit::Turned) } else { Ok(fit) }
 }
 
 /// The person of a portrait. `seed` chooses brightness and the fine texture that the photograph is too small to hold.
@@ -49,12 +49,12 @@ pub fn subject(
     topology: &Topology,
     head: &Head,
     portrait: &Portrait,
-    found: &Fit,
+    fit: &Fit,
     seed: u64,
 ) -> Result<Subject> {
-    let (to_texture, own): (_, Vec<Point>) = align(portrait);
-    let person = head.with_identity(&found.identity).turned(&found.rotation);
-    let (moves, _) = units::displacements(&person, &own)?;
-    let arrays = topology.person(portrait, &to_texture, &own, &moves);
+    let (to_texture, points): (_, Vec<Point>) = align(portrait);
+    let person = head.with_identity(&fit.identity).turned(&fit.rotation);
+    let (moves, _) = units::displacements(&person, &points)?;
+    let arrays = topology.person(portrait, &to_texture, &points, &moves);
     Ok(Subject::random(Pack::from_arrays(arrays), seed))
 }

@@ -93,7 +93,7 @@ fn ns(ms: f64) -> i64 {
 
 impl SequenceTruth {
     /// Of a sequence that is filmed at `fps`.
-    pub fn of(s: &Sequence<'_>, fps: f64) -> Self {
+    pub fn from_sequence(s: &Sequence<'_>, fps: f64) -> Self {
         let event = |m: &Micro| TrueEvent {
             kind: "micro".into(),
             onset_ms: ms(m.onset_ns),
@@ -182,7 +182,7 @@ impl SequenceTruth {
 /// Films a sequence into `DIR/ID.avi` (MJPEG) with its truth in `DIR/ID.json`; returns the number of frames.
 pub fn write(s: Sequence<'_>, fps: f64, id: &str, dir: &Path) -> Result<u64> {
     let rate = Rate::from_fps(fps).with_context(|| format!("--fps: {fps}; allowed: above 0, up to 1000"))?;
-    let truth = SequenceTruth::of(&s, fps);
+    let truth = SequenceTruth::from_sequence(&s, fps);
     let path = dir.join(format!("{id}.avi"));
     let name = || path.display().to_string();
     let mut camera = s.camera;
@@ -243,7 +243,7 @@ mod tests {
         assert_eq!(write(sequence(), 30.0, "0001", dir.path()).expect("written"), 15);
         let (path, truth) = list(dir.path()).expect("listed").remove(0);
         let s = sequence();
-        assert_eq!(truth, SequenceTruth::of(&s, 30.0));
+        assert_eq!(truth, SequenceTruth::from_sequence(&s, 30.0));
         let (read, planned) = (truth.micros(), &s.micros);
         assert_eq!(read.len(), planned.len());
         for (a, b) in read.iter().zip(planned) {

@@ -155,9 +155,9 @@ fn unbc_lists_what_occurs_and_means_none_of_the_rest() {
     assert_eq!(video.codes.len(), 10);
     assert_eq!(loaded.in_part.into_iter().collect::<Vec<_>>(), [(27, 1)]);
     let file = |n: u32| format!("Frame_Labels/FACS/{sequence}/ll042t1aaaff{n:03}_facs.txt");
-    let said = problems(&read(AuDatabase::Unbc, dir.path()), dir.path());
+    let messages = problems(&read(AuDatabase::Unbc, dir.path()), dir.path());
     assert_eq!(
-        said,
+        messages,
         [
             format!("{}, row 2: 8 is no intensity from 0 to 5; frame left out", file(3)),
             format!("{}, row 1: \"pain\" is no row of AU and intensity; frame left out", file(4)),

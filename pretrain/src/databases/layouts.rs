@@ -214,8 +214,8 @@ fn samm_dir(root: &Path, row: &Keys<'_>) -> Option<PathBuf> {
 
 /// The folder of the row's emotion; where the sheet and the folders disagree, any that has the clip.
 fn mmew_dir(root: &Path, row: &Keys<'_>) -> Option<PathBuf> {
-    let own = child(root, row.emotion).and_then(|d| child(&d, row.clip));
-    own.or_else(|| walk(root, 0).iter().find_map(|d| child(d, row.clip)))
+    let by_emotion = child(root, row.emotion).and_then(|d| child(&d, row.clip));
+    by_emotion.or_else(|| walk(root, 0).iter().find_map(|d| child(d, row.clip)))
 }
 
 /// Subject of a row as a string: CASME II 1 is `01`, SAMM 6 is `006`.
@@ -406,7 +406,7 @@ fn listed_units(row: &Row<'_>, units: &[(u8, Column)]) -> Option<Vec<u8>> {
 /// Two neighbouring rows whose words and columns of action units fit only crosswise had their words swapped (rows 144
 /// and 145 of 4DME); other disagreements are reported.
 fn settle_swapped_rows(loaded: &mut Loaded, codes: &[(Row<'_>, Option<Vec<u8>>)], column: Option<Column>) {
-    let own = |sample: &AnnotatedSample| {
+    let aus_of = |sample: &AnnotatedSample| {
         let mut aus: Vec<u8> = sample.aus.iter().map(|c| c.au).collect();
         aus.sort_unstable();
         aus.dedup();
@@ -415,12 +415,13 @@ fn settle_swapped_rows(loaded: &mut Loaded, codes: &[(Row<'_>, Option<Vec<u8>>)]
     let mut i = 0;
     while i < codes.len() {
         let (row, listed) = &codes[i];
-        let Some(listed) = listed.as_ref().filter(|l| **l != own(&loaded.samples[i])) else {
+        let Some(listed) = listed.as_ref().filter(|l| **l != aus_of(&loaded.samples[i])) else {
             i += 1;
             continue;
         };
         let next = codes.get(i + 1).and_then(|(_, l)| l.as_ref());
-        if next.is_some_and(|n| *n == own(&loaded.samples[i]) && *listed == own(&loaded.samples[i + 1])) {
+        if next.is_some_and(|n| *n == aus_of(&loaded.samples[i]) && *listed == aus_of(&loaded.samples[i + 1]))
+        {
             let (a, b) = loaded.samples.split_at_mut(i + 1);
             std::mem::swap(&mut a[i].aus, &mut b[0].aus);
             let reason = "action units are those of the next row, and its are this one's".into();

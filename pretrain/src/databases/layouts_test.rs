@@ -302,10 +302,10 @@ fn cas_me3_parts() {
     assert_eq!(classes(Protocol::Seven), [Some(3), Some(4), Some(6), Some(5)]);
     assert_eq!((loaded.samples[0].objective, loaded.samples[3].aus.len()), (Some(1), 2));
     assert_eq!(loaded.samples[0].clip_dir, dir.path().join("part_A/spNO.1/a"));
-    let found = problems(&loaded, dir.path());
+    let messages = problems(&loaded, dir.path());
     let file = "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx";
     assert_eq!(
-        found,
+        messages,
         [
             format!(
                 "{file}, row 3, column Apex (D): apex 400 is the onset; the middle of the movement is taken"
@@ -392,15 +392,15 @@ fn four_dme_has_several_emotions_and_two_swapped_rows() {
     // Negative and repression are one class, negative and surprise are none.
     let classes: Vec<_> = loaded.samples.iter().map(|s| s.class(Protocol::Four)).collect();
     assert_eq!(classes, [Some(1), Some(0), None, Some(3)]);
-    let found = problems(&loaded, dir.path());
-    assert_eq!(found.len(), 2, "{found:?}");
+    let messages = problems(&loaded, dir.path());
+    assert_eq!(messages.len(), 2, "{messages:?}");
     assert!(
-        found[0].contains("row 3, column AUs (I)") && found[0].ends_with("both are put right"),
-        "{found:?}"
+        messages[0].contains("row 3, column AUs (I)") && messages[0].ends_with("both are put right"),
+        "{messages:?}"
     );
     assert!(
-        found[1].contains("row 5, column AUs (I)") && found[1].ends_with("the words are taken"),
-        "{found:?}"
+        messages[1].contains("row 5, column AUs (I)") && messages[1].ends_with("the words are taken"),
+        "{messages:?}"
     );
 }
 

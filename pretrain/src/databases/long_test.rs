@@ -11,9 +11,9 @@ fn read(database: LongDatabase, dir: &Path) -> LongVideos {
 }
 
 /// Name, frame rate and movements of a video.
-type Found<'a> = (&'a str, f64, Vec<(u32, u32, Option<usize>)>);
+type VideoMovements<'a> = (&'a str, f64, Vec<(u32, u32, Option<usize>)>);
 
-fn found(loaded: &LongVideos) -> Vec<Found<'_>> {
+fn movements(loaded: &LongVideos) -> Vec<VideoMovements<'_>> {
     let span = |s: &AnnotatedSpan| (s.onset, s.offset, s.class);
     loaded.videos.iter().map(|v| (v.name.as_str(), v.fps, v.micros.iter().map(span).collect())).collect()
 }
@@ -43,7 +43,7 @@ fn samm_long_videos_with_and_without_emotions() {
     frames(&root.join("006_2"), 1..=40, |n| format!("006_2_{n:04}.jpg"));
     let loaded = read(LongDatabase::SammLv, dir.path());
     let spans = vec![(20, 44, None), (50, 69, None)];
-    assert_eq!(found(&loaded), [("006_1", 200.0, spans), ("006_2", 200.0, vec![])]);
+    assert_eq!(movements(&loaded), [("006_1", 200.0, spans), ("006_2", 200.0, vec![])]);
     assert!(!loaded.emotions);
     let head: &[&str] = &[
         "Subject",
@@ -89,7 +89,7 @@ fn cas_me2_with_a_movement_whose_end_nobody_saw() {
     let loaded = read(LongDatabase::CasMe2, dir.path());
     let spans = vec![(12, 16, Protocol::Three.class("negative"))];
     assert_eq!(
-        found(&loaded),
+        movements(&loaded),
         [("s15/15_0101disgustingteeth", 30.0, spans), ("s15/15_0102eatingworms", 30.0, vec![])]
     );
 }
@@ -108,7 +108,7 @@ fn cas_me3_part_a_reads_colour_alone() {
     }
     let loaded = read(LongDatabase::CasMe3, dir.path());
     let spans = vec![(5, 14, Protocol::Three.class("happiness")), (30, 38, None)];
-    assert_eq!(found(&loaded), [("spNO.1/a/color", 30.0, spans), ("spNO.1/b/color", 30.0, vec![])]);
+    assert_eq!(movements(&loaded), [("spNO.1/a/color", 30.0, spans), ("spNO.1/b/color", 30.0, vec![])]);
 }
 
 #[test]
@@ -127,11 +127,11 @@ fn wrong_rows_of_long_videos_name_file_and_row() {
     frames(&dir.path().join("part_A/spNO.1/a/color"), 0..=50, |n| format!("{n}.jpg"));
     let loaded = read(LongDatabase::CasMe3, dir.path());
     let spans = vec![(5, 14, Protocol::Three.class("happiness")), (30, 33, Protocol::Three.class("sadness"))];
-    assert_eq!(found(&loaded), [("spNO.1/a/color", 30.0, spans)]);
+    assert_eq!(movements(&loaded), [("spNO.1/a/color", 30.0, spans)]);
     let root = dir.path().display().to_string() + "/";
-    let said: Vec<String> = loaded.problems.iter().map(|p| p.to_string().replace(&root, "")).collect();
+    let messages: Vec<String> = loaded.problems.iter().map(|p| p.to_string().replace(&root, "")).collect();
     assert_eq!(
-        said,
+        messages,
         [
             format!("{file}, row 3, column Onset (C): \"x\" is no frame number; row left out"),
             format!("{file}, row 4, column Offset (E): offset 4 does not fit onset 30; offset ignored"),

@@ -218,7 +218,7 @@ fn times(
     };
     let believed =
         |n: u32| n > start && end.is_none_or(|e| n <= e) && f64::from(n - start) <= MAX_SECONDS * fps;
-    let (found, reason) = match apex.0 {
+    let (stated, reason) = match apex.0 {
         Ok(Some(n)) if believed(n) => (Some(n), None),
         // An apex of 0 stands for none; a column that is not there is no fault of the row.
         Ok(Some(0)) => (None, Some("no apex".to_owned())),
@@ -228,7 +228,7 @@ fn times(
         Err(reason) => (None, Some(reason)),
     };
     let middle = end.map(|e| start + (e - start).div_ceil(2));
-    let Some(peak) = found.or(middle) else {
+    let Some(peak) = stated.or(middle) else {
         problems.push(row.problem(
             apex.1,
             reason.unwrap_or_else(|| "no apex and no offset".into()),
@@ -239,5 +239,5 @@ fn times(
     if let Some(reason) = reason {
         problems.push(row.problem(apex.1, reason, "the middle of the movement is taken"));
     }
-    Some(Times { onset: start, apex: peak, estimated: found.is_none(), offset: end })
+    Some(Times { onset: start, apex: peak, estimated: stated.is_none(), offset: end })
 }

@@ -68,17 +68,17 @@ impl Sheet {
         let sheets = Self::open_all(path)?;
         let wanted = normal_form(name);
         let count = sheets.len();
-        let mut found = None;
+        let mut chosen = None;
         for (i, sheet) in sheets.into_iter().enumerate() {
             if normal_form(&sheet.name) == wanted || (i == 0 && (name.is_empty() || count == 1)) {
-                found = Some(sheet);
+                chosen = Some(sheet);
                 break;
             }
             if i == 0 {
-                found = Some(sheet);
+                chosen = Some(sheet);
             }
         }
-        found.with_context(|| format!("{}: no sheet in it", path.display()))
+        chosen.with_context(|| format!("{}: no sheet in it", path.display()))
     }
 
     /// Reads every sheet of a workbook, in order.

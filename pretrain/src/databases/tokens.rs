@@ -177,9 +177,9 @@ mod tests {
                 let grade = grade.map_or(String::new(), |g| ((b'A' + g) as char).to_string());
                 format!("{}{au}{grade}", ["", "L", "R", "AU"][*side])
             }).collect();
-            let found = parse(&text.join(joint)).expect("own words");
-            proptest::prop_assert_eq!(found.len(), codes.len());
-            for (c, (au, side, grade)) in found.iter().zip(&codes) {
+            let parsed = parse(&text.join(joint)).expect("own words");
+            proptest::prop_assert_eq!(parsed.len(), codes.len());
+            for (c, (au, side, grade)) in parsed.iter().zip(&codes) {
                 proptest::prop_assert_eq!(c.au, *au);
                 proptest::prop_assert_eq!(c.side, [Side::Both, Side::Left, Side::Right, Side::Both][*side]);
                 proptest::prop_assert_eq!(c.intensity, grade.map(|g| f32::from(g) + 1.0));

@@ -19,7 +19,7 @@ use rand::Rng;
 use super::clips::{self, Seen};
 use super::detection::Trial;
 use super::points::{self, Finder};
-use super::report::{Method, Report, Shown, Still};
+use super::report::{FaceReport, Method, Shown, Still};
 use super::still::{self, Course, Residual};
 use super::{scenes, trained};
 use crate::assets::portraits::{self, Portrait};
@@ -57,7 +57,7 @@ const HEADS: u64 = 90;
 const PEOPLE: u64 = 6;
 
 /// Measures everything there is material for.
-pub fn run(settings: &BenchSettings) -> Result<Report> {
+pub fn run(settings: &BenchSettings) -> Result<FaceReport> {
     let models = match &settings.models {
         Some(dir) => Models::load(dir)?,
         None => Models::embedded()?,
@@ -86,7 +86,7 @@ pub fn run(settings: &BenchSettings) -> Result<Report> {
     let still = bench.still()?;
     let clips = bench.clips()?;
     let unseen = bench.unseen.iter().map(|p| Shown { year: p.year, skin_luma: p.skin_luma() }).collect();
-    Ok(Report { unseen, trials, labels, confused, heads, still, clips })
+    Ok(FaceReport { unseen, trials, labels, confused, heads, still, clips })
 }
 
 /// What is measured on.
@@ -116,9 +116,9 @@ impl Bench<'_> {
 
     /// Every detector on the same frames: the stage as the daemon has it, the detector alone, then others.
     fn trials(&self) -> Result<Vec<Trial>> {
-        let own = &self.models.detector;
+        let detector = &self.models.detector;
         let mut trials =
-            vec![Trial::new("stage", own, Some(&self.models))?, Trial::new("detector", own, None)?];
+            vec![Trial::new("stage", detector, Some(&self.models))?, Trial::new("detector", detector, None)?];
         match &self.settings.detectors {
             Some(dir) => {
                 for path in clips::files(dir)?.iter().filter(|p| p.extension().is_some_and(|e| e == "onnx")) {
@@ -176,17 +176,17 @@ impl Bench<'_> {
             .map(|i| points::render(head, &self.noise, self.settings.seed, i))
             .collect::<Result<Vec<_>>>()?;
         let mut finder = Finder::new(&self.models)?;
-        let own: Vec<_> = renders
+        let located: Vec<_> = renders
             .iter()
             .map(|r| {
                 let bounds = portraits::face_box(&r.truth);
                 (finder.find(&r.luma, crate::faces::WIDTH, crate::faces::HEIGHT, bounds), r.truth)
             })
             .collect();
-        let mut methods = vec![("glint", points::agreement(&own))];
+        let mut methods = vec![("glint", points::agreement(&located))];
         match points::by_mediapipe(&self.settings.mediapipe, &renders, &self.folder.join("heads")) {
-            Ok(found) => {
-                let pairs: Vec<_> = found.into_iter().zip(&renders).map(|(f, r)| (f, r.truth)).collect();
+            Ok(located) => {
+                let pairs: Vec<_> = located.into_iter().zip(&renders).map(|(f, r)| (f, r.truth)).collect();
                 methods.push(("mediapipe", points::agreement(&pairs)));
             }
             Err(e) => eprintln!("MediaPipe is left out: {e:#}"),

@@ -22,7 +22,7 @@ pub struct Trial {
     detector: Detector,
     /// Only boxes that landmarks confirm count, as in the daemon; without it all.
     landmarker: Option<Landmarker>,
-    found: Vec<Rect>,
+    boxes: Vec<Rect>,
     /// Of each face: whether it was found.
     pub hits: Vec<bool>,
     /// Width of each face in frame pixels.
@@ -43,7 +43,7 @@ impl Trial {
             name: name.to_owned(),
             detector: Detector::new(file)?,
             landmarker: confirm.map(|m| Landmarker::new(&m.landmarks)).transpose()?,
-            found: Vec::new(),
+            boxes: Vec::new(),
             hits: Vec::new(),
             widths: Vec::new(),
             overlaps: Vec::new(),
@@ -55,13 +55,13 @@ impl Trial {
 
     fn look(&mut self, luma: &[u8], width: usize, height: usize) {
         let start = Instant::now();
-        let found = self.detector.detect(luma, width, height);
+        let detections = self.detector.detect(luma, width, height);
         self.millis.push(start.elapsed().as_secs_f32() * 1e3);
-        self.found.clear();
-        self.found.extend(found.iter().map(|d| d.bounds));
-        let Self { found, landmarker, .. } = self;
+        self.boxes.clear();
+        self.boxes.extend(detections.iter().map(|d| d.bounds));
+        let Self { boxes, landmarker, .. } = self;
         if let Some(landmarker) = landmarker {
-            found.retain(|&bounds| {
+            boxes.retain(|&bounds| {
                 let guess = landmarker.from_bounds(bounds);
                 let marks = landmarker.locate(luma, width, height, &guess);
                 marks.is_some_and(|m| m.confidence >= landmarker.min_confidence())
@@ -72,7 +72,7 @@ impl Trial {
     /// A frame with one face.
     pub fn face(&mut self, luma: &[u8], truth: Rect) {
         self.look(luma, WIDTH, HEIGHT);
-        let best = self.found.iter().map(|b| b.iou(truth)).fold(0.0, f32::max);
+        let best = self.boxes.iter().map(|b| b.iou(truth)).fold(0.0, f32::max);
         self.hits.push(best >= MIN_IOU);
         self.widths.push(truth.w);
         self.overlaps.push(best);
@@ -82,7 +82,7 @@ impl Trial {
     pub fn empty(&mut self, luma: &[u8], width: usize, height: usize) {
         self.look(luma, width, height);
         self.empty_frames += 1;
-        self.false_positives += self.found.len();
+        self.false_positives += self.boxes.len();
     }
 
     /// Share of the faces that were found.

@@ -26,9 +26,9 @@ use crate::corpus::head::{HeadFace, Model};
 pub type Points = [Point; LANDMARK_COUNT];
 
 /// Mean distance of the points in percent of the distance between the true eyes.
-pub fn nme_percent(found: &Points, truth: &Points) -> f32 {
+pub fn nme_percent(located: &Points, truth: &Points) -> f32 {
     let [right, left] = eye_centers(truth);
-    100.0 * mean(found.iter().zip(truth).map(|(a, b)| a.distance(*b))) / right.distance(left)
+    100.0 * mean(located.iter().zip(truth).map(|(a, b)| a.distance(*b))) / right.distance(left)
 }
 
 /// Detector and landmarks, from an image to points.
@@ -48,8 +48,9 @@ impl Finder {
 
     /// The landmarks of the face nearest to `truth`; `None` where the detector has no box on it.
     pub fn find(&mut self, luma: &[u8], width: usize, height: usize, truth: Rect) -> Option<Points> {
-        let found = self.detector.detect(luma, width, height);
-        let best = found.iter().max_by(|a, b| a.bounds.iou(truth).total_cmp(&b.bounds.iou(truth)))?.bounds;
+        let detections = self.detector.detect(luma, width, height);
+        let best =
+            detections.iter().max_by(|a, b| a.bounds.iou(truth).total_cmp(&b.bounds.iou(truth)))?.bounds;
         if best.iou(truth) < 0.3 {
             return None;
         }
@@ -62,8 +63,8 @@ impl Finder {
 pub fn portrait(finder: &mut Finder, portrait: &Portrait) -> Option<f32> {
     let truth = portrait.photo_landmarks();
     let photo = &portrait.photo;
-    let found = finder.find(photo.data(), photo.width(), photo.height(), face_box(&truth))?;
-    Some(nme_percent(&found, &truth))
+    let located = finder.find(photo.data(), photo.width(), photo.height(), face_box(&truth))?;
+    Some(nme_percent(&located, &truth))
 }
 
 /// The stabilised crop of a portrait's own photograph; `None` where no face was found.
@@ -133,11 +134,11 @@ pub struct Agreement {
 /// Compares points with truth, each pair in the frame of the true eyes.
 pub fn agreement(pairs: &[(Option<Points>, Points)]) -> Agreement {
     const EYES: [Point; 2] = [Point::new(-50.0, 0.0), Point::new(50.0, 0.0)];
-    let found: Vec<[Point; LANDMARK_COUNT]> = pairs
+    let residuals: Vec<[Point; LANDMARK_COUNT]> = pairs
         .iter()
-        .filter_map(|(found, truth)| {
+        .filter_map(|(located, truth)| {
             let to_eyes = Similarity::from_two_points(eye_centers(truth), EYES);
-            found.map(|f| {
+            located.map(|f| {
                 std::array::from_fn(|i| {
                     let (a, b) = (to_eyes.apply(f[i]), to_eyes.apply(truth[i]));
                     Point::new(a.x - b.x, a.y - b.y)
@@ -146,11 +147,11 @@ pub fn agreement(pairs: &[(Option<Points>, Points)]) -> Agreement {
         })
         .collect();
     let offset: [Point; LANDMARK_COUNT] = std::array::from_fn(|i| {
-        Point::new(mean(found.iter().map(|f| f[i].x)), mean(found.iter().map(|f| f[i].y)))
+        Point::new(mean(residuals.iter().map(|f| f[i].x)), mean(residuals.iter().map(|f| f[i].y)))
     });
     let error = |shift: &[Point; LANDMARK_COUNT]| {
         mean(
-            found
+            residuals
                 .iter()
                 .flat_map(|f| (0..LANDMARK_COUNT).map(|i| f[i].distance(shift[i])).collect::<Vec<_>>()),
         )
@@ -158,7 +159,7 @@ pub fn agreement(pairs: &[(Option<Points>, Points)]) -> Agreement {
     Agreement {
         nme_percent: error(&[Point::default(); LANDMARK_COUNT]),
         nme_aligned_percent: error(&offset),
-        missed: pairs.len() - found.len(),
+        missed: pairs.len() - residuals.len(),
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) struct Shown {
 }
 
 /// What was measured.
-pub struct Report {
+pub struct FaceReport {
     pub(super) unseen: Vec<Shown>,
     pub(super) trials: Vec<Trial>,
     pub(super) labels: Vec<Option<f32>>,
@@ -51,7 +51,7 @@ fn number(v: f32) -> Value {
     json!(v.is_finite().then(|| (f64::from(v) * 1e4).round() / 1e4))
 }
 
-impl Report {
+impl FaceReport {
     fn nme(&self) -> f32 {
         mean(self.labels.iter().flatten().copied())
     }
@@ -70,10 +70,10 @@ impl Report {
             _ => "1990 and later",
         };
         let mut skin: Vec<f32> = self.unseen.iter().map(|p| p.skin_luma).collect();
-        let own = skin.clone();
+        let by_person = skin.clone();
         skin.sort_unstable_by(f32::total_cmp);
         let (low, high) = (skin[skin.len() / 4], skin[skin.len() * 3 / 4]);
-        let shade = |i: usize| match own[i] {
+        let shade = |i: usize| match by_person[i] {
             v if v < low => "darkest quarter of skin",
             v if v >= high => "lightest quarter of skin",
             _ => "skin between",

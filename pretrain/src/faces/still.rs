@@ -109,7 +109,7 @@ pub fn sequence<F: Face>(
     let mut placed = F::Posed::default();
     let mut frame = Frame { width: WIDTH, height: HEIGHT, luma: vec![0; WIDTH * HEIGHT], ..Frame::default() };
     let (mut plane, mut sum) = (wall.clone(), wall.clone());
-    let mut found: Vec<[Point; RIGID.len()]> = Vec::new();
+    let mut positions: Vec<[Point; RIGID.len()]> = Vec::new();
     let mut out = Residual::default();
     for k in 0..LEAD_IN + FRAMES {
         sum.fill(0.0);
@@ -148,13 +148,14 @@ pub fn sequence<F: Face>(
         out.unsteady += usize::from(!steady);
         face.place(&Pose::NEUTRAL, &course.head(k as f32), &mut placed);
         let (truth, back) = (face.landmarks(&placed), follower.track.crop_to_frame.inverse());
-        found.push(RIGID.map(|i| back.apply(truth[i])));
+        positions.push(RIGID.map(|i| back.apply(truth[i])));
     }
     for i in 0..RIGID.len() {
-        let n = found.len() as f64;
-        let mean =
-            found.iter().fold((0.0, 0.0), |m, f| (m.0 + f64::from(f[i].x) / n, m.1 + f64::from(f[i].y) / n));
-        for f in &found {
+        let n = positions.len() as f64;
+        let mean = positions
+            .iter()
+            .fold((0.0, 0.0), |m, f| (m.0 + f64::from(f[i].x) / n, m.1 + f64::from(f[i].y) / n));
+        for f in &positions {
             out.squares += (f64::from(f[i].x) - mean.0).powi(2) + (f64::from(f[i].y) - mean.1).powi(2);
             out.count += 1;
         }

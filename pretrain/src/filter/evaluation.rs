@@ -44,7 +44,7 @@ const REACH_NS: i64 = 50_000_000;
 #[derive(Default, Clone)]
 struct Tally {
     kept: usize,
-    of: usize,
+    total: usize,
     /// What became of the others: the reason of an excursion in it, or `unseen`.
     lost: BTreeMap<String, usize>,
 }
@@ -107,7 +107,7 @@ pub fn run(args: &FilmSettings, models: &Models, rules: Rules) -> Result<Results
         fates.extend(one.fates);
         for (name, t) in one.tallies {
             let sum = tallies.entry(name).or_default();
-            (sum.kept, sum.of) = (sum.kept + t.kept, sum.of + t.of);
+            (sum.kept, sum.total) = (sum.kept + t.kept, sum.total + t.total);
             t.lost.into_iter().for_each(|(why, n)| *sum.lost.entry(why).or_default() += n);
         }
     }
@@ -118,14 +118,14 @@ pub fn run(args: &FilmSettings, models: &Models, rules: Rules) -> Result<Results
 /// Kept, and of how many.
 type Share = (usize, usize);
 
-fn share((kept, of): Share) -> f64 {
-    kept as f64 / of.max(1) as f64
+fn share((kept, total): Share) -> f64 {
+    kept as f64 / total.max(1) as f64
 }
 
 impl Results {
     fn sum(&self, test: impl Fn(&str) -> bool) -> Share {
         let some = self.tallies.iter().filter(|(n, _)| test(n.as_str()));
-        some.fold((0, 0), |(k, n), (_, t)| (k + t.kept, n + t.of))
+        some.fold((0, 0), |(k, n), (_, t)| (k + t.kept, n + t.total))
     }
 
     fn micro(&self) -> Share {
@@ -155,15 +155,18 @@ impl Results {
         let rows: BTreeMap<_, _> = self
             .tallies
             .iter()
-            .map(|(n, t)| (n, json!({"kept": t.kept, "of": t.of, "lost": t.lost})))
+            .map(|(n, t)| (n, json!({"kept": t.kept, "of": t.total, "lost": t.lost})))
             .collect();
         let times: Vec<_> = self
             .by_times()
             .iter()
-            .map(|(low, _, (kept, of))| json!({"from": low, "kept": kept, "of": of}))
+            .map(|(low, _, (kept, total))| json!({"from": low, "kept": kept, "of": total}))
             .collect();
-        let aus: Vec<_> =
-            self.by_au().iter().map(|(au, (kept, of))| json!({"au": au, "kept": kept, "of": of})).collect();
+        let aus: Vec<_> = self
+            .by_au()
+            .iter()
+            .map(|(au, (kept, total))| json!({"au": au, "kept": kept, "of": total}))
+            .collect();
         json!({
             "videos": self.videos, "distractors": self.distractors, "fps": self.fps,
             "kept_micro": share(self.micro()), "kept_others": share(self.others()),
@@ -180,8 +183,8 @@ impl Results {
             println!(
                 "{name:<12} {:>6} {:>6} {:>7.3}  {}",
                 t.kept,
-                t.of,
-                share((t.kept, t.of)),
+                t.total,
+                share((t.kept, t.total)),
                 lost.join(", ")
             );
         }
@@ -245,17 +248,17 @@ fn watch(s: Sequence<'_>, fps: f64, models: &Models, rules: Rules) -> Result<See
         }
     }
     let micros = s.micros.clone();
-    let mut found: Vec<Excursion> = Vec::new();
+    let mut excursions: Vec<Excursion> = Vec::new();
     let mut scanner = Scanner::new(models, rules)?;
     let mut scene = Scene::new(s.person, s.script, s.camera);
     let mut frame = Frame::default();
     for seq in 0..(s.seconds * fps) as u64 {
         scene.render(seq, (seq as f64 * 1e9 / fps).round() as i64, &mut frame);
-        scanner.push(&frame, &mut |e| found.push(e));
+        scanner.push(&frame, &mut |e| excursions.push(e));
     }
-    scanner.finish(&mut |e| found.push(e));
+    scanner.finish(&mut |e| excursions.push(e));
     let mut out: BTreeMap<String, Tally> = BTreeMap::new();
-    let kept = || found.iter().filter(|e| e.reason == Reason::Kept);
+    let kept = || excursions.iter().filter(|e| e.reason == Reason::Kept);
     let of_micro = |e: &&Excursion| {
         let at = e.target.at_ns;
         micros.iter().any(|m| (m.onset_ns - REACH_NS..=m.offset_ns + REACH_NS).contains(&at))
@@ -265,13 +268,13 @@ fn watch(s: Sequence<'_>, fps: f64, models: &Models, rules: Rules) -> Result<See
     for Happening { name, from_ns, to_ns, micro } in happenings {
         let inside = |e: &&Excursion| (from_ns - REACH_NS..=to_ns + REACH_NS).contains(&e.target.at_ns);
         let tally = out.entry(name).or_default();
-        tally.of += 1;
-        let kept = found.iter().filter(inside).any(|e| e.reason == Reason::Kept);
+        tally.total += 1;
+        let kept = excursions.iter().filter(inside).any(|e| e.reason == Reason::Kept);
         fates.extend(micro.map(|(times, au)| Fate { times, au, kept }));
         if kept {
             tally.kept += 1;
         } else {
-            let why = found.iter().find(inside).map_or("unseen".into(), |e| e.reason.to_string());
+            let why = excursions.iter().find(inside).map_or("unseen".into(), |e| e.reason.to_string());
             *tally.lost.entry(why).or_default() += 1;
         }
     }

@@ -114,7 +114,7 @@ impl Job<'_> {
         let mut error = None;
         let numbers = self.depth_numbers(unit)?;
         {
-            let mut found = |e: Excursion| {
+            let mut keep = |e: Excursion| {
                 let line = line(&e);
                 if e.reason == Reason::Kept
                     && let Err(cause) = self.keep(unit, &e, &line, numbers.as_deref(), &mut tar)
@@ -131,8 +131,8 @@ impl Job<'_> {
                     let mut frame = Frame::default();
                     loop {
                         match clip.next(&mut frame) {
-                            Ok(Some(Media::Frame)) => scanner.push(&frame, &mut found),
-                            Ok(Some(Media::Gap { seq, at_ns, .. })) => scanner.gap(seq, at_ns, &mut found),
+                            Ok(Some(Media::Frame)) => scanner.push(&frame, &mut keep),
+                            Ok(Some(Media::Gap { seq, at_ns, .. })) => scanner.gap(seq, at_ns, &mut keep),
                             Ok(None) => break,
                             Err(e) => {
                                 error = Some(e.reason());
@@ -140,7 +140,7 @@ impl Job<'_> {
                             }
                         }
                     }
-                    scanner.finish(&mut found);
+                    scanner.finish(&mut keep);
                 }
             }
         }

@@ -132,9 +132,9 @@ pub fn merge(parts: &[PathBuf], out: &Path) -> Result<Summary> {
     std::fs::create_dir_all(out).with_context(|| out.display().to_string())?;
     let mut all: BTreeMap<String, UnitReport> = BTreeMap::new();
     for dir in parts {
-        let found = unit_reports(dir)?;
-        ensure!(!found.is_empty(), "{}: no report of a recording in it", dir.display());
-        for (path, report) in found {
+        let reports = unit_reports(dir)?;
+        ensure!(!reports.is_empty(), "{}: no report of a recording in it", dir.display());
+        for (path, report) in reports {
             if let Some(other) = all.values().next() {
                 let same = other.rules == report.rules && other.model == report.model;
                 ensure!(same, "{}: scanned with other rules or models than {}", path.display(), other.name);

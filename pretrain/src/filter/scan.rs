@@ -143,14 +143,14 @@ impl Scanner {
         })
     }
 
-    /// One frame; `found` gets each excursion as it ends.
-    pub fn push(&mut self, frame: &Frame, found: &mut dyn FnMut(Excursion)) {
+    /// One frame; `emit` gets each excursion as it ends.
+    pub fn push(&mut self, frame: &Frame, emit: &mut dyn FnMut(Excursion)) {
         self.frames[0] += 1;
         let step = self.pipeline.push(frame);
         let measured = self.pipeline.observation().intensities;
         let (Some(intensities), Some((crop, placed))) = (measured, self.pipeline.stabilised()) else {
             let reason = if step == Step::Gap { Reason::Gap } else { Reason::HeadMotion };
-            return self.spoil(reason, found);
+            return self.spoil(reason, emit);
         };
         self.frames[1] += 1;
         let intensities = self.rest.above(frame.at_ns, &intensities);
@@ -163,23 +163,23 @@ impl Scanner {
             strength: strength(&intensities),
         };
         if self.rules.unfiltered {
-            return self.at_fixed_distance(still, found);
+            return self.at_fixed_distance(still, emit);
         }
         let moved = self.moved(&intensities);
-        self.follow(moved, still, found);
+        self.follow(moved, still, emit);
     }
 
     /// A frame that could not be decoded.
-    pub fn gap(&mut self, seq: u64, at_ns: i64, found: &mut dyn FnMut(Excursion)) {
+    pub fn gap(&mut self, seq: u64, at_ns: i64, emit: &mut dyn FnMut(Excursion)) {
         self.frames[0] += 1;
         self.pipeline.gap(seq, at_ns);
-        self.spoil(Reason::Gap, found);
+        self.spoil(Reason::Gap, emit);
     }
 
     /// The recording has ended.
-    pub fn finish(&mut self, found: &mut dyn FnMut(Excursion)) {
+    pub fn finish(&mut self, emit: &mut dyn FnMut(Excursion)) {
         if let Some(active) = self.active.take() {
-            self.close(active, None, found);
+            self.close(active, None, emit);
         }
     }
 
@@ -191,7 +191,7 @@ impl Scanner {
         (0..AU_COUNT).any(|k| AUS[k] != 45 && intensities[k] >= share * self.rules.range.counts_from(k))
     }
 
-    fn follow(&mut self, moved: bool, still: Still, found: &mut dyn FnMut(Excursion)) {
+    fn follow(&mut self, moved: bool, still: Still, emit: &mut dyn FnMut(Excursion)) {
         let at_ns = still.at_ns;
         if moved {
             let active = self.active.get_or_insert_with(|| Active {
@@ -219,7 +219,7 @@ impl Scanner {
             return;
         }
         if let Some(active) = self.active.take_if(|a| at_ns - a.last_ns >= REST_NS) {
-            self.close(active, None, found);
+            self.close(active, None, emit);
         }
         if self.active.is_none() {
             while self.quiet.front().is_some_and(|s| at_ns - s.at_ns > REFERENCE_NS) {
@@ -230,14 +230,14 @@ impl Scanner {
     }
 
     /// What is under way cannot be used, nor what was quiet before.
-    fn spoil(&mut self, reason: Reason, found: &mut dyn FnMut(Excursion)) {
+    fn spoil(&mut self, reason: Reason, emit: &mut dyn FnMut(Excursion)) {
         if let Some(active) = self.active.take() {
-            self.close(active, Some(reason), found);
+            self.close(active, Some(reason), emit);
         }
         self.quiet.clear();
     }
 
-    fn close(&mut self, active: Active, spoilt: Option<Reason>, found: &mut dyn FnMut(Excursion)) {
+    fn close(&mut self, active: Active, spoilt: Option<Reason>, emit: &mut dyn FnMut(Excursion)) {
         let too_long = active.lasted_ns() as f32 / 1e6 > self.rules.max_ms;
         let Some(target) = active.target else { return };
         let (reason, intensities) = match (&active.reference, spoilt) {
@@ -251,10 +251,10 @@ impl Scanner {
             }
         };
         let span_ns = (active.begun_ns, active.last_ns);
-        found(Excursion { reference: active.reference, target, span_ns, reason, intensities });
+        emit(Excursion { reference: active.reference, target, span_ns, reason, intensities });
     }
 
-    fn at_fixed_distance(&mut self, still: Still, found: &mut dyn FnMut(Excursion)) {
+    fn at_fixed_distance(&mut self, still: Still, emit: &mut dyn FnMut(Excursion)) {
         let at_ns = still.at_ns;
         while self.quiet.front().is_some_and(|s| at_ns - s.at_ns > REFERENCE_NS) {
             self.quiet.pop_front();
@@ -267,7 +267,7 @@ impl Scanner {
             let (_, intensities) = self.judge.decide(&reference.crop, &still.crop);
             let (span_ns, target) = ((reference.at_ns, at_ns), still.clone());
             let reason = Reason::Kept;
-            found(Excursion { reference: Some(reference), target, span_ns, reason, intensities });
+            emit(Excursion { reference: Some(reference), target, span_ns, reason, intensities });
         }
         self.quiet.push_back(still);
     }
@@ -316,17 +316,23 @@ mod tests {
             ..Action::micro(4, 0.35, 6 * S + S / 2)
         };
         let actions = vec![Action::micro(12, 0.25, 2 * S), strong, long, Action::blink(9 * S)];
-        let found = scan(Script::new(actions).expect("a face can do it"), 10, false);
-        let kept: Vec<&Excursion> = found.iter().filter(|e| e.reason == Reason::Kept).collect();
-        assert_eq!(kept.len(), 1, "{:?}", found.iter().map(|e| (e.span_ns, e.reason)).collect::<Vec<_>>());
+        let excursions = scan(Script::new(actions).expect("a face can do it"), 10, false);
+        let kept: Vec<&Excursion> = excursions.iter().filter(|e| e.reason == Reason::Kept).collect();
+        assert_eq!(
+            kept.len(),
+            1,
+            "{:?}",
+            excursions.iter().map(|e| (e.span_ns, e.reason)).collect::<Vec<_>>()
+        );
         let reference = kept[0].reference.as_ref().expect("a reference");
         // The reference lies before the onset or so near to it that nothing is seen yet, the target near the apex.
         assert!(reference.at_ns <= 2 * S + 40_000_000, "{}", reference.at_ns);
         assert!((kept[0].target.at_ns - 2 * S - 120_000_000).abs() <= 60_000_000, "{}", kept[0].target.at_ns);
         let smile = AUS.iter().position(|au| *au == 12).expect("AU 12");
         assert!((kept[0].intensities[smile] - 1.25).abs() < 0.5, "{:?}", kept[0].intensities);
-        let reason =
-            |at: i64| found.iter().find(|e| (at..at + 2 * S).contains(&e.target.at_ns)).map(|e| e.reason);
+        let reason = |at: i64| {
+            excursions.iter().find(|e| (at..at + 2 * S).contains(&e.target.at_ns)).map(|e| e.reason)
+        };
         // Too strong, or too long above the minimum: which of both depends on how far the flow follows.
         for at in [4 * S, 6 * S] {
             assert!(
@@ -346,13 +352,13 @@ mod tests {
             ..Action::micro(4, 0.12, 2 * S - S / 2)
         };
         let smile = Action::micro(12, 0.25, 4 * S + S / 2);
-        let found = scan(Script::new(vec![held, smile]).expect("a face can do it"), 7, false);
-        let kept = found.iter().filter(|e| e.reason == Reason::Kept);
+        let excursions = scan(Script::new(vec![held, smile]).expect("a face can do it"), 7, false);
+        let kept = excursions.iter().filter(|e| e.reason == Reason::Kept);
         let apexes: Vec<i64> = kept.map(|e| e.target.at_ns - 4 * S - S / 2).collect();
         assert!(
             apexes.iter().any(|at| (0..=250_000_000).contains(at)),
             "{:?}",
-            found.iter().map(|e| (e.span_ns, e.reason)).collect::<Vec<_>>()
+            excursions.iter().map(|e| (e.span_ns, e.reason)).collect::<Vec<_>>()
         );
     }
 
@@ -360,23 +366,23 @@ mod tests {
     fn talk_is_not_kept() {
         let mut script = Script::new(Vec::new()).expect("valid");
         script.speech.push(Speech { from_ns: 2 * S, to_ns: 5 * S, strength: 0.5, rate_hz: 4.0, seed: 1 });
-        let found = scan(script, 6, false);
-        let kept = found.iter().filter(|e| e.reason == Reason::Kept).count();
+        let excursions = scan(script, 6, false);
+        let kept = excursions.iter().filter(|e| e.reason == Reason::Kept).count();
         assert!(
-            !found.is_empty() && kept == 0,
+            !excursions.is_empty() && kept == 0,
             "{:?}",
-            found.iter().map(|e| (e.span_ns, e.reason)).collect::<Vec<_>>()
+            excursions.iter().map(|e| (e.span_ns, e.reason)).collect::<Vec<_>>()
         );
     }
 
     #[test]
     fn without_the_filter_pairs_come_by_the_clock() {
-        let found = scan(Script::new(Vec::new()).expect("valid"), 4, true);
-        assert!((2..=4).contains(&found.len()), "{}", found.len());
-        for e in &found {
+        let excursions = scan(Script::new(Vec::new()).expect("valid"), 4, true);
+        assert!((2..=4).contains(&excursions.len()), "{}", excursions.len());
+        for e in &excursions {
             let reference = e.reference.as_ref().expect("a reference");
             assert_eq!(e.target.at_ns - reference.at_ns, 200_000_000);
         }
-        assert!(found.iter().all(|e| e.reason == Reason::Kept));
+        assert!(excursions.iter().all(|e| e.reason == Reason::Kept));
     }
 }

@@ -164,11 +164,11 @@ mod tests {
         ] {
             touch(name);
         }
-        let found = find(dir.path()).expect("finds");
-        let names: Vec<&str> = found.iter().map(|u| u.name.as_str()).collect();
+        let units = find(dir.path()).expect("finds");
+        let names: Vec<&str> = units.iter().map(|u| u.name.as_str()).collect();
         assert_eq!(names, ["a.Y4M", "b.avi", "c.MP4", "drawn/shard-00000.tar", "part_A/spNO.1/a/color"]);
-        assert_eq!(found[4].id(), "part_A_spNO_1_a_color");
-        assert!(found[3].is_pairs() && !found[2].is_pairs() && !found[4].is_pairs());
+        assert_eq!(units[4].id(), "part_A_spNO_1_a_color");
+        assert!(units[3].is_pairs() && !units[2].is_pairs() && !units[4].is_pairs());
         touch("b_avi/1.jpg");
         assert!(find(dir.path()).expect_err("ambiguous").to_string().contains("b_avi"));
         let empty = tempfile::tempdir().expect("folder");

@@ -163,8 +163,8 @@ mod tests {
         let image = ramp(240 * 320);
         let net = initialised(1, &device, || DetectorNet::<Flex>::new(&device));
         let (score, bounds) = net.forward(tensor(image.clone(), [1, 1, 240, 320], &device));
-        let found = tract(&net.export(), &[1, 1, 240, 320], &image);
-        assert_near(&found[0], &sigmoid(score).into_data().to_vec::<f32>().expect("f32"));
-        assert_near(&found[1], &bounds.into_data().to_vec::<f32>().expect("f32"));
+        let outputs = tract(&net.export(), &[1, 1, 240, 320], &image);
+        assert_near(&outputs[0], &sigmoid(score).into_data().to_vec::<f32>().expect("f32"));
+        assert_near(&outputs[1], &bounds.into_data().to_vec::<f32>().expect("f32"));
     }
 }

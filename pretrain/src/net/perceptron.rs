@@ -151,13 +151,13 @@ pub struct Perceptron {
 impl Perceptron {
     /// Whether the layers fit one another and are numbers: for networks read from a file.
     pub fn is_sound(&self) -> bool {
-        let whole = |l: &Layer| {
+        let is_sound = |l: &Layer| {
             l.weight.len() == l.inputs * l.outputs
                 && l.bias.len() == l.outputs
                 && l.weight.iter().chain(&l.bias).all(|v| v.is_finite())
         };
         let [first, second] = &self.layers[..] else { return false };
-        [first, second, &self.class, &self.aus].into_iter().all(whole)
+        [first, second, &self.class, &self.aus].into_iter().all(is_sound)
             && first.inputs == INPUTS
             && first.outputs == second.inputs
             && [&self.class, &self.aus].iter().all(|l| l.inputs == second.outputs)
@@ -304,9 +304,12 @@ mod tests {
         }
         let mut network = Network::new(&folded.export(), &[1, 3, SIDE, SIDE]).expect("own file");
         for (motion, expected) in motions.iter().zip(&logits) {
-            let mut found = Vec::new();
-            network.run(motion, |_, v| found = v.to_vec()).expect("runs");
-            assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-3), "{found:?} {expected:?}");
+            let mut output = Vec::new();
+            network.run(motion, |_, v| output = v.to_vec()).expect("runs");
+            assert!(
+                output.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-3),
+                "{output:?} {expected:?}"
+            );
         }
         assert_eq!(folded.parameters(), 588 * 16 + 16 + 16 * 8 + 8 + 8 * 3 + 3);
     }

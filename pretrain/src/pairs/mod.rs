@@ -175,14 +175,14 @@ mod tests {
         for (i, bytes) in bytes.iter().enumerate() {
             std::fs::write(dir.path().join(format!("shard-{i:05}.tar")), bytes).expect("writes");
         }
-        let mut found = Vec::new();
+        let mut read_pairs = Vec::new();
         read(dir.path(), |p| {
-            found.push(p);
+            read_pairs.push(p);
             Ok(())
         })
         .expect("reads");
-        assert_eq!(found, pairs);
-        assert_eq!(found[2].subject(), "s1");
+        assert_eq!(read_pairs, pairs);
+        assert_eq!(read_pairs[2].subject(), "s1");
         std::fs::write(dir.path().join("shard-00001.tar"), &bytes[1][..2000]).expect("writes");
         let error = format!("{:#}", read(dir.path(), |_| Ok(())).expect_err("cut"));
         assert!(error.contains("shard-00001.tar"), "{error}");

@@ -183,17 +183,17 @@ pub fn evenly(outputs: &[Vec<f32>]) -> Vec<Vec<f32>> {
 }
 
 /// Root mean square error over root mean square deviation, for each output, with its weights.
-fn relative_errors(found: &[Vec<f32>], expected: &[Vec<f32>], weights: &[Vec<f32>]) -> Vec<f32> {
-    let of = |((found, expected), weights): ((&Vec<f32>, &Vec<f32>), &Vec<f32>)| {
-        let sum = |of: &dyn Fn(usize) -> f64| {
-            weights.iter().enumerate().map(|(i, w)| f64::from(*w) * of(i)).sum::<f64>()
+fn relative_errors(outputs: &[Vec<f32>], expected: &[Vec<f32>], weights: &[Vec<f32>]) -> Vec<f32> {
+    let relative_error = |((output, expected), weights): ((&Vec<f32>, &Vec<f32>), &Vec<f32>)| {
+        let sum = |value: &dyn Fn(usize) -> f64| {
+            weights.iter().enumerate().map(|(i, w)| f64::from(*w) * value(i)).sum::<f64>()
         };
         let mean = sum(&|i| expected[i].into()) / sum(&|_| 1.0).max(1e-12);
         let spread = sum(&|i| (f64::from(expected[i]) - mean).powi(2));
-        let error = sum(&|i| f64::from(found[i] - expected[i]).powi(2));
+        let error = sum(&|i| f64::from(output[i] - expected[i]).powi(2));
         (error / spread.max(1e-12)).sqrt() as f32
     };
-    found.iter().zip(expected).zip(weights).map(of).collect()
+    outputs.iter().zip(expected).zip(weights).map(relative_error).collect()
 }
 
 /// Puts `chain` in the place of the `f32` layers.
@@ -350,10 +350,10 @@ pub fn quantize(
         for step in [-1, 1] {
             let mut tried = exponents.clone();
             tried[l] += step;
-            if let Ok(found) = score(&tried)
-                && found < best
+            if let Ok(tried_score) = score(&tried)
+                && tried_score < best
             {
-                (best, exponents) = (found, tried);
+                (best, exponents) = (tried_score, tried);
                 break;
             }
         }

@@ -129,22 +129,22 @@ impl Spread {
         // Each step lowers the error, so it ends; the bound is for rounding errors of the slope.
         for _ in 0..20 * self.taps {
             let gain = |(a, slope): (usize, &f64)| {
-                let way = -slope.signum();
-                let change = 2.0 * way * step * slope + step * step * self.h[a * self.taps + a];
-                (a, way, change)
+                let direction = -slope.signum();
+                let change = 2.0 * direction * step * slope + step * step * self.h[a * self.taps + a];
+                (a, direction, change)
             };
             let best = slope
                 .iter()
                 .enumerate()
                 .map(gain)
-                .filter(|(a, way, _)| (steps[*a] + way).abs() <= most)
+                .filter(|(a, direction, _)| (steps[*a] + direction).abs() <= most)
                 .min_by(|a, b| a.2.total_cmp(&b.2));
-            let Some((tap, way, change)) = best else { break };
+            let Some((tap, direction, change)) = best else { break };
             if change >= -1e-12 {
                 break;
             }
-            steps[tap] += way;
-            slope.iter_mut().zip(self.row(tap)).for_each(|(s, h)| *s += way * step * h);
+            steps[tap] += direction;
+            slope.iter_mut().zip(self.row(tap)).for_each(|(s, h)| *s += direction * step * h);
         }
         let error = self.error(&difference(&steps));
         (steps.into_iter().map(|s| s as f32).collect(), error)

@@ -145,16 +145,16 @@ pub(crate) mod tests {
         // s00 of one database is not s00 of the other.
         assert_eq!(people.iter().map(Vec::len).collect::<Vec<_>>(), [6, 6, 6]);
         let index = dir.path().join("index.csv");
-        let good = std::fs::read_to_string(&index).expect("index");
-        for (from, to, says) in [
+        let valid = std::fs::read_to_string(&index).expect("index");
+        for (from, to, expected) in [
             ("0_1.png,smic,s00,positive", "0_1.png,smic,s00,happy", "index.csv:3: class \"happy\""),
             ("0_1.png,smic,s00,positive", "0_1.png,smic,s00", "index.csv:3: 3 cells"),
             ("0_1.png", "nowhere.png", "index.csv:3: "),
             ("file,", "name,", "index.csv:1: "),
         ] {
-            std::fs::write(&index, good.replace(from, to)).expect("index");
+            std::fs::write(&index, valid.replace(from, to)).expect("index");
             let error = load(dir.path()).expect_err("refused").to_string();
-            assert!(error.contains(says), "{error}");
+            assert!(error.contains(expected), "{error}");
         }
     }
 

@@ -109,8 +109,8 @@ impl<'a> PreparedSamples<'a> {
         Ok(Self { samples, schedules: Schedules::default(), rows: rows(samples), prior })
     }
 
-    fn classes(&self, of: &[usize]) -> Vec<usize> {
-        of.iter().map(|&i| self.samples[i].class).collect()
+    fn classes(&self, picks: &[usize]) -> Vec<usize> {
+        picks.iter().map(|&i| self.samples[i].class).collect()
     }
 
     /// Predictions of `method`, trained on the samples `train` of `people` subjects, for the samples `test`.
@@ -129,8 +129,9 @@ impl<'a> PreparedSamples<'a> {
                 test.iter().map(|&i| model.three(&self.rows[0][i])).collect()
             }
             Method::Cnn | Method::Ststnet => {
-                let motion =
-                    |of: &[usize]| of.iter().map(|&i| self.samples[i].motion.as_slice()).collect::<Vec<_>>();
+                let motion = |picks: &[usize]| {
+                    picks.iter().map(|&i| self.samples[i].motion.as_slice()).collect::<Vec<_>>()
+                };
                 let (train_motion, classes, test) = (motion(train), self.classes(train), motion(test));
                 let set = (train_motion.as_slice(), classes.as_slice());
                 if method == Method::Cnn {
@@ -182,7 +183,7 @@ pub fn leave_one_out(
     ensure!(people.len() > 1, "one subject alone: nobody to train on");
     let runs = if method.is_random() { seeds } else { 1 };
     let jobs: Vec<(u64, usize)> = (0..runs).flat_map(|s| (0..people.len()).map(move |p| (s, p))).collect();
-    let found = side_by_side(&jobs, |&(seed, left_out)| {
+    let folds = side_by_side(&jobs, |&(seed, left_out)| {
         if interrupted() {
             return Err(Interrupted.into());
         }
@@ -193,13 +194,13 @@ pub fn leave_one_out(
             .flat_map(|(_, p)| p.iter().copied())
             .collect();
         let fold = seed.wrapping_mul(1000).wrapping_add(left_out as u64);
-        let said = material.predict(method, &train, people.len() - 1, &people[left_out], fold);
+        let predicted = material.predict(method, &train, people.len() - 1, &people[left_out], fold);
         done.inc(1);
-        Ok(said)
+        Ok(predicted)
     })?;
     let mut out = vec![vec![0; material.samples.len()]; runs as usize];
-    for ((seed, left_out), said) in jobs.iter().zip(found) {
-        people[*left_out].iter().zip(said).for_each(|(&i, c)| out[*seed as usize][i] = c);
+    for ((seed, left_out), predicted) in jobs.iter().zip(folds) {
+        people[*left_out].iter().zip(predicted).for_each(|(&i, c)| out[*seed as usize][i] = c);
     }
     Ok(out)
 }
@@ -216,10 +217,13 @@ pub fn by_subject(
         .map(|p| p.into_iter().filter(|&i| takes(&samples[i])).collect::<Vec<_>>())
         .filter(|p| !p.is_empty())
         .collect();
-    let of = |said: &Vec<usize>| -> Vec<Confusion> {
-        people.iter().map(|p| Confusion::of(p.iter().map(|&i| (samples[i].class, said[i])))).collect()
+    let confusions = |predicted: &Vec<usize>| -> Vec<Confusion> {
+        people
+            .iter()
+            .map(|p| Confusion::from_pairs(p.iter().map(|&i| (samples[i].class, predicted[i]))))
+            .collect()
     };
-    BySubject(predictions.iter().map(of).collect())
+    BySubject(predictions.iter().map(confusions).collect())
 }
 
 /// Draw `draw` of `count` subjects: samples of those that train, and of all others.
@@ -243,18 +247,18 @@ pub fn few(samples: &[FlowSample], count: usize, draw: u64) -> Result<(Vec<usize
 /// pretrained student, the untouched student, logistic regression.
 pub fn few_labels(material: &PreparedSamples<'_>, count: usize, draw: u64) -> Result<[f64; 4]> {
     let (train, test) = few(material.samples, count, draw)?;
-    let uf1 = |said: Vec<usize>| {
-        Confusion::of(test.iter().zip(said).map(|(&i, c)| (material.samples[i].class, c))).uf1()
+    let uf1 = |predicted: Vec<usize>| {
+        Confusion::from_pairs(test.iter().zip(predicted).map(|(&i, c)| (material.samples[i].class, c))).uf1()
     };
-    let of = |method| uf1(material.predict(method, &train, count, &test, draw));
-    Ok([of(Method::Cnn), of(Method::Glint), uf1(material.zero_shot(&test)), of(Method::Logreg)])
+    let score = |method| uf1(material.predict(method, &train, count, &test, draw));
+    Ok([score(Method::Cnn), score(Method::Glint), uf1(material.zero_shot(&test)), score(Method::Logreg)])
 }
 
 /// UF1 of the pretrained student alone, as in [`few_labels`].
 pub fn few_adapted(material: &PreparedSamples<'_>, count: usize, draw: u64) -> Result<f64> {
     let (train, test) = few(material.samples, count, draw)?;
-    let said = material.predict(Method::Glint, &train, count, &test, draw);
-    Ok(Confusion::of(test.iter().zip(said).map(|(&i, c)| (material.samples[i].class, c))).uf1())
+    let predicted = material.predict(Method::Glint, &train, count, &test, draw);
+    Ok(Confusion::from_pairs(test.iter().zip(predicted).map(|(&i, c)| (material.samples[i].class, c))).uf1())
 }
 
 #[cfg(test)]
@@ -274,8 +278,8 @@ mod tests {
         let run = |method| leave_one_out(&material, method, 2, &bar).expect("runs");
         let single = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("pool");
         for method in [Method::Logreg, Method::Ststnet] {
-            let said = run(method);
-            assert_eq!(single.install(|| run(method)), said);
+            let predictions = run(method);
+            assert_eq!(single.install(|| run(method)), predictions);
         }
         let totals = by_subject(&samples, &run(Method::Logreg), |_| true).totals();
         assert!(totals[0].uf1() > 0.9, "{totals:?}");

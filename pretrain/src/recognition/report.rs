@@ -17,15 +17,15 @@ use crate::statistics::score::{BySubject, Confusion, mean_sd};
 pub const SETTINGS_SCORED: u32 = 157;
 
 /// Every prediction as CSV.
-pub fn write_csv(path: &Path, samples: &[FlowSample], found: &[(Method, Predictions)]) -> Result<()> {
+pub fn write_csv(path: &Path, samples: &[FlowSample], predictions: &[(Method, Predictions)]) -> Result<()> {
     let mut out = std::io::BufWriter::new(std::fs::File::create(path)?);
     writeln!(out, "method,seed,database,subject,file,truth,prediction")?;
-    for (method, seeds) in found {
-        for (seed, said) in seeds.iter().enumerate() {
-            for (s, &c) in samples.iter().zip(said) {
+    for (method, seeds) in predictions {
+        for (seed, classes) in seeds.iter().enumerate() {
+            for (s, &c) in samples.iter().zip(classes) {
                 let FlowSample { database, subject, file, .. } = s;
-                let (truth, said) = (Class::ALL[s.class], Class::ALL[c]);
-                writeln!(out, "{},{seed},{database},{subject},{file},{truth},{said}", method.name())?;
+                let (truth, predicted) = (Class::ALL[s.class], Class::ALL[c]);
+                writeln!(out, "{},{seed},{database},{subject},{file},{truth},{predicted}", method.name())?;
             }
         }
     }
@@ -60,7 +60,7 @@ impl Row {
 }
 
 /// Scores of methods in the same folds.
-pub struct Report {
+pub struct RecognitionReport {
     samples: usize,
     /// A row a method.
     pub rows: Vec<Row>,
@@ -70,25 +70,32 @@ pub struct Report {
     ece: Option<f64>,
 }
 
-impl Report {
+impl RecognitionReport {
     /// Scores predictions: composite, each database, each method against the first.
-    pub fn new(samples: &[FlowSample], found: &[(Method, Predictions)], ece: Option<f64>) -> Result<Self> {
+    pub fn new(
+        samples: &[FlowSample],
+        predictions: &[(Method, Predictions)],
+        ece: Option<f64>,
+    ) -> Result<Self> {
         let mut databases: Vec<&str> = samples.iter().map(|s| s.database.as_str()).collect();
         databases.sort_unstable();
         databases.dedup();
         let cell = |scored: &BySubject| {
             let totals = scored.totals();
-            let of = |f: fn(&Confusion) -> f64| totals.iter().map(f).collect::<Vec<_>>();
-            let ((uf1, uf1_sd), (uar, _)) = (mean_sd(&of(|c| c.uf1())), mean_sd(&of(|c| c.uar())));
+            let scores = |f: fn(&Confusion) -> f64| totals.iter().map(f).collect::<Vec<_>>();
+            let ((uf1, uf1_sd), (uar, _)) = (mean_sd(&scores(|c| c.uf1())), mean_sd(&scores(|c| c.uar())));
             Cell { uf1, uar, uf1_sd, ci95: scored.interval(1) }
         };
-        let rows: Vec<Row> = found
+        let rows: Vec<Row> = predictions
             .iter()
-            .map(|(method, said)| {
-                let all = by_subject(samples, said, |_| true);
+            .map(|(method, predicted)| {
+                let all = by_subject(samples, predicted, |_| true);
                 let mut cells = vec![("composite".to_owned(), cell(&all))];
                 for d in &databases {
-                    cells.push(((*d).to_owned(), cell(&by_subject(samples, said, |s| s.database == **d))));
+                    cells.push((
+                        (*d).to_owned(),
+                        cell(&by_subject(samples, predicted, |s| s.database == **d)),
+                    ));
                 }
                 Row { method: *method, cells, all }
             })
@@ -199,10 +206,10 @@ mod tests {
         let mut student = student(None).expect("student");
         let material = PreparedSamples::new(&samples, &mut student).expect("material");
         let bar = indicatif::ProgressBar::hidden();
-        let found: Vec<(Method, Predictions)> = [Method::Glint, Method::Logreg]
+        let predictions: Vec<(Method, Predictions)> = [Method::Glint, Method::Logreg]
             .map(|m| (m, leave_one_out(&material, m, 1, &bar).expect("runs")))
             .into();
-        let report = Report::new(&samples, &found, None).expect("report").json();
+        let report = RecognitionReport::new(&samples, &predictions, None).expect("report").json();
         assert_eq!(report["samples"], 24);
         for method in ["glint", "logreg"] {
             for database in ["composite", "smic", "casme2"] {
@@ -213,7 +220,7 @@ mod tests {
         }
         assert_eq!(report["paired"][0]["against"], "logreg");
         let csv = dir.path().join("predictions.csv");
-        write_csv(&csv, &samples, &found).expect("writes");
+        write_csv(&csv, &samples, &predictions).expect("writes");
         let text = std::fs::read_to_string(csv).expect("text");
         assert!(text.starts_with(
             "method,seed,database,subject,file,truth,prediction\nglint,0,smic,s00,0_0.png,negative,"

@@ -33,12 +33,12 @@ pub fn rows(samples: &[FlowSample]) -> [Vec<Vec<f32>>; 2] {
     ]
 }
 
-/// A balanced regression on the samples `of`, given all [`rows`] and classes. Each face counts once, half as it is and half
-/// mirrored.
-pub fn regression(rows: &[Vec<Vec<f32>>; 2], classes: impl Fn(usize) -> usize, of: &[usize]) -> Logistic {
+/// A balanced regression on the samples `picks`, given all [`rows`] and classes. Each face counts once, half as it is
+/// and half mirrored.
+pub fn regression(rows: &[Vec<Vec<f32>>; 2], classes: impl Fn(usize) -> usize, picks: &[usize]) -> Logistic {
     let mut x = Vec::new();
-    rows.iter().for_each(|rows| of.iter().for_each(|&i| x.extend_from_slice(&rows[i])));
-    let class: Vec<usize> = of.iter().chain(of).map(|&i| classes(i)).collect();
+    rows.iter().for_each(|rows| picks.iter().for_each(|&i| x.extend_from_slice(&rows[i])));
+    let class: Vec<usize> = picks.iter().chain(picks).map(|&i| classes(i)).collect();
     let weight: Vec<f32> = balance(&class, 1.0).iter().map(|w| 0.5 * w).collect();
     Logistic::fit(
         &Rows { x: &x, class: &class, weight: &weight },

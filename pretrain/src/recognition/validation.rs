@@ -30,7 +30,7 @@ pub struct Means {
 }
 
 impl Means {
-    fn of<'a>(samples: impl Iterator<Item = (usize, &'a [f32])>) -> Self {
+    fn from_samples<'a>(samples: impl Iterator<Item = (usize, &'a [f32])>) -> Self {
         let mut out = Self { sums: [(); 3].map(|()| vec![0.0; 3 * PLANE]), counts: [0; 3] };
         for (class, motion) in samples {
             out.counts[class] += 1;
@@ -86,14 +86,15 @@ impl Comparison {
                 (pair.class as usize, [sample(&mut pair_engine(), &onset, &apex), prepare(&pair.flow)])
             })
             .collect();
-        let [ours, truth] =
-            [0, 1].map(|k| Means::of(generated.iter().map(|(class, motion)| (*class, motion[k].as_slice()))));
+        let [ours, truth] = [0, 1].map(|k| {
+            Means::from_samples(generated.iter().map(|(class, motion)| (*class, motion[k].as_slice())))
+        });
         ensure!(ours.counts.iter().all(|n| *n > 0), "--samples: {}: a class has none", samples);
         let databases: Vec<(String, Means)> = names
             .iter()
             .map(|&d| {
-                let own = real.iter().filter(|s| s.database == d);
-                (d.to_owned(), Means::of(own.map(|s| (s.class, s.motion.as_slice()))))
+                let samples = real.iter().filter(|s| s.database == d);
+                (d.to_owned(), Means::from_samples(samples.map(|s| (s.class, s.motion.as_slice()))))
             })
             .collect();
         Ok(Self { generated: ours, truth, databases, real: real.len() })
@@ -102,10 +103,10 @@ impl Comparison {
     /// Correlations of u, v and strain with the mean motion of a class in a database: rendered and measured, its truth, and
     /// rendered and measured over the whole grid.
     pub fn correlations(&self, means: &Means, class: usize) -> [[f64; 3]; 3] {
-        let against = |own: &Means, rows: &Range<usize>| {
+        let against = |reference: &Means, rows: &Range<usize>| {
             [0, 1, 2].map(|k| {
-                let [a, b] =
-                    [own, means].map(|m| m.plane(class, k)[rows.start * SIDE..rows.end * SIDE].to_vec());
+                let [a, b] = [reference, means]
+                    .map(|m| m.plane(class, k)[rows.start * SIDE..rows.end * SIDE].to_vec());
                 correlation(&a, &b)
             })
         };
@@ -176,7 +177,8 @@ mod tests {
     #[test]
     fn means_are_those_of_each_class() {
         let (a, b) = (vec![1.0f32; 3 * PLANE], vec![3.0f32; 3 * PLANE]);
-        let means = Means::of([(0, a.as_slice()), (0, b.as_slice()), (2, b.as_slice())].into_iter());
+        let means =
+            Means::from_samples([(0, a.as_slice()), (0, b.as_slice()), (2, b.as_slice())].into_iter());
         assert_eq!(means.counts, [2, 0, 1]);
         assert_eq!((means.plane(0, 1)[5], means.plane(2, 2)[0]), (2.0, 3.0));
     }

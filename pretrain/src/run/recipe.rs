@@ -38,13 +38,13 @@ mod tests {
 
     #[test]
     fn faults_are_named_with_file_line_and_key() {
-        let good = "steps = 10\nbatch = 2\nlearning_rate = 0.1\nweight_decay = 0.0\n";
-        assert_eq!(parse::<Schedule>("a.toml", good).expect("good").steps, 10);
-        let says = |text: &str| parse::<Schedule>("a.toml", text).expect_err("bad").to_string();
-        let unknown = says(&good.replace("batch", "butch"));
+        let valid = "steps = 10\nbatch = 2\nlearning_rate = 0.1\nweight_decay = 0.0\n";
+        assert_eq!(parse::<Schedule>("a.toml", valid).expect("good").steps, 10);
+        let message = |text: &str| parse::<Schedule>("a.toml", text).expect_err("bad").to_string();
+        let unknown = message(&valid.replace("batch", "butch"));
         assert!(unknown.starts_with("a.toml:2:1: butch: unknown key `butch`"), "{unknown}");
-        let kind = says(&good.replace("0.1", "\"fast\""));
+        let kind = message(&valid.replace("0.1", "\"fast\""));
         assert!(kind.starts_with("a.toml:3:17: learning_rate: "), "{kind}");
-        assert!(says("steps = \n").starts_with("a.toml:1:"), "syntax");
+        assert!(message("steps = \n").starts_with("a.toml:1:"), "syntax");
     }
 }

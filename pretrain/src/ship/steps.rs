@@ -267,10 +267,10 @@ mod tests {
         let recipe = built_in();
         let dir = tempfile::tempdir().expect("folder");
         let places = places(dir.path());
-        let found = || recipe.step.iter().filter(|s| places.was_interrupted(s)).count();
-        assert_eq!(found(), 0);
+        let interrupted = || recipe.step.iter().filter(|s| places.was_interrupted(s)).count();
+        assert_eq!(interrupted(), 0);
         std::fs::write(dir.path().join(BEGUN), &recipe.step[1].name).expect("marker");
-        assert_eq!(found(), 1);
+        assert_eq!(interrupted(), 1);
         assert!(places.was_interrupted(&recipe.step[1]));
     }
 

@@ -13,7 +13,7 @@ use super::curve::{self, Weibull};
 use super::intensity::{self, Reading};
 use super::rate::{AtRate, Watched, add};
 use super::real;
-use super::report::{Groups, Report};
+use super::report::{Groups, SpottingReport};
 use super::score::Tally;
 use super::watch::{self, Seen};
 use crate::corpus::plan::{self, Cast, Content};
@@ -83,7 +83,12 @@ impl Plan {
 }
 
 /// Everything that is measured on sequences made for the purpose.
-pub fn generated(plan: &Plan, assets: &Path, models: Models, clips: Vec<(String, Seen)>) -> Result<Report> {
+pub fn generated(
+    plan: &Plan,
+    assets: &Path,
+    models: Models,
+    clips: Vec<(String, Seen)>,
+) -> Result<SpottingReport> {
     let split = match plan.split {
         Split::Tune => person::Split::Train,
         Split::Test => person::Split::HeldOut,
@@ -120,7 +125,7 @@ pub fn generated(plan: &Plan, assets: &Path, models: Models, clips: Vec<(String,
         std::fs::write(&path, picture).with_context(|| path.display().to_string())?;
         eprintln!("{}: recall.csv, recall.svg", folder.display());
     }
-    Ok(Report {
+    Ok(SpottingReport {
         rates,
         curve,
         fit,
@@ -134,7 +139,7 @@ pub fn generated(plan: &Plan, assets: &Path, models: Models, clips: Vec<(String,
 }
 
 /// Real footage with known movements.
-pub fn filmed(dir: &Path, models: &Models) -> Result<real::Report> {
+pub fn filmed(dir: &Path, models: &Models) -> Result<real::FootageReport> {
     let recordings = real::load(dir)?;
     let seen =
         each("real footage", recordings.len() as u64, |i| watch::clip(&recordings[i as usize].path, models))?;
@@ -142,7 +147,7 @@ pub fn filmed(dir: &Path, models: &Models) -> Result<real::Report> {
 }
 
 /// What can be measured on a folder of sequences: those without movements tell the false alarms.
-pub fn recorded(dir: &Path, models: &Models, clips: Vec<(String, Seen)>) -> Result<Report> {
+pub fn recorded(dir: &Path, models: &Models, clips: Vec<(String, Seen)>) -> Result<SpottingReport> {
     let files = video::list(dir)?;
     let seen = each("sequences", files.len() as u64, |i| watch::clip(&files[i as usize].0, models))?;
     let (mut rates, mut curve) = (BTreeMap::new(), Tally::default());
@@ -155,13 +160,13 @@ pub fn recorded(dir: &Path, models: &Models, clips: Vec<(String, Seen)>) -> Resu
             rate.add_distractors(&w);
         } else {
             rate.add_movements(&w);
-            curve.add(&w.micros, &w.seen.found);
+            curve.add(&w.micros, &w.seen.movements);
             add_to_groups(&mut groups, &truth.traits, &w);
         }
     }
     let fit = Weibull::fit(&curve.movements);
     let (rates, still) = (rates.into_values().collect(), Counters::default());
-    Ok(Report {
+    Ok(SpottingReport {
         rates,
         curve,
         fit,
@@ -178,7 +183,7 @@ pub fn recorded(dir: &Path, models: &Models, clips: Vec<(String, Seen)>) -> Resu
 fn add_to_groups(groups: &mut Groups, traits: &BTreeMap<String, Value>, w: &Watched) {
     for (name, value) in traits.iter().filter_map(|(name, value)| Some((name, group(value)?))) {
         let tally = groups.entry(name.clone()).or_default().entry(value).or_default();
-        tally.add(&w.micros, &w.seen.found);
+        tally.add(&w.micros, &w.seen.movements);
     }
 }
 
@@ -250,7 +255,7 @@ impl Bench<'_> {
     fn curve(&self) -> Result<Tally> {
         let mut tally = Tally::default();
         for w in self.sequences("recall by intensity", Content::Curve, self.plan.share(48), 100)? {
-            tally.add(&w.micros, &w.seen.found);
+            tally.add(&w.micros, &w.seen.movements);
         }
         Ok(tally)
     }
@@ -279,10 +284,10 @@ mod tests {
 
     #[test]
     fn movements_are_counted_for_each_group_of_people() {
-        let watched = |found: Vec<_>| Watched {
+        let watched = |movements: Vec<_>| Watched {
             micros: vec![micro(1000, 1300)],
             distractors: Vec::new(),
-            seen: Seen { found, ..Seen::default() },
+            seen: Seen { movements, ..Seen::default() },
         };
         let traits = |text: &str| serde_json::from_str(text).expect("JSON");
         let mut groups = Groups::new();

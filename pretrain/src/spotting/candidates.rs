@@ -62,11 +62,11 @@ pub struct Judged {
 
 /// All candidates of each trace, judged by a network.
 pub fn candidates(traces: &[Trace], thresholds: [f32; UNIT_COUNT], judge: &Judge) -> Vec<Judged> {
-    let found = |t: &Trace| {
+    let judged = |t: &Trace| {
         let (candidates, open) = t.candidates(thresholds, &mut judge.clone());
         Judged { candidates, open }
     };
-    traces.par_iter().map(found).collect()
+    traces.par_iter().map(judged).collect()
 }
 
 /// Whether no other candidate meets the same movement better: what moves beside it is not told and teaches nothing.
@@ -132,14 +132,14 @@ impl Score {
 pub fn score(pairs: &[(&Trace, &Judged)], threshold: f32, least_px: f32) -> Score {
     let limits = Settings::default();
     let mut out = Score::default();
-    for (trace, found) in pairs {
+    for (trace, judged) in pairs {
         let minutes = trace.seconds / 60.0;
         out.minutes += minutes;
-        out.open += minutes * found.open;
-        out.candidates += found.candidates.len();
+        out.open += minutes * judged.open;
+        out.candidates += judged.candidates.len();
         let short = |c: &&Candidate| ((c.offset_ns - c.onset_ns) as f32 / 1e6) <= limits.max_ms;
         let mut published: Vec<&Candidate> = Vec::new();
-        for c in found.candidates.iter().filter(|c| c.score >= threshold && short(c)) {
+        for c in judged.candidates.iter().filter(|c| c.score >= threshold && short(c)) {
             let span = |c: &Candidate| (c.onset_ns, c.offset_ns);
             if !published.iter().any(|p| is_same(span(p), span(c))) {
                 published.push(c);
@@ -153,7 +153,7 @@ pub fn score(pairs: &[(&Trace, &Judged)], threshold: f32, least_px: f32) -> Scor
             met.into_iter().for_each(|k| used[k] = true);
             if m.travel_px >= least_px {
                 out.movements += 1;
-                out.met += usize::from(found.candidates.iter().any(|c| meets(c, m)));
+                out.met += usize::from(judged.candidates.iter().any(|c| meets(c, m)));
                 out.found += usize::from(met.is_some());
             }
         }
@@ -181,10 +181,10 @@ impl Table {
     }
 
     /// Adds the candidates of a folder.
-    pub fn add(&mut self, folder: &str, traces: &[Trace], found: &[Judged]) -> Result<()> {
+    pub fn add(&mut self, folder: &str, traces: &[Trace], judged: &[Judged]) -> Result<()> {
         let Some((path, out)) = &mut self.0 else { return Ok(()) };
-        for (i, (trace, found)) in traces.iter().zip(found).enumerate() {
-            for c in &found.candidates {
+        for (i, (trace, judged)) in traces.iter().zip(judged).enumerate() {
+            for c in &judged.candidates {
                 let truth = truth(c, &trace.micros, &trace.spans).map_or("", Cause::as_str);
                 let rejected = c.cause.map_or("", Rejection::as_str);
                 let [onset, apex, offset] = [c.onset_ns, c.apex_ns, c.offset_ns].map(|t| t as f64 / 1e6);

@@ -83,8 +83,8 @@ impl Table {
     fn total(&self, weight: &[u32]) -> Vec<Sums> {
         let mut out = vec![Sums::default(); self.aus.len()];
         for (person, &times) in self.people.iter().zip(weight) {
-            for (sum, own) in out.iter_mut().zip(person) {
-                (0..times).for_each(|_| sum.add(own));
+            for (sum, of_person) in out.iter_mut().zip(person) {
+                (0..times).for_each(|_| sum.add(of_person));
             }
         }
         out
@@ -112,9 +112,9 @@ impl Table {
             .map(|f| Row { figures: std::array::from_fn(|k| f[k]), ..Row::default() })
             .collect();
         for (row, sum) in out.iter_mut().zip(&totals) {
-            let of = sum.presence.count();
+            let known = sum.presence.count();
             row.frames = sum.frames;
-            row.present = (of > 0).then(|| sum.presence.coded() as f64 / of as f64);
+            row.present = (known > 0).then(|| sum.presence.coded() as f64 / known as f64);
         }
         if let Some(mean) = out.last_mut() {
             mean.frames = totals.iter().map(|s| s.frames).sum();
@@ -125,7 +125,7 @@ impl Table {
 
 /// What was measured in a database.
 #[derive(Debug, Clone, Default)]
-pub struct Report {
+pub struct AgreementReport {
     /// Videos.
     pub videos: usize,
     /// People.
@@ -151,7 +151,7 @@ pub struct Report {
 }
 
 /// Runs every video through the pipeline and compares; an AU is present by code `from` that intensity on.
-pub fn evaluate(videos: &CodedVideos, from: u8, models: &Models) -> Result<Report> {
+pub fn evaluate(videos: &CodedVideos, from: u8, models: &Models) -> Result<AgreementReport> {
     let bar = run::bar("videos", videos.videos.len() as u64);
     let seen: Vec<BTreeMap<u32, Reading>> = videos
         .videos
@@ -163,8 +163,12 @@ pub fn evaluate(videos: &CodedVideos, from: u8, models: &Models) -> Result<Repor
         })
         .collect::<Result<_>>()?;
     bar.finish_and_clear();
-    let mut out =
-        Report { videos: videos.videos.len(), from, in_part: videos.in_part.clone(), ..Report::default() };
+    let mut out = AgreementReport {
+        videos: videos.videos.len(),
+        from,
+        in_part: videos.in_part.clone(),
+        ..AgreementReport::default()
+    };
     let people: Vec<&str> =
         videos.videos.iter().map(|v| v.subject.as_str()).collect::<BTreeSet<_>>().into_iter().collect();
     let coded: BTreeSet<u8> = videos.videos.iter().flat_map(|v| v.codes.keys().copied()).collect();
@@ -269,7 +273,7 @@ fn shown((value, interval): Figure) -> String {
     }
 }
 
-impl Report {
+impl AgreementReport {
     /// One object.
     pub fn json(&self, database: &str) -> Value {
         let row = |row: &Row| {

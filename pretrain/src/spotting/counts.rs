@@ -46,26 +46,26 @@ pub struct Counts {
 
 impl Counts {
     /// Counts one video strictly: the best overlaps first, each movement and each event once.
-    pub fn strict(&mut self, truth: &[Labelled], found: &[Labelled]) {
-        let mut pairs = fits(truth, found);
+    pub fn strict(&mut self, truth: &[Labelled], spotted: &[Labelled]) {
+        let mut pairs = fits(truth, spotted);
         pairs.sort_by(|a, b| b.2.total_cmp(&a.2));
-        let (mut taken, mut used) = (vec![false; truth.len()], vec![false; found.len()]);
+        let (mut taken, mut used) = (vec![false; truth.len()], vec![false; spotted.len()]);
         for (t, f, _) in pairs {
             if !taken[t] && !used[f] {
                 (taken[t], used[f]) = (true, true);
-                self.words.push((truth[t].class, found[f].class));
+                self.words.push((truth[t].class, spotted[f].class));
             }
         }
         self.add(&taken, &used, taken.iter().filter(|t| **t).count());
     }
 
     /// Counts one video as the published scorer does.
-    pub fn published(&mut self, truth: &[Labelled], found: &[Labelled]) {
-        let pairs = fits(truth, found);
-        let (mut taken, mut used) = (vec![false; truth.len()], vec![false; found.len()]);
+    pub fn published(&mut self, truth: &[Labelled], spotted: &[Labelled]) {
+        let pairs = fits(truth, spotted);
+        let (mut taken, mut used) = (vec![false; truth.len()], vec![false; spotted.len()]);
         for &(t, f, _) in &pairs {
             (taken[t], used[f]) = (true, true);
-            self.words.push((truth[t].class, found[f].class));
+            self.words.push((truth[t].class, spotted[f].class));
         }
         self.add(&taken, &used, pairs.len());
     }
@@ -137,9 +137,9 @@ impl Counts {
 }
 
 /// Movement, event and overlap of each pair that fits.
-fn fits(truth: &[Labelled], found: &[Labelled]) -> Vec<(usize, usize, f64)> {
+fn fits(truth: &[Labelled], spotted: &[Labelled]) -> Vec<(usize, usize, f64)> {
     let mut out = Vec::new();
-    for (f, event) in found.iter().enumerate() {
+    for (f, event) in spotted.iter().enumerate() {
         for (t, movement) in truth.iter().enumerate() {
             let overlap = iou(movement.span, event.span);
             if overlap >= MIN_IOU {
@@ -150,8 +150,8 @@ fn fits(truth: &[Labelled], found: &[Labelled]) -> Vec<(usize, usize, f64)> {
     out
 }
 
-fn share(part: usize, of: usize) -> f64 {
-    part as f64 / of.max(1) as f64
+fn share(part: usize, total: usize) -> f64 {
+    part as f64 / total.max(1) as f64
 }
 
 fn harmonic(a: f64, b: f64) -> f64 {
@@ -162,7 +162,7 @@ fn harmonic(a: f64, b: f64) -> f64 {
 mod tests {
     use super::*;
 
-    fn of(spans: &[(i64, i64, Option<usize>)]) -> Vec<Labelled> {
+    fn labelled(spans: &[(i64, i64, Option<usize>)]) -> Vec<Labelled> {
         spans.iter().map(|&(from, to, class)| Labelled { span: (from, to), class }).collect()
     }
 
@@ -177,11 +177,12 @@ mod tests {
 
     #[test]
     fn one_movement_found_twice_is_one_hit_or_two() {
-        let truth = of(&[(100, 119, Some(0)), (200, 219, Some(1)), (300, 319, Some(2))]);
-        let found = of(&[(98, 118, Some(0)), (104, 122, Some(1)), (200, 216, Some(1)), (400, 420, Some(2))]);
+        let truth = labelled(&[(100, 119, Some(0)), (200, 219, Some(1)), (300, 319, Some(2))]);
+        let spotted =
+            labelled(&[(98, 118, Some(0)), (104, 122, Some(1)), (200, 216, Some(1)), (400, 420, Some(2))]);
         let (mut strict, mut published) = (Counts::default(), Counts::default());
-        strict.strict(&truth, &found);
-        published.published(&truth, &found);
+        strict.strict(&truth, &spotted);
+        published.published(&truth, &spotted);
         assert_eq!((strict.hits, strict.wrong, strict.missed), (2, 2, 1));
         assert_eq!((published.hits, published.wrong, published.missed), (3, 1, 1));
         assert!((strict.f1() - 2.0 * 0.5 * (2.0 / 3.0) / (0.5 + 2.0 / 3.0)).abs() < 1e-12);
@@ -195,12 +196,12 @@ mod tests {
 
     #[test]
     fn silence_and_words_withheld_score_nothing() {
-        let truth = of(&[(10, 20, Some(1)), (50, 60, None)]);
+        let truth = labelled(&[(10, 20, Some(1)), (50, 60, None)]);
         let mut nothing = Counts::default();
         nothing.strict(&truth, &[]);
         assert_eq!((nothing.missed, nothing.f1(), nothing.analysis_f1(), nothing.strs()), (2, 0.0, 0.0, 0.0));
         let mut silent = Counts::default();
-        silent.strict(&truth, &of(&[(10, 20, None), (50, 60, Some(0))]));
+        silent.strict(&truth, &labelled(&[(10, 20, None), (50, 60, Some(0))]));
         assert_eq!((silent.hits, silent.f1(), silent.analysis_f1()), (2, 1.0, 0.0));
         assert!(silent.json(false)["strs"].is_null() && silent.json(true)["strs"] == 0.0);
     }

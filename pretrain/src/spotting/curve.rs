@@ -20,7 +20,7 @@ pub struct Bin {
     /// Movements found.
     pub hits: usize,
     /// Movements.
-    pub of: usize,
+    pub total: usize,
     /// 95 % interval of the recall.
     pub interval: (f64, f64),
 }
@@ -28,7 +28,7 @@ pub struct Bin {
 impl Bin {
     /// Share found; `None` of an empty bin.
     pub fn recall(&self) -> Option<f64> {
-        (self.of > 0).then(|| self.hits as f64 / self.of as f64)
+        (self.total > 0).then(|| self.hits as f64 / self.total as f64)
     }
 
     /// Middle of the bin on a logarithmic scale.
@@ -43,8 +43,8 @@ pub fn bins(movements: &[(f32, f32, bool)]) -> Vec<Bin> {
         .windows(2)
         .map(|e| {
             let inside = || movements.iter().filter(|m| (e[0]..e[1]).contains(&m.0));
-            let (hits, of) = (inside().filter(|m| m.2).count(), inside().count());
-            Bin { range: (e[0], e[1]), hits, of, interval: binomial_interval(hits, of) }
+            let (hits, total) = (inside().filter(|m| m.2).count(), inside().count());
+            Bin { range: (e[0], e[1]), hits, total, interval: binomial_interval(hits, total) }
         })
         .collect()
 }
@@ -107,7 +107,7 @@ pub fn write_csv(bins: &[Bin], path: &Path) -> Result<()> {
     for b in bins {
         let recall = b.recall().map_or(String::new(), |r| format!("{r:.3}"));
         let (low, high) = b.interval;
-        writeln!(out, "{},{},{},{},{recall},{low:.3},{high:.3}", b.range.0, b.range.1, b.hits, b.of)?;
+        writeln!(out, "{},{},{},{},{recall},{low:.3},{high:.3}", b.range.0, b.range.1, b.hits, b.total)?;
     }
     Ok(())
 }
@@ -154,8 +154,8 @@ mod tests {
             .collect();
         let fit = Weibull::fit(&movements);
         assert!((fit.scale / truth.scale - 1.0).abs() < 0.1, "{fit:?}");
-        let (found, wanted) = (fit.threshold(0.75).expect("above"), truth.threshold(0.75).expect("above"));
-        assert!((found / wanted - 1.0).abs() < 0.1, "{found} {wanted}");
-        assert_eq!(bins(&movements).iter().map(|b| b.of).sum::<usize>(), 3000);
+        let (fitted, wanted) = (fit.threshold(0.75).expect("above"), truth.threshold(0.75).expect("above"));
+        assert!((fitted / wanted - 1.0).abs() < 0.1, "{fitted} {wanted}");
+        assert_eq!(bins(&movements).iter().map(|b| b.total).sum::<usize>(), 3000);
     }
 }

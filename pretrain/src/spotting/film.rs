@@ -105,8 +105,8 @@ pub fn recorded(dir: &Path, kept_in: Option<&Path>, models: &Models) -> Result<V
 
 /// Where what was watched of a clip is kept: below its whole path, for clips of two folders may share a name.
 fn kept(traces: &Path, clip: &Path) -> Result<PathBuf> {
-    let whole = clip.canonicalize().with_context(|| clip.display().to_string())?;
-    let kept = traces.join(whole.strip_prefix("/").unwrap_or(&whole)).with_extension("trace");
+    let absolute = clip.canonicalize().with_context(|| clip.display().to_string())?;
+    let kept = traces.join(absolute.strip_prefix("/").unwrap_or(&absolute)).with_extension("trace");
     let dir = kept.parent().unwrap_or(traces);
     std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
     Ok(kept)

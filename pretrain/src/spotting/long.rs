@@ -15,7 +15,7 @@ use crate::run;
 
 /// What was found in a database.
 #[derive(Debug, Clone, Default)]
-pub struct Report {
+pub struct LongVideoReport {
     /// Videos.
     pub videos: usize,
     /// Of these with a micro-expression.
@@ -38,13 +38,13 @@ pub struct Report {
 
 /// What was seen of a video.
 struct Seen {
-    found: Vec<Labelled>,
+    spotted: Vec<Labelled>,
     minutes: f64,
     unread: usize,
 }
 
 /// Runs every video through the pipeline and counts.
-pub fn evaluate(videos: &LongVideos, models: &Models) -> Result<Report> {
+pub fn evaluate(videos: &LongVideos, models: &Models) -> Result<LongVideoReport> {
     let bar = run::bar("videos", videos.videos.len() as u64);
     let seen: Vec<Seen> = videos
         .videos
@@ -56,7 +56,8 @@ pub fn evaluate(videos: &LongVideos, models: &Models) -> Result<Report> {
         })
         .collect::<Result<_>>()?;
     bar.finish_and_clear();
-    let mut out = Report { videos: seen.len(), emotions: videos.emotions, ..Report::default() };
+    let mut out =
+        LongVideoReport { videos: seen.len(), emotions: videos.emotions, ..LongVideoReport::default() };
     for (video, seen) in videos.videos.iter().zip(&seen) {
         let truth: Vec<Labelled> = video
             .micros
@@ -66,11 +67,11 @@ pub fn evaluate(videos: &LongVideos, models: &Models) -> Result<Report> {
         out.movements += truth.len();
         out.minutes += seen.minutes;
         out.unread += seen.unread;
-        out.strict.strict(&truth, &seen.found);
+        out.strict.strict(&truth, &seen.spotted);
         if !truth.is_empty() {
             out.with_movements += 1;
-            out.strict_with_movements.strict(&truth, &seen.found);
-            out.published.published(&truth, &seen.found);
+            out.strict_with_movements.strict(&truth, &seen.spotted);
+            out.published.published(&truth, &seen.spotted);
         }
     }
     Ok(out)
@@ -104,7 +105,7 @@ fn watch(video: &LongVideo, models: &Models) -> Result<Seen> {
     ensure!(unread < video.frames.len(), "none of {unread} frames could be read");
     movements.extend(std::iter::from_fn(|| pipeline.finish()));
     let number = |ns: i64| i64::from(first) + (ns as f64 * video.fps / 1e9).round() as i64;
-    let found = movements
+    let spotted = movements
         .iter()
         .filter(|m| m.kind == Kind::Micro)
         .map(|m| Labelled {
@@ -112,10 +113,10 @@ fn watch(video: &LongVideo, models: &Models) -> Result<Seen> {
             class: m.label.as_ref().map(|l| l.class as usize),
         })
         .collect();
-    Ok(Seen { found, minutes: f64::from(last - first + 1) / video.fps / 60.0, unread })
+    Ok(Seen { spotted, minutes: f64::from(last - first + 1) / video.fps / 60.0, unread })
 }
 
-impl Report {
+impl LongVideoReport {
     fn rows(&self) -> [(&'static str, &Counts); 3] {
         [
             ("strict", &self.strict),

@@ -65,15 +65,15 @@ impl AtRate {
     /// The row of the table.
     pub fn line(&self) -> String {
         let [onset, apex, offset] = self.tally.median_errors_ms();
-        let (small, of) = self.tally.below(SMALL_PX);
+        let (small, small_total) = self.tally.below(SMALL_PX);
         format!(
-            "{:3}  {:5.3}  {:5.3}  {:5.3} ({:3})   {:5.3} ({of:3})  {onset:6.1} {apex:5.1} {offset:5.1}     {}",
+            "{:3}  {:5.3}  {:5.3}  {:5.3} ({:3})   {:5.3} ({small_total:3})  {onset:6.1} {apex:5.1} {offset:5.1}     {}",
             self.fps,
             self.tally.f1(),
             self.tally.precision(),
             self.tally.recall(),
             self.tally.truth,
-            share(small as u64, of as u64),
+            share(small as u64, small_total as u64),
             self.false_alarms()
         )
     }
@@ -91,20 +91,20 @@ impl AtRate {
     /// Counts what was found of movements, and beside them.
     pub fn add_movements(&mut self, w: &Watched) {
         let before = (self.tally.found, self.tally.hits);
-        self.tally.add(&w.micros, &w.seen.found);
+        self.tally.add(&w.micros, &w.seen.movements);
         self.wrong += (self.tally.found - before.0) - (self.tally.hits - before.1);
         self.mixed_minutes += w.seen.seconds / 60.0;
     }
 
     /// Counts what was found where no micro-expression is.
     pub fn add_distractors(&mut self, w: &Watched) {
-        self.false_alarms += w.seen.found.len() as u64;
+        self.false_alarms += w.seen.movements.len() as u64;
         self.minutes += w.seen.seconds / 60.0;
         self.moving += w.seen.moving;
         self.frames += w.seen.counters.frames;
         add(&mut self.rejected, &w.seen.counters);
-        for found in &w.seen.found {
-            *self.causes.entry(word(cause(found, &w.distractors))).or_default() += 1;
+        for movement in &w.seen.movements {
+            *self.causes.entry(word(cause(movement, &w.distractors))).or_default() += 1;
         }
     }
 }
@@ -140,6 +140,6 @@ pub fn rejections(c: &Counters) -> BTreeMap<&'static str, u64> {
 }
 
 /// Share of a count.
-pub fn share(part: u64, of: u64) -> f64 {
-    part as f64 / of.max(1) as f64
+pub fn share(part: u64, total: u64) -> f64 {
+    part as f64 / total.max(1) as f64
 }

@@ -83,7 +83,7 @@ pub fn load(dir: &Path) -> Result<Vec<Recording>> {
 
 /// Counts over the recordings of a folder.
 #[derive(Debug, Clone, Default)]
-pub struct Report {
+pub struct FootageReport {
     /// All movements.
     pub tally: Tally,
     /// Found and all of the movements that travel at least [`VISIBLE_PX`].
@@ -104,17 +104,17 @@ pub struct Report {
 const DRAWS: usize = 2000;
 
 /// Compares what was seen of each recording with its truth.
-pub fn compare(recordings: &[Recording], seen: &[Seen]) -> Report {
-    let mut out = Report::default();
+pub fn compare(recordings: &[Recording], seen: &[Seen]) -> FootageReport {
+    let mut out = FootageReport::default();
     let (mut open, mut frames, mut visible) = (0, 0, Vec::new());
     for (r, s) in recordings.iter().zip(seen) {
-        let mut own = Tally::default();
-        own.add(&r.micros, &s.found);
-        out.tally.add(&r.micros, &s.found);
-        let large = || own.movements.iter().filter(|(_, travel, _)| *travel >= VISIBLE_PX);
+        let mut tally = Tally::default();
+        tally.add(&r.micros, &s.movements);
+        out.tally.add(&r.micros, &s.movements);
+        let large = || tally.movements.iter().filter(|(_, travel, _)| *travel >= VISIBLE_PX);
         visible.push((large().filter(|m| m.2).count(), large().count()));
-        out.clips.push((r.name.clone(), own.hits, own.found - own.hits, own.truth));
-        out.wrong += own.found - own.hits;
+        out.clips.push((r.name.clone(), tally.hits, tally.found - tally.hits, tally.truth));
+        out.wrong += tally.found - tally.hits;
         out.minutes += r.minutes;
         (open, frames) = (open + s.counters.gate_open, frames + s.counters.frames);
     }
@@ -125,8 +125,8 @@ pub fn compare(recordings: &[Recording], seen: &[Seen]) -> Report {
     let mut draws: Vec<f64> = (0..DRAWS)
         .map(|_| {
             let drawn: Vec<_> = visible.iter().map(|_| visible[rng.random_range(0..visible.len())]).collect();
-            let (hits, of) = sum(&drawn);
-            hits as f64 / of.max(1) as f64
+            let (hits, total) = sum(&drawn);
+            hits as f64 / total.max(1) as f64
         })
         .collect();
     draws.sort_unstable_by(f64::total_cmp);
@@ -134,7 +134,7 @@ pub fn compare(recordings: &[Recording], seen: &[Seen]) -> Report {
     out
 }
 
-impl Report {
+impl FootageReport {
     /// Recall of the movements that a person could see.
     pub fn visible_recall(&self) -> f64 {
         self.visible.0 as f64 / self.visible.1.max(1) as f64
@@ -142,8 +142,8 @@ impl Report {
 
     /// F1 of the movements that a person could see: what is found of the smaller ones is neither right nor wrong.
     pub fn visible_f1(&self) -> f64 {
-        let (hits, of) = self.visible;
-        2.0 * hits as f64 / (of + hits + self.wrong).max(1) as f64
+        let (hits, total) = self.visible;
+        2.0 * hits as f64 / (total + hits + self.wrong).max(1) as f64
     }
 
     /// One line.
@@ -198,7 +198,7 @@ mod tests {
     fn counts_are_those_of_the_scorer_that_comes_with_the_footage() {
         let recordings = load(folder(SHEET).path()).expect("read");
         let seen = |spans: &[(i64, i64)]| Seen {
-            found: spans.iter().map(|&(from, to)| movement(from, to)).collect(),
+            movements: spans.iter().map(|&(from, to)| movement(from, to)).collect(),
             ..Seen::default()
         };
         let seen = [

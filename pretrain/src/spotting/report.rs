@@ -18,7 +18,7 @@ use super::watch::Seen;
 pub type Groups = BTreeMap<String, BTreeMap<String, Tally>>;
 
 /// Everything that was measured; parts that were left out are empty.
-pub struct Report {
+pub struct SpottingReport {
     /// Each frame rate.
     pub rates: Vec<AtRate>,
     /// Movements of all intensities,
@@ -34,12 +34,12 @@ pub struct Report {
     /// Real clips without truth.
     pub clips: Vec<(String, Seen)>,
     /// Real footage with truth.
-    pub real: Vec<(PathBuf, real::Report)>,
+    pub real: Vec<(PathBuf, real::FootageReport)>,
     /// Movements of each group of people.
     pub groups: Groups,
 }
 
-impl Report {
+impl SpottingReport {
     /// Nothing but real clips.
     pub fn nothing(clips: Vec<(String, Seen)>) -> Self {
         let fit = Weibull::fit(&[]);
@@ -78,15 +78,15 @@ impl Report {
                 let [onset, apex, offset] = r.tally.median_errors_ms();
                 let lags = r.tally.median_lags_ms().map(number);
                 let (low, high) = poisson_interval(r.false_alarms);
-                let (small, of) = r.tally.below(SMALL_PX);
+                let (small, small_total) = r.tally.below(SMALL_PX);
                 let value = json!({
                     "f1": number(r.tally.f1()), "precision": number(r.tally.precision()),
                     "recall": number(r.tally.recall()), "movements": r.tally.truth,
                     "onset_ms": number(onset), "apex_ms": number(apex), "offset_ms": number(offset), "lags_ms": lags,
                     "false_per_min": number(r.false_alarms as f64 / r.minutes), "minutes": number(r.minutes),
                     "false_per_min_ci95": [number(low / r.minutes), number(high / r.minutes)],
-                    "false_by_cause": r.causes, "recall_small": number(share(small as u64, of as u64)),
-                    "movements_small": of, "rejected": rejections(&r.rejected),
+                    "false_by_cause": r.causes, "recall_small": number(share(small as u64, small_total as u64)),
+                    "movements_small": small_total, "rejected": rejections(&r.rejected),
                     "moving_share": number(share(r.moving, r.frames)),
                     "gate_open_share": number(share(r.rejected.gate_open, r.frames)),
                 });
@@ -107,7 +107,7 @@ impl Report {
             .iter()
             .map(|(name, s)| {
                 let value = json!({
-                    "seconds": number(s.seconds), "events": s.found.len(),
+                    "seconds": number(s.seconds), "events": s.movements.len(),
                     "rejected": rejections(&s.counters),
                     "no_face_share": number(1.0 - share(s.face, s.counters.frames)),
                     "moving_share": number(share(s.moving, s.counters.frames)),
@@ -170,22 +170,22 @@ impl Report {
         }
         for (dir, r) in &self.real {
             println!("\n{}: {}", dir.display(), r.line());
-            for (name, hits, wrong, of) in &r.clips {
-                println!("{name:32} found {hits} of {of}, wrong {wrong}");
+            for (name, hits, wrong, total) in &r.clips {
+                println!("{name:32} found {hits} of {total}, wrong {wrong}");
             }
         }
         if !self.clips.is_empty() {
             println!("\nreal clips        seconds  events   no face  moving  gate open   rejected");
         }
         for (name, s) in &self.clips {
-            let of = s.counters.frames;
+            let frames = s.counters.frames;
             println!(
                 "{name:32} {:6.1} {:4}      {:5.3}   {:5.3}     {:5.3}   {:?}",
                 s.seconds,
-                s.found.len(),
-                1.0 - share(s.face, of),
-                share(s.moving, of),
-                share(s.counters.gate_open, of),
+                s.movements.len(),
+                1.0 - share(s.face, frames),
+                share(s.moving, frames),
+                share(s.counters.gate_open, frames),
                 rejections(&s.counters)
             );
         }
@@ -251,16 +251,16 @@ impl Report {
                 "{:5.1}-{:4.1} %  {recall:5.2} ({low:.2}-{high:.2})  n {}",
                 100.0 * b.range.0,
                 100.0 * b.range.1,
-                b.of
+                b.total
             );
         }
         match self.fit.threshold(0.75) {
             Some(x) => println!("75 % are found at {:.1} % of the full movement", 100.0 * x),
             None => println!("75 % are never found"),
         }
-        let (small, of) = self.curve.below(SMALL_PX);
-        let (low, high) = binomial_interval(small, of);
-        println!("under {SMALL_PX} px of travel: {small} of {of} ({low:.2}-{high:.2})");
+        let (small, total) = self.curve.below(SMALL_PX);
+        let (low, high) = binomial_interval(small, total);
+        println!("under {SMALL_PX} px of travel: {small} of {total} ({low:.2}-{high:.2})");
     }
 }
 

@@ -18,12 +18,12 @@ pub fn iou(a: (i64, i64), b: (i64, i64)) -> f64 {
 
 /// For each true movement the index of the found one that is it, the best overlap first; each found one
 /// is used once.
-pub fn matches(truth: &[Micro], found: &[Movement]) -> Vec<Option<usize>> {
+pub fn matches(truth: &[Micro], spotted: &[Movement]) -> Vec<Option<usize>> {
     let mut pairs: Vec<(f64, usize, usize)> = truth
         .iter()
         .enumerate()
         .flat_map(|(t, m)| {
-            found
+            spotted
                 .iter()
                 .enumerate()
                 .map(move |(f, e)| (iou((m.onset_ns, m.offset_ns), (e.onset_ns, e.offset_ns)), t, f))
@@ -41,8 +41,8 @@ pub fn matches(truth: &[Micro], found: &[Movement]) -> Vec<Option<usize>> {
 }
 
 /// What caused a false alarm: the distractor with the longest common stretch; `None` where there is none.
-pub fn cause(found: &Movement, distractors: &[Span]) -> Option<Distractor> {
-    let common = |d: &Span| (found.offset_ns.min(d.to_ns) - found.onset_ns.max(d.from_ns)) + REACH_NS;
+pub fn cause(alarm: &Movement, distractors: &[Span]) -> Option<Distractor> {
+    let common = |d: &Span| (alarm.offset_ns.min(d.to_ns) - alarm.onset_ns.max(d.from_ns)) + REACH_NS;
     distractors.iter().filter(|d| common(d) > 0).max_by_key(|d| common(d)).map(|d| d.what)
 }
 
@@ -63,16 +63,16 @@ pub struct Tally {
 
 impl Tally {
     /// Adds one sequence.
-    pub fn add(&mut self, truth: &[Micro], found: &[Movement]) {
+    pub fn add(&mut self, truth: &[Micro], spotted: &[Movement]) {
         self.truth += truth.len();
-        self.found += found.len();
-        for (t, m) in truth.iter().zip(matches(truth, found)) {
+        self.found += spotted.len();
+        for (t, m) in truth.iter().zip(matches(truth, spotted)) {
             self.movements.push((t.fraction, t.travel_px, m.is_some()));
-            let Some(f) = m.and_then(|i| found.get(i)) else { continue };
+            let Some(f) = m.and_then(|i| spotted.get(i)) else { continue };
             self.hits += 1;
             let pairs = [(t.onset_ns, f.onset_ns), (t.apex_ns, f.apex_ns), (t.offset_ns, f.offset_ns)];
-            for (errors, (truth, found)) in self.errors_ms.iter_mut().zip(pairs) {
-                errors.push((found - truth) as f64 / 1e6);
+            for (errors, (truth, measured)) in self.errors_ms.iter_mut().zip(pairs) {
+                errors.push((measured - truth) as f64 / 1e6);
             }
         }
     }
@@ -149,12 +149,12 @@ pub fn poisson_interval(count: u64) -> (f64, f64) {
 }
 
 /// Exact 95 % interval of a share (Clopper and Pearson 1934), by bisection of the binomial distribution.
-pub fn binomial_interval(hits: usize, of: usize) -> (f64, f64) {
+pub fn binomial_interval(hits: usize, total: usize) -> (f64, f64) {
     let at_most = |n: usize, p: f64| -> f64 {
-        let mut log = of as f64 * (1.0 - p).ln();
+        let mut log = total as f64 * (1.0 - p).ln();
         let mut sum = log.exp();
         for k in 1..=n {
-            log += ((of - k + 1) as f64 / k as f64).ln() + (p / (1.0 - p)).ln();
+            log += ((total - k + 1) as f64 / k as f64).ln() + (p / (1.0 - p)).ln();
             sum += log.exp();
         }
         sum
@@ -168,7 +168,7 @@ pub fn binomial_interval(hits: usize, of: usize) -> (f64, f64) {
         0.5 * (lo + hi)
     };
     let lower = if hits == 0 { 0.0 } else { solve(hits - 1, 0.975) };
-    let upper = if hits >= of { 1.0 } else { solve(hits, 0.025) };
+    let upper = if hits >= total { 1.0 } else { solve(hits, 0.025) };
     (lower, upper)
 }
 
@@ -213,9 +213,10 @@ pub(super) mod tests {
     #[test]
     fn each_movement_counts_once() {
         let truth = [micro(1000, 1300), micro(2000, 2300)];
-        let found = [movement(1010, 1310), movement(1020, 1300), movement(2200, 2500), movement(5000, 5200)];
+        let spotted =
+            [movement(1010, 1310), movement(1020, 1300), movement(2200, 2500), movement(5000, 5200)];
         let mut tally = Tally::default();
-        tally.add(&truth, &found);
+        tally.add(&truth, &spotted);
         assert_eq!((tally.hits, tally.truth, tally.found), (1, 2, 4));
         assert!((tally.f1() - 2.0 / 6.0).abs() < 1e-9);
         assert_eq!(tally.median_errors_ms(), [10.0, 10.0, 10.0]);

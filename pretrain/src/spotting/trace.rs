@@ -101,15 +101,15 @@ pub fn recorded(path: &Path, mut out: Trace, models: &Models) -> Result<Trace> {
 /// real footage, `truth.json` with `NAME.avi` ([`real::load`]).
 pub fn list(dir: &Path) -> Result<Vec<(PathBuf, Trace)>> {
     if dir.join("truth.json").exists() {
-        let of =
+        let unmeasured =
             |r: real::Recording| (r.path, Trace { person: r.name, micros: r.micros, ..Trace::default() });
-        return Ok(real::load(dir)?.into_iter().map(of).collect());
+        return Ok(real::load(dir)?.into_iter().map(unmeasured).collect());
     }
-    let of = |(path, truth): (PathBuf, video::SequenceTruth)| {
+    let unmeasured = |(path, truth): (PathBuf, video::SequenceTruth)| {
         let (micros, spans) = (truth.micros(), truth.spans());
         (path, Trace { person: truth.person, fps: truth.fps, micros, spans, ..Trace::default() })
     };
-    Ok(video::list(dir)?.into_iter().map(of).collect())
+    Ok(video::list(dir)?.into_iter().map(unmeasured).collect())
 }
 
 impl Trace {
@@ -309,10 +309,10 @@ mod tests {
         let thresholds = models.au.spec.thresholds.by_unit().expect("thresholds");
         for trace in [filmed, Trace::read(&path).expect("read")] {
             let mut judge = Judge::from_file(&models.judge).expect("judge");
-            let (found, _) = trace.candidates(thresholds, &mut judge);
-            let found: Vec<_> = found.iter().map(|c| (c.onset_ns, c.offset_ns, c.cause)).collect();
-            assert_eq!(found, expected);
-            assert!(!found.is_empty());
+            let (candidates, _) = trace.candidates(thresholds, &mut judge);
+            let candidates: Vec<_> = candidates.iter().map(|c| (c.onset_ns, c.offset_ns, c.cause)).collect();
+            assert_eq!(candidates, expected);
+            assert!(!candidates.is_empty());
         }
         let mut bytes = std::fs::read(&path).expect("bytes");
         bytes.pop();

@@ -15,7 +15,7 @@ use crate::corpus::plan::Sequence;
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
     /// Published movements.
-    pub found: Vec<Movement>,
+    pub movements: Vec<Movement>,
     /// The pipeline's own counts.
     pub counters: Counters,
     /// Frames in which the head moved too fast, or was turned too far.
@@ -31,7 +31,7 @@ pub struct Seen {
 impl Seen {
     fn step(&mut self, step: Step, pipeline: &Pipeline) {
         match step {
-            Step::Event(movement) => self.found.push(movement),
+            Step::Event(movement) => self.movements.push(movement),
             Step::Moving => self.moving += 1,
             _ => {}
         }
@@ -41,7 +41,7 @@ impl Seen {
     }
 
     fn end(&mut self, pipeline: &mut Pipeline) {
-        self.found.extend(std::iter::from_fn(|| pipeline.finish()));
+        self.movements.extend(std::iter::from_fn(|| pipeline.finish()));
         self.counters = *pipeline.counters();
     }
 }

@@ -208,10 +208,10 @@ mod tests {
             let sum: f64 = errors.iter().zip(weight).map(|(e, w)| e * f64::from(*w)).sum();
             vec![Some(sum / 10.0), (weight[0] > 0).then_some(1.0)]
         };
-        let found = intervals(10, 1, mean);
+        let figures = intervals(10, 1, mean);
         // The share of draws of the tenth is Poisson-like with mean 1: 2.5 % have none, 97.5 % at most three.
-        assert_eq!(found[0], Some([1.0, 1.3]));
-        assert_eq!(found[1], None, "a third of the draws have no such figure");
+        assert_eq!(figures[0], Some([1.0, 1.3]));
+        assert_eq!(figures[1], None, "a third of the draws have no such figure");
         assert_eq!(intervals(1, 1, |_| vec![Some(1.0)]), [None]);
     }
 }

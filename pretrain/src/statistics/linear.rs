@@ -171,8 +171,8 @@ mod tests {
             (rows.iter().map(Vec::as_slice).collect(), targets.iter().map(Vec::as_slice).collect());
         let model = Ridge::fit(&x, &y, 1e-3);
         for (row, target) in x.iter().zip(&y) {
-            let found = model.predict(row);
-            assert!((found[0] - target[0]).abs() < 1e-2 && (found[1] - target[1]).abs() < 1e-2);
+            let predicted = model.predict(row);
+            assert!((predicted[0] - target[0]).abs() < 1e-2 && (predicted[1] - target[1]).abs() < 1e-2);
         }
         assert!((correlation(&[1.0, 2.0, 3.0], &[2.0, 4.0, 6.0]).expect("varies") - 1.0).abs() < 1e-9);
         assert_eq!(correlation(&[1.0, 1.0], &[2.0, 4.0]), None);

@@ -79,13 +79,13 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     // Eight sums at once: the compiler may not reorder a single one.
     let mut sums = [0.0f32; 8];
     let (a8, b8) = (a.chunks_exact(8), b.chunks_exact(8));
-    let rest: f32 = a8.remainder().iter().zip(b8.remainder()).map(|(x, y)| x * y).sum();
+    let remainder: f32 = a8.remainder().iter().zip(b8.remainder()).map(|(x, y)| x * y).sum();
     for (x, y) in a8.zip(b8) {
         for k in 0..8 {
             sums[k] += x[k] * y[k];
         }
     }
-    rest + sums.iter().sum::<f32>()
+    remainder + sums.iter().sum::<f32>()
 }
 
 struct Problem<'a> {

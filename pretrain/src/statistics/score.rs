@@ -21,9 +21,9 @@ pub struct Confusion(pub [[u32; 3]; 3]);
 
 impl Confusion {
     /// Counts predictions.
-    pub fn of(pairs: impl IntoIterator<Item = (usize, usize)>) -> Self {
+    pub fn from_pairs(pairs: impl IntoIterator<Item = (usize, usize)>) -> Self {
         let mut out = Self::default();
-        pairs.into_iter().for_each(|(truth, said)| out.0[truth][said] += 1);
+        pairs.into_iter().for_each(|(truth, predicted)| out.0[truth][predicted] += 1);
         out
     }
 
@@ -43,7 +43,7 @@ impl Confusion {
     }
 
     fn averages(&self) -> (f64, f64) {
-        macro_averages(3, |truth, said| f64::from(self.0[truth][said]))
+        macro_averages(3, |truth, predicted| f64::from(self.0[truth][predicted]))
     }
 }
 
@@ -52,16 +52,16 @@ impl Confusion {
 /// that scores over folds, draws and databases are means of the same classes.
 pub fn uf1_uar(rows: &[(usize, usize)], classes: usize) -> (f64, f64) {
     let mut counts = vec![0.0; classes * classes];
-    rows.iter().for_each(|(truth, said)| counts[truth * classes + said] += 1.0);
-    macro_averages(classes, |truth, said| counts[truth * classes + said])
+    rows.iter().for_each(|(truth, predicted)| counts[truth * classes + predicted] += 1.0);
+    macro_averages(classes, |truth, predicted| counts[truth * classes + predicted])
 }
 
 fn macro_averages(classes: usize, count: impl Fn(usize, usize) -> f64) -> (f64, f64) {
     let (mut f1, mut recall) = (0.0, 0.0);
     for c in 0..classes {
         let truth: f64 = (0..classes).map(|k| count(c, k)).sum();
-        let said: f64 = (0..classes).map(|k| count(k, c)).sum();
-        f1 += 2.0 * count(c, c) / (truth + said).max(1.0);
+        let predicted: f64 = (0..classes).map(|k| count(k, c)).sum();
+        f1 += 2.0 * count(c, c) / (truth + predicted).max(1.0);
         recall += count(c, c) / truth.max(1.0);
     }
     (f1 / classes as f64, recall / classes as f64)
@@ -124,15 +124,15 @@ impl BySubject {
             };
             mean(a, b) - mean(b, a)
         };
-        let found = seeds(&vec![false; n], self, other);
+        let difference = seeds(&vec![false; n], self, other);
         let mut rng = generator(seed, 0x7065_726d);
         let extreme = (0..DRAWS)
             .filter(|_| {
                 let swap: Vec<bool> = (0..n).map(|_| rng.random()).collect();
-                seeds(&swap, self, other).abs() >= found.abs() - 1e-12
+                seeds(&swap, self, other).abs() >= difference.abs() - 1e-12
             })
             .count();
-        (found, (extreme + 1) as f64 / (DRAWS + 1) as f64)
+        (difference, (extreme + 1) as f64 / (DRAWS + 1) as f64)
     }
 }
 
@@ -233,7 +233,7 @@ mod tests {
         assert!(
             (uf1 - (0.8 + 2.0 / 3.0) / 3.0).abs() < 1e-12 && (uar - (2.0 / 3.0 + 1.0) / 3.0).abs() < 1e-12
         );
-        let confusion = Confusion::of(rows);
+        let confusion = Confusion::from_pairs(rows);
         assert_eq!((confusion.uf1(), confusion.uar()), (uf1, uar));
         // With two classes the third is no part of the protocol.
         assert!((uf1_uar(&rows, 2).0 - (0.8 + 2.0 / 3.0) / 2.0).abs() < 1e-12);

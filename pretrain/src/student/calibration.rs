@@ -67,7 +67,7 @@ impl Held {
 
     /// Logs how well the teachers' mean does.
     pub fn report_teachers(&self, teachers: &Teachers, run: &Run) -> Result<()> {
-        let all = confusion(&teachers.say(&self.report)?, &self.report);
+        let all = confusion(&teachers.mean_probabilities(&self.report)?, &self.report);
         let summary =
             json!({"held_out_pairs": self.report.len(), "teacher_uf1": all.uf1(), "teacher_uar": all.uar()});
         println!("{summary}");
@@ -76,8 +76,8 @@ impl Held {
 
     /// UF1 of the teachers' mean and of a student's file on the people who are reported.
     pub fn scores(&self, teachers: &Teachers, student: &mut Student) -> Result<[f64; 2]> {
-        let said = [teachers.say(&self.report)?, log_odds(student, &self.report)?];
-        Ok(said.map(|said| confusion(&said, &self.report).uf1()))
+        let outputs = [teachers.mean_probabilities(&self.report)?, log_odds(student, &self.report)?];
+        Ok(outputs.map(|outputs| confusion(&outputs, &self.report).uf1()))
     }
 
     /// Chooses temperature and threshold on one half of the people and reports on the other: stdout, run folder.
@@ -97,18 +97,20 @@ impl Held {
         let threshold = threshold(&calm(&logits), &known, &recipe.abstention);
 
         let truth = classes(&self.report);
-        let said = calm(&log_odds(&mut int8, &self.report)?);
-        let bins = reliability(&said, &truth);
-        let pairs = || said.iter().zip(&truth);
-        let all = Confusion::of(pairs().map(|(p, &c)| (c, argmax(p))));
-        let sure =
-            Confusion::of(pairs().filter(|(p, _)| p[argmax(p)] >= threshold).map(|(p, &c)| (c, argmax(p))));
+        let predicted = calm(&log_odds(&mut int8, &self.report)?);
+        let bins = reliability(&predicted, &truth);
+        let pairs = || predicted.iter().zip(&truth);
+        let all = Confusion::from_pairs(pairs().map(|(p, &c)| (c, argmax(p))));
+        let sure = Confusion::from_pairs(
+            pairs().filter(|(p, _)| p[argmax(p)] >= threshold).map(|(p, &c)| (c, argmax(p))),
+        );
         let kept: u32 = sure.0.iter().flatten().sum();
         let abstained = 1.0 - f64::from(kept) / truth.len() as f64;
-        let (teacher, float) = (teachers.say(&self.report)?, log_odds(&mut float, &self.report)?);
-        let [of_teacher, of_float] = [&teacher, &float].map(|said| confusion(said, &self.report));
+        let (teacher, float) =
+            (teachers.mean_probabilities(&self.report)?, log_odds(&mut float, &self.report)?);
+        let [of_teacher, of_float] = [&teacher, &float].map(|predicted| confusion(predicted, &self.report));
         let agreement = |other: &[[f32; 3]]| {
-            other.iter().zip(&said).filter(|(a, b)| argmax(a) == argmax(b)).count() as f64
+            other.iter().zip(&predicted).filter(|(a, b)| argmax(a) == argmax(b)).count() as f64
                 / truth.len() as f64
         };
         let ece = calibration_error(&bins);
@@ -130,8 +132,8 @@ impl Held {
 }
 
 /// What was said of samples against their classes.
-fn confusion(said: &[[f32; 3]], samples: &[TrainingSample]) -> Confusion {
-    Confusion::of(said.iter().zip(samples).map(|(p, sample)| (sample.class, argmax(p))))
+fn confusion(outputs: &[[f32; 3]], samples: &[TrainingSample]) -> Confusion {
+    Confusion::from_pairs(outputs.iter().zip(samples).map(|(p, sample)| (sample.class, argmax(p))))
 }
 
 /// The student of a file in memory, as the daemon runs it, with temperature 1.
@@ -149,16 +151,16 @@ pub(super) fn deployed(bytes: &[u8]) -> Result<Student> {
 
 /// Log odds of samples, through the daemon's own model.
 fn log_odds(student: &mut Student, pairs: &[TrainingSample]) -> Result<Vec<[f32; 3]>> {
-    let of = |p: &TrainingSample| {
+    let odds = |p: &TrainingSample| {
         Ok(student.probabilities(&p.motion).map_err(|e| anyhow!(e))?.map(|p| p.max(1e-9).ln()))
     };
-    pairs.iter().map(of).collect()
+    pairs.iter().map(odds).collect()
 }
 
 /// The least confidence from which on answers are as accurate as wanted.
-fn threshold(said: &[[f32; 3]], classes: &[usize], wanted: &Abstention) -> f32 {
+fn threshold(probabilities: &[[f32; 3]], classes: &[usize], wanted: &Abstention) -> f32 {
     let mut answers: Vec<(f32, bool)> =
-        said.iter().zip(classes).map(|(p, &c)| (p[argmax(p)], argmax(p) == c)).collect();
+        probabilities.iter().zip(classes).map(|(p, &c)| (p[argmax(p)], argmax(p) == c)).collect();
     answers.sort_by(|a, b| b.0.total_cmp(&a.0));
     let mut least = wanted.greatest;
     let mut right = 0.0;
@@ -181,11 +183,11 @@ mod tests {
     #[test]
     fn the_threshold_keeps_answers_accurate() {
         // Sure answers are right, others in half of the cases.
-        let said: Vec<[f32; 3]> =
+        let probabilities: Vec<[f32; 3]> =
             (0..200).map(|i| if i < 100 { [0.9, 0.05, 0.05] } else { [0.5, 0.3, 0.2] }).collect();
         let classes: Vec<usize> = (0..200).map(|i| usize::from(i >= 100 && i % 2 == 0)).collect();
         let wanted = |accuracy| Abstention { accuracy, greatest: 0.8 };
-        assert_eq!(threshold(&said, &classes, &wanted(0.95)), 0.8);
-        assert_eq!(threshold(&said, &classes, &wanted(0.7)), 0.5);
+        assert_eq!(threshold(&probabilities, &classes, &wanted(0.95)), 0.8);
+        assert_eq!(threshold(&probabilities, &classes, &wanted(0.7)), 0.5);
     }
 }

@@ -25,11 +25,11 @@ pub fn distil(
     seed: u64,
     run: &Run,
 ) -> Result<Perceptron> {
-    let said = teachers.say(samples)?;
+    let teacher_probabilities = teachers.mean_probabilities(samples)?;
     let student = train(
         samples,
         &rows(samples),
-        &Target::Teacher(&said),
+        &Target::Teacher(&teacher_probabilities),
         &recipe.student,
         "student",
         seed.wrapping_mul(1000) + 999,

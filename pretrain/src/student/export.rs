@@ -37,14 +37,15 @@ pub fn tune(
         let mut untouched = deployed(&quantized(&student.export(), training)?)?;
         let material = protocol::PreparedSamples::new(samples, &mut untouched)?;
         let all: Vec<usize> = (0..samples.len()).collect();
-        let uf1 =
-            |said: &[usize]| Confusion::of(samples.iter().map(|s| s.class).zip(said.iter().copied())).uf1();
+        let uf1 = |predicted: &[usize]| {
+            Confusion::from_pairs(samples.iter().map(|s| s.class).zip(predicted.iter().copied())).uf1()
+        };
         let tuned = leave_one_out(&material, Method::Glint, 1, &ProgressBar::hidden())?;
         let [untouched, tuned] = [uf1(&material.zero_shot(&all)), uf1(&tuned[0])];
-        let said =
+        let summary =
             json!({"labelled": samples.len(), "uf1_untouched": untouched, "uf1_tuned_left_out": tuned});
-        run.log(&said)?;
-        eprintln!("{said}");
+        run.log(&summary)?;
+        eprintln!("{summary}");
         if tuned <= untouched {
             eprintln!("warning: leaving one subject out, tuning does not help on these samples");
         }

@@ -201,9 +201,9 @@ pub(super) mod tests {
         assert_ne!(begun, fresh);
         let test = samples(60, 2);
         for teacher in [&begun, &fresh] {
-            let said = teacher.logits(&test).expect("logits");
+            let logits = teacher.logits(&test).expect("logits");
             let best = |z: &[f32; 3]| (0..3).max_by(|&a, &b| z[a].total_cmp(&z[b])).unwrap_or(0);
-            let right = said.iter().zip(&test).filter(|(z, s)| best(z) == s.class).count();
+            let right = logits.iter().zip(&test).filter(|(z, s)| best(z) == s.class).count();
             assert!(right >= 54, "{right} of 60");
         }
         let text = serde_json::to_string(&begun).expect("JSON");

@@ -128,8 +128,11 @@ pub fn compare(
         for seed in 0..seeds {
             let stage = format!("input-{k}-{seed}");
             let net = train(&training.pairs, rows, &Target::Class, &recipe.teacher, &stage, seed + 1, run)?;
-            let said = net.logits(&test.rows[k]);
-            scores.push(Confusion::of(test.pairs.iter().zip(&said).map(|(p, z)| (p.class, argmax(z)))).uf1());
+            let logits = net.logits(&test.rows[k]);
+            scores.push(
+                Confusion::from_pairs(test.pairs.iter().zip(&logits).map(|(p, z)| (p.class, argmax(z))))
+                    .uf1(),
+            );
         }
         let (uf1, uf1_sd) = mean_sd(&scores);
         table.push(Row { name, size, uf1, uf1_sd });

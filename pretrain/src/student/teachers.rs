@@ -42,7 +42,7 @@ pub enum Start {
 
 impl Start {
     /// The encoder of motion of a finished pretraining; nothing without one.
-    pub fn of(encoders: Option<&Path>) -> Result<Self> {
+    pub fn from_encoders(encoders: Option<&Path>) -> Result<Self> {
         let Some(dir) = encoders else { return Ok(Self::Nothing) };
         let (recipe, towers) = pretraining::load::<CpuTrain>(dir, &Default::default())?;
         let sides = [(recipe.first, towers.first), (recipe.second, towers.second)];
@@ -98,7 +98,7 @@ impl Teachers {
     }
 
     /// Mean probabilities of all networks.
-    pub fn say(&self, samples: &[TrainingSample]) -> Result<Vec<[f32; 3]>> {
+    pub fn mean_probabilities(&self, samples: &[TrainingSample]) -> Result<Vec<[f32; 3]>> {
         let inputs = rows(samples);
         let mut sum = vec![[0.0; 3]; samples.len()];
         for network in &self.networks {
@@ -163,12 +163,12 @@ mod tests {
         for start in [Start::Nothing, fresh] {
             let teachers = Teachers::train(&recipe, &start, &samples, 3, &run).expect("trains");
             assert_eq!((teachers.networks.len(), &teachers.lineage), (2, &Lineage::default()));
-            let said = teachers.say(&samples).expect("probabilities");
-            assert!(said.iter().all(|p| (p.iter().sum::<f32>() - 1.0).abs() < 1e-4));
+            let probabilities = teachers.mean_probabilities(&samples).expect("probabilities");
+            assert!(probabilities.iter().all(|p| (p.iter().sum::<f32>() - 1.0).abs() < 1e-4));
             let path = dir.path().join("teachers.json");
             teachers.write(&path).expect("writes");
             let read = Teachers::read(&path).expect("reads");
-            assert_eq!(read.say(&samples).expect("probabilities"), said);
+            assert_eq!(read.mean_probabilities(&samples).expect("probabilities"), probabilities);
             let digest = sha256_hex(&std::fs::read(&path).expect("file"));
             assert_eq!(read.descent().expect("digest").teachers, Some(digest));
         }

@@ -35,7 +35,7 @@ pub fn answers(
             let micros = s.micros.clone();
             let seen = watch::sequence(s, f64::from(fps), models)?;
             progress.inc(1);
-            Ok((micros.len(), said(&micros, &seen)))
+            Ok((micros.len(), answers_to(&micros, &seen)))
         })
         .collect::<Result<_>>()?;
     progress.finish_and_clear();
@@ -52,7 +52,7 @@ pub fn answers_of_recordings(dir: &Path, models: &Models) -> Result<(usize, Vec<
             let micros = truth.micros();
             let seen = watch::clip(path, models)?;
             progress.inc(1);
-            Ok((micros.len(), said(&micros, &seen)))
+            Ok((micros.len(), answers_to(&micros, &seen)))
         })
         .collect::<Result<_>>()?;
     progress.finish_and_clear();
@@ -60,12 +60,12 @@ pub fn answers_of_recordings(dir: &Path, models: &Models) -> Result<(usize, Vec<
 }
 
 /// What was said of the movements that were found.
-fn said(micros: &[plan::Micro], seen: &Seen) -> Vec<Answer> {
-    let answer = |(micro, found): (&plan::Micro, Option<usize>)| {
-        let label = seen.found[found?].label.as_ref();
+fn answers_to(micros: &[plan::Micro], seen: &Seen) -> Vec<Answer> {
+    let answer = |(micro, matched): (&plan::Micro, Option<usize>)| {
+        let label = seen.movements[matched?].label.as_ref();
         Some((micro.class as usize, label.map(|l| (l.class as usize, l.confidence))))
     };
-    micros.iter().zip(matches(micros, &seen.found)).filter_map(answer).collect()
+    micros.iter().zip(matches(micros, &seen.movements)).filter_map(answer).collect()
 }
 
 fn together(each: Vec<(usize, Vec<Answer>)>) -> (usize, Vec<Answer>) {
@@ -86,9 +86,9 @@ pub fn ceiling(priors: &Priors) -> Confusion {
         counts.entry(parts).or_default()[class as usize] += 1;
     }
     let mut out = Confusion::default();
-    for of in counts.values() {
-        let said = argmax(&of.map(|n| n as f32));
-        out.0.iter_mut().zip(of).for_each(|(row, n)| row[said] += n);
+    for class_counts in counts.values() {
+        let likeliest = argmax(&class_counts.map(|n| n as f32));
+        out.0.iter_mut().zip(class_counts).for_each(|(row, n)| row[likeliest] += n);
     }
     out
 }
@@ -103,7 +103,7 @@ pub type Word = (usize, usize, f32);
 
 /// The answers that have a word.
 pub fn with_word(answers: &[Answer]) -> Vec<Word> {
-    answers.iter().filter_map(|(truth, said)| said.map(|(c, confidence)| (*truth, c, confidence))).collect()
+    answers.iter().filter_map(|(truth, word)| word.map(|(c, confidence)| (*truth, c, confidence))).collect()
 }
 
 /// What calibration on words has found.
@@ -121,20 +121,21 @@ pub struct Recalibration {
 }
 
 /// Temperature and abstention threshold by the words; `None` where there are fewer than [`FEWEST`].
-pub fn recalibrate(said: &[Word], uf1: f64) -> Option<Recalibration> {
-    if said.len() < FEWEST {
+pub fn recalibrate(words: &[Word], uf1: f64) -> Option<Recalibration> {
+    if words.len() < FEWEST {
         return None;
     }
     let ece_before =
-        calibration_error(&bins(said.iter().map(|(truth, c, confidence)| (*confidence, c == truth))));
+        calibration_error(&bins(words.iter().map(|(truth, c, confidence)| (*confidence, c == truth))));
     // The class that was said against the others together: an event says no more.
     let logits: Vec<[f32; 3]> =
-        said.iter().map(|(_, _, confidence)| spread(*confidence).map(f32::ln)).collect();
-    let truth: Vec<usize> = said.iter().map(|(truth, c, _)| usize::from(c != truth)).collect();
+        words.iter().map(|(_, _, confidence)| spread(*confidence).map(f32::ln)).collect();
+    let truth: Vec<usize> = words.iter().map(|(truth, c, _)| usize::from(c != truth)).collect();
     let factor = temperature(&logits, &truth);
     let calm: Vec<[f32; 3]> = logits.iter().map(|z| probabilities(z, factor)).collect();
-    let calm_said: Vec<Word> = said.iter().zip(&calm).map(|((truth, c, _), p)| (*truth, *c, p[0])).collect();
-    let min_confidence = threshold(calm_said, uf1);
+    let calm_words: Vec<Word> =
+        words.iter().zip(&calm).map(|((truth, c, _), p)| (*truth, *c, p[0])).collect();
+    let min_confidence = threshold(calm_words, uf1);
     let ece = calibration_error(&bins(calm.iter().zip(&truth).map(|(p, other)| (p[0], *other == 0))));
     let abstained = calm.iter().filter(|p| p[0] < min_confidence).count() as f64 / calm.len() as f64;
     Some(Recalibration { factor, min_confidence, abstained, ece_before, ece })
@@ -147,14 +148,14 @@ fn spread(confidence: f32) -> [f32; 3] {
 }
 
 /// The least confidence from which on words (truth, class that was said, confidence) reach the wanted UF1.
-fn threshold(mut said: Vec<(usize, usize, f32)>, uf1: f64) -> f32 {
-    said.sort_by(|a, b| b.2.total_cmp(&a.2));
+fn threshold(mut words: Vec<(usize, usize, f32)>, uf1: f64) -> f32 {
+    words.sort_by(|a, b| b.2.total_cmp(&a.2));
     let mut least = GREATEST;
     let mut confusion = Confusion::default();
-    for (i, (truth, class, confidence)) in said.iter().enumerate() {
+    for (i, (truth, class, confidence)) in words.iter().enumerate() {
         confusion.0[*truth][*class] += 1;
         // Words of one confidence stand or fall together.
-        let last = said.get(i + 1).is_none_or(|next| next.2 < *confidence);
+        let last = words.get(i + 1).is_none_or(|next| next.2 < *confidence);
         if last && i + 1 >= FEWEST && confusion.uf1() >= uf1 {
             least = least.min(*confidence);
         }
@@ -172,12 +173,12 @@ mod tests {
         let sure = (0..60).map(|i| (i % 3, i % 3, 0.80 - 0.001 * i as f32));
         let doubtful =
             (0..30).map(|i| (i % 3, if i % 9 < 3 { (i + 1) % 3 } else { i % 3 }, 0.6 - 0.001 * i as f32));
-        let said: Vec<_> = sure.chain(doubtful).collect();
-        let at = |uf1| threshold(said.clone(), uf1);
+        let words: Vec<_> = sure.chain(doubtful).collect();
+        let at = |uf1| threshold(words.clone(), uf1);
         assert!((at(0.999) - 0.741).abs() < 0.002, "{}", at(0.999));
         assert!((at(0.5) - 0.571).abs() < 0.002, "{}", at(0.5));
         assert!(at(0.92) < 0.6 && at(0.92) > 0.571, "{}", at(0.92));
         // Too few to tell anything.
-        assert_eq!(threshold(said[..20].to_vec(), 0.5), GREATEST);
+        assert_eq!(threshold(words[..20].to_vec(), 0.5), GREATEST);
     }
 }

@@ -57,7 +57,7 @@ pub struct Row {
     /// UF1 of teachers and of the int8 student on rendered people who train nothing, for each seed.
     rendered: Vec<[f64; 2]>,
     /// What the student says of real samples, for each seed.
-    said: Predictions,
+    predictions: Predictions,
     /// UF1 with labels of [`FEW`] subjects, for each seed.
     few: Vec<Vec<f64>>,
 }
@@ -92,7 +92,7 @@ impl Worth {
                 name,
                 pairs: Vec::new(),
                 rendered: Vec::new(),
-                said: Vec::new(),
+                predictions: Vec::new(),
                 few: Vec::new(),
             })
             .collect();
@@ -120,7 +120,7 @@ impl Worth {
     }
 
     fn by_subject(&self, row: &Row, database: Option<&str>) -> BySubject {
-        by_subject(&self.real, &row.said, |s| database.is_none_or(|d| s.database == d))
+        by_subject(&self.real, &row.predictions, |s| database.is_none_or(|d| s.database == d))
     }
 
     fn databases(&self) -> Vec<&str> {
@@ -246,7 +246,7 @@ impl Bench<'_> {
     /// Pretrains on each number of pairs.
     fn encoders(&self, views: &[Material]) -> Result<Vec<Pretrained>> {
         let recipe = &self.settings.contrast;
-        let of = |(&count, Material { train, held, sets }): (&usize, &Material)| {
+        let pretrain = |(&count, Material { train, held, sets }): (&usize, &Material)| {
             let dir = PathBuf::from(format!("out/evaluate-student/encoders-{count}-{}", self.seed));
             let run = Run::start_in(&dir, self.seed, recipe, false)?;
             let device = Default::default();
@@ -257,7 +257,7 @@ impl Bench<'_> {
             let pairs = sets.iter().map(|s| (s.origin.clone(), s.count)).collect();
             Ok(Pretrained { side: side.clone(), encoder: tower.encoder, pairs, retrieval: done.retrieval })
         };
-        self.settings.counts.iter().zip(views).map(of).collect()
+        self.settings.counts.iter().zip(views).map(pretrain).collect()
     }
 
     /// Teachers, student, int8, scores.
@@ -281,12 +281,12 @@ impl Bench<'_> {
 
     /// As `evaluate megc2019 --zero-shot` and `evaluate few` do.
     fn score_real(&self, row: &mut Row, student: &mut Student) -> Result<()> {
-        let said = self
+        let predicted = self
             .real
             .iter()
             .map(|s| Ok(argmax(&student.probabilities(&s.motion).map_err(anyhow::Error::msg)?)))
             .collect::<Result<Vec<usize>>>()?;
-        row.said.push(said);
+        row.predictions.push(predicted);
         let material = PreparedSamples::new(self.real, student)?;
         let people = megc::subjects(self.real).len();
         let mean = |count: usize| -> Result<f64> {

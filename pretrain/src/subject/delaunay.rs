@@ -22,7 +22,7 @@ pub fn triangulate(points: &[Point]) -> Vec<[u16; 3]> {
     let mut triangles: Vec<[usize; 3]> = vec![[n, n + 1, n + 2]];
     for i in 0..n {
         let p = all[i];
-        let (bad, good): (Vec<_>, Vec<_>) = triangles.into_iter().partition(|t| in_circle(&all, t, p));
+        let (bad, kept): (Vec<_>, Vec<_>) = triangles.into_iter().partition(|t| in_circle(&all, t, p));
         let mut edges: Vec<[usize; 2]> = Vec::new();
         for t in &bad {
             for [a, b] in [[t[0], t[1]], [t[1], t[2]], [t[2], t[0]]] {
@@ -34,7 +34,7 @@ pub fn triangulate(points: &[Point]) -> Vec<[u16; 3]> {
                 }
             }
         }
-        triangles = good;
+        triangles = kept;
         triangles.extend(edges.into_iter().map(|[a, b]| [a, b, i]));
     }
     triangles.retain(|t| t.iter().all(|&v| v < n));

@@ -231,8 +231,8 @@ impl Mesh {
 
     /// Depth, opacity and share of the gaze of all vertices.
     pub fn attributes(&self) -> [Vec<f32>; 3] {
-        let of = |get: fn(&Vertex) -> f32| self.vertices.iter().map(get).collect();
-        [of(|v| v.depth), of(|v| v.alpha), of(|v| v.gaze)]
+        let column = |get: fn(&Vertex) -> f32| self.vertices.iter().map(get).collect();
+        [column(|v| v.depth), column(|v| v.alpha), column(|v| v.gaze)]
     }
 }
 

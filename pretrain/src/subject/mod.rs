@@ -58,18 +58,18 @@ impl Topology {
         Ok(Self { mesh: Mesh::new(&mean, &depth)?, around: mesh::surround(&mean) })
     }
 
-    /// One person: `own` landmarks in texture pixels, the portrait that shows them, and the displacement of every
-    /// landmark by each unit.
+    /// One person: `points`, the landmarks in texture pixels, the portrait that shows them, and the displacement of
+    /// every landmark by each unit.
     pub fn person(
         &self,
         portrait: &Portrait,
         to_texture: &Similarity,
-        own: &[Point],
+        points: &[Point],
         units: &[Vec<f32>],
     ) -> PackArrays {
         let mesh = &self.mesh;
         let [depth, alpha, gaze] = mesh.attributes();
-        let flat: Vec<f32> = own.iter().flat_map(|p| [p.x, p.y]).collect();
+        let flat: Vec<f32> = points.iter().flat_map(|p| [p.x, p.y]).collect();
         PackArrays {
             shape: mesh.places(&mesh::rest(&flat)),
             source: mesh.source(),
@@ -82,7 +82,7 @@ impl Topology {
             texture: texture(
                 portrait,
                 to_texture,
-                &mesh::surround(own),
+                &mesh::surround(points),
                 &self.around,
                 &mesh.portrait_triangles,
             ),
@@ -106,8 +106,8 @@ pub fn build(portraits: &[&Portrait], head: &Head) -> Result<PackArrays> {
     let textures: Vec<Vec<f32>> = portraits
         .par_iter()
         .zip(&aligned)
-        .map(|(p, (to_texture, own))| {
-            texture(p, to_texture, &mesh::surround(own), &around, &mesh.portrait_triangles)
+        .map(|(p, (to_texture, points))| {
+            texture(p, to_texture, &mesh::surround(points), &around, &mesh.portrait_triangles)
         })
         .collect();
     let (texture, texture_modes) = principal_components(&textures, MODES[1]);
@@ -182,11 +182,11 @@ fn symmetric(shape: &[Point], mirror: &[usize]) -> Vec<f32> {
         .collect()
 }
 
-/// The portrait's gray on the mean shape: `own` and `mean` hold landmarks and rings.
+/// The portrait's gray on the mean shape: `points` and `mean` hold landmarks and rings.
 fn texture(
     p: &Portrait,
     to_texture: &Similarity,
-    own: &[Point],
+    points: &[Point],
     mean: &[Point],
     triangles: &[[u16; 3]],
 ) -> Vec<f32> {
@@ -196,7 +196,7 @@ fn texture(
     p.crop.warp(&back, &mut out, TEXTURE_WIDTH, |_| true);
     for t in triangles {
         let [a, b, c] = t.map(|i| mean[usize::from(i)]);
-        let [p0, p1, p2] = t.map(|i| own[usize::from(i)]);
+        let [p0, p1, p2] = t.map(|i| points[usize::from(i)]);
         let area = (b.x - a.x) * (c.y - a.y) - (b.y - a.y) * (c.x - a.x);
         if area < 1e-3 {
             continue;

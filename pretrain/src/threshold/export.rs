@@ -20,13 +20,13 @@ pub const LEVEL: f64 = 0.75;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     /// What was found; `None` where nothing was measured, or where the threshold was not reached.
-    pub found: Option<Threshold>,
+    pub threshold: Option<Threshold>,
     /// Where it comes from: answers, participants.
     pub origin: String,
 }
 
 /// Thresholds of what was measured, those of `base` for every other AU, and the text of the file.
-pub fn file(title: &str, found: &BTreeMap<u8, Entry>, base: &Thresholds) -> Result<(Thresholds, String)> {
+pub fn file(title: &str, entries: &BTreeMap<u8, Entry>, base: &Thresholds) -> Result<(Thresholds, String)> {
     let mut out = base.clone();
     let mut text = String::new();
     for line in title.lines() {
@@ -34,8 +34,8 @@ pub fn file(title: &str, found: &BTreeMap<u8, Entry>, base: &Thresholds) -> Resu
     }
     for au in AUS {
         let key = au_key(au);
-        let entry = found.get(&au);
-        let (value, origin) = match entry.and_then(|e| Some((e.found?, e))) {
+        let entry = entries.get(&au);
+        let (value, origin) = match entry.and_then(|e| Some((e.threshold?, e))) {
             Some((t, e)) => {
                 let value = t.value.clamp(ALLOWED.0, ALLOWED.1);
                 (value as f32, format!("{:.2} to {:.2}; {}", t.interval.0, t.interval.1, e.origin))
@@ -56,8 +56,13 @@ pub fn file(title: &str, found: &BTreeMap<u8, Entry>, base: &Thresholds) -> Resu
 }
 
 /// Writes the thresholds file.
-pub fn write(path: &Path, title: &str, found: &BTreeMap<u8, Entry>, base: &Thresholds) -> Result<Thresholds> {
-    let (thresholds, text) = file(title, found, base)?;
+pub fn write(
+    path: &Path,
+    title: &str,
+    entries: &BTreeMap<u8, Entry>,
+    base: &Thresholds,
+) -> Result<Thresholds> {
+    let (thresholds, text) = file(title, entries, base)?;
     std::fs::write(path, text).with_context(|| path.display().to_string())?;
     eprintln!("{}", path.display());
     Ok(thresholds)
@@ -69,24 +74,24 @@ mod tests {
 
     #[test]
     fn the_gate_reads_what_is_written() {
-        let found = BTreeMap::from([
+        let entries = BTreeMap::from([
             (
                 12,
                 Entry {
-                    found: Some(Threshold { value: 0.614, interval: (0.52, 0.7) }),
+                    threshold: Some(Threshold { value: 0.614, interval: (0.52, 0.7) }),
                     origin: "80 answers".into(),
                 },
             ),
             (
                 4,
                 Entry {
-                    found: Some(Threshold { value: 0.001, interval: (0.0, 0.1) }),
+                    threshold: Some(Threshold { value: 0.001, interval: (0.0, 0.1) }),
                     origin: "80 answers".into(),
                 },
             ),
-            (45, Entry { found: None, origin: "75 % was never reached".into() }),
+            (45, Entry { threshold: None, origin: "75 % was never reached".into() }),
         ]);
-        let (thresholds, text) = file("a\nb", &found, &Thresholds::uniform(0.45)).expect("writes");
+        let (thresholds, text) = file("a\nb", &entries, &Thresholds::uniform(0.45)).expect("writes");
         assert!(
             text.starts_with("# a\n# b\n") && text.contains("au12 = 0.61 # 0.52 to 0.70; 80 answers\n"),
             "{text}"

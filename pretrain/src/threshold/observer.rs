@@ -126,7 +126,7 @@ fn sitting(
     let intervals = 2 * shows.len();
     // Of every unit in each interval: the levels at its start, the greatest ones, and those at its end.
     let mut courses: Vec<Option<[[f32; UNIT_COUNT]; 3]>> = vec![None; intervals];
-    let mut whole = vec![true; intervals];
+    let mut complete = vec![true; intervals];
     let end_ms = start(intervals);
     for seq in 0..(end_ms as f64 * setup.fps / 1e3) as u64 {
         let at_ns = (seq as f64 * 1e9 / setup.fps).round() as i64;
@@ -144,12 +144,12 @@ fn sitting(
                 greatest.iter_mut().zip(now).for_each(|(g, v)| *g = g.max(v));
                 *last = now;
             }
-            None => whole[interval] = false,
+            None => complete[interval] = false,
         }
     }
     let mut out = Impressions::default();
-    for (interval, (course, whole)) in courses.iter().zip(&whole).enumerate() {
-        let Some([first, greatest, last]) = course.as_ref().filter(|_| *whole) else {
+    for (interval, (course, complete)) in courses.iter().zip(&complete).enumerate() {
+        let Some([first, greatest, last]) = course.as_ref().filter(|_| *complete) else {
             out.lost += 1;
             continue;
         };
@@ -179,9 +179,9 @@ pub fn answers(moved: &[(f32, f32)], still: &[f32], intervals: u32) -> Vec<Level
     LEVELS
         .iter()
         .map(|&level| {
-            let own = || moved.iter().filter(|(l, _)| *l == level);
-            let right = own().map(|(_, i)| below(&sorted, *i).powi(intervals as i32 - 1)).sum();
-            Level { intensity: f64::from(level), right, of: own().count() as f64 }
+            let at_level = || moved.iter().filter(|(l, _)| *l == level);
+            let right = at_level().map(|(_, i)| below(&sorted, *i).powi(intervals as i32 - 1)).sum();
+            Level { intensity: f64::from(level), right, trials: at_level().count() as f64 }
         })
         .collect()
 }
@@ -203,7 +203,7 @@ pub fn thresholds(
     for au in AUS {
         let (Some(moved), Some(still)) = (seen.moved.get(&au), seen.still.get(&au)) else { continue };
         let origin = format!("model observer, {} movements, {} still intervals", moved.len(), still.len());
-        let found = one(moved, still).map(|value| {
+        let threshold = one(moved, still).map(|value| {
             let mut values: Vec<f64> = (0..draws as u64)
                 .filter_map(|draw| {
                     let mut rng = generator(seed ^ u64::from(au), draw);
@@ -220,8 +220,8 @@ pub fn thresholds(
             };
             Threshold { value, interval: (at(0.025), at(0.975)) }
         });
-        let origin = if found.is_some() { origin } else { format!("{origin}: never reached") };
-        out.insert(au, Entry { found, origin });
+        let origin = if threshold.is_some() { origin } else { format!("{origin}: never reached") };
+        out.insert(au, Entry { threshold, origin });
     }
     out
 }
@@ -249,14 +249,14 @@ mod tests {
     fn two_intervals_of_a_gaussian_observer_give_its_known_threshold() {
         // In two intervals 75 % is reached at d' = sqrt(2) z(.75) = 0.954.
         let seen = gaussian(2.0);
-        let two = thresholds(&seen, 2, 0.75, 40, 1)[&12].found.expect("reached");
+        let two = thresholds(&seen, 2, 0.75, 40, 1)[&12].threshold.expect("reached");
         assert!((two.value - 0.954 / 2.0).abs() < 0.06, "{two:?}");
         assert!(two.interval.0 < two.value && two.value < two.interval.1);
         // More intervals to choose from ask for more.
-        let many = thresholds(&seen, 32, 0.75, 0, 1)[&12].found.expect("reached");
+        let many = thresholds(&seen, 32, 0.75, 0, 1)[&12].threshold.expect("reached");
         assert!(many.value > 1.5 * two.value, "{many:?}");
         let blind = thresholds(&gaussian(0.0), 2, 0.75, 0, 1);
-        assert!(blind[&12].found.is_none_or(|t| t.value > 2.0), "{blind:?}");
+        assert!(blind[&12].threshold.is_none_or(|t| t.value > 2.0), "{blind:?}");
     }
 
     #[test]

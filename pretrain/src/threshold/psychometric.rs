@@ -15,7 +15,7 @@ pub struct Level {
     /// Right answers. Not a whole number where answers are shares of comparisons.
     pub right: f64,
     /// Answers.
-    pub of: f64,
+    pub trials: f64,
 }
 
 /// A fitted function.
@@ -64,7 +64,7 @@ impl Psychometric {
             .iter()
             .map(|l| {
                 let p = self.at(l.intensity).clamp(1e-6, 1.0 - 1e-6);
-                l.right * p.ln() + (l.of - l.right) * (1.0 - p).ln()
+                l.right * p.ln() + (l.trials - l.right) * (1.0 - p).ln()
             })
             .sum();
         let slope = (self.slope / 3.0).ln() / 0.6;
@@ -74,7 +74,8 @@ impl Psychometric {
     /// The most likely function: a grid over scale, slope and lapse, then refined around its best point by halving the
     /// steps. Deterministic, and good to about 0.1 % of the scale.
     pub fn fit(levels: &[Level], guess: f64) -> Option<Self> {
-        let used: Vec<Level> = levels.iter().copied().filter(|l| l.of > 0.0 && l.intensity > 0.0).collect();
+        let used: Vec<Level> =
+            levels.iter().copied().filter(|l| l.trials > 0.0 && l.intensity > 0.0).collect();
         let (lo, hi) =
             used.iter().fold((f64::MAX, f64::MIN), |(lo, hi), l| (lo.min(l.intensity), hi.max(l.intensity)));
         if used.is_empty() || lo > hi {
@@ -133,9 +134,10 @@ impl Psychometric {
                     .iter()
                     .map(|l| {
                         let p = self.at(l.intensity);
-                        let right =
-                            (0..l.of.round() as usize).filter(|_| rng.random_bool(p.clamp(0.0, 1.0))).count();
-                        Level { right: right as f64, of: l.of.round(), ..*l }
+                        let right = (0..l.trials.round() as usize)
+                            .filter(|_| rng.random_bool(p.clamp(0.0, 1.0)))
+                            .count();
+                        Level { right: right as f64, trials: l.trials.round(), ..*l }
                     })
                     .collect();
                 Self::fit(&answers, self.guess)?.threshold(level)
@@ -157,12 +159,12 @@ pub fn levels(answers: impl IntoIterator<Item = (f64, bool)>) -> Vec<Level> {
         let at = match out.iter().position(|l| (l.intensity - intensity).abs() < 1e-9) {
             Some(at) => at,
             None => {
-                out.push(Level { intensity, right: 0.0, of: 0.0 });
+                out.push(Level { intensity, right: 0.0, trials: 0.0 });
                 out.len() - 1
             }
         };
         out[at].right += f64::from(u8::from(right));
-        out[at].of += 1.0;
+        out[at].trials += 1.0;
     }
     out.sort_by(|a, b| a.intensity.total_cmp(&b.intensity));
     out
@@ -187,7 +189,7 @@ mod tests {
         let answers: Vec<Level> = (1..=12)
             .map(|i| {
                 let intensity = 0.15 * f64::from(i);
-                Level { intensity, right: 1e4 * truth.at(intensity), of: 1e4 }
+                Level { intensity, right: 1e4 * truth.at(intensity), trials: 1e4 }
             })
             .collect();
         let found = Psychometric::fit(&answers, 0.5).expect("fits");
@@ -203,7 +205,10 @@ mod tests {
         let got = levels([(0.5, true), (0.2, false), (0.5, false), (0.5, true)]);
         assert_eq!(
             got,
-            [Level { intensity: 0.2, right: 0.0, of: 1.0 }, Level { intensity: 0.5, right: 2.0, of: 3.0 }]
+            [
+                Level { intensity: 0.2, right: 0.0, trials: 1.0 },
+                Level { intensity: 0.5, right: 2.0, trials: 3.0 }
+            ]
         );
         assert_eq!(Psychometric::fit(&[], 0.5), None);
     }

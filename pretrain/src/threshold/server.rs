@@ -63,8 +63,8 @@ impl Experiment {
         // A page elsewhere that makes the browser call this address names another host.
         let host =
             request.headers().iter().find(|h| h.field.equiv("Host")).map(|h| h.value.as_str().to_owned());
-        let own = self.url();
-        let authority = own.trim_start_matches("http://").trim_end_matches('/');
+        let url = self.url();
+        let authority = url.trim_start_matches("http://").trim_end_matches('/');
         let local = host
             .as_deref()
             .is_some_and(|h| h == authority || h == authority.replace("127.0.0.1", "localhost"));

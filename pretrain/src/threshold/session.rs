@@ -201,9 +201,9 @@ pub fn read(path: &Path) -> Result<(Plan, Vec<Answer>)> {
             Ok(answer) => answers.push(answer),
             Err(_) if i + 1 == lines.len() => {
                 // What follows must begin on a line of its own.
-                let whole: u64 = lines[..i].iter().map(|l| l.len() as u64 + 1).sum();
+                let intact: u64 = lines[..i].iter().map(|l| l.len() as u64 + 1).sum();
                 let cut = File::options().write(true).open(path).with_context(file)?;
-                cut.set_len(whole).with_context(file)?;
+                cut.set_len(intact).with_context(file)?;
             }
             Err(e) => return Err(e).with_context(|| format!("{}, line {}", file(), i + 1)),
         }
@@ -256,15 +256,15 @@ mod tests {
         let other = Plan { seed: 4, ..plan() };
         assert!(Session::open(&whole, other).err().expect("refused").to_string().contains("another plan"));
         let (_, answers) = read(&whole).expect("reads");
-        assert_eq!(levels_of(4, &answers).iter().map(|l| l.of).sum::<f64>(), 15.0);
+        assert_eq!(levels_of(4, &answers).iter().map(|l| l.trials).sum::<f64>(), 15.0);
     }
 
     #[test]
     fn a_spoilt_log_names_its_line() {
         let dir = tempfile::tempdir().expect("folder");
         let path = dir.path().join("log.jsonl");
-        let good = serde_json::to_string(&plan()).expect("json");
-        std::fs::write(&path, format!("{good}\nnonsense\n{{}}\n")).expect("writes");
+        let header = serde_json::to_string(&plan()).expect("json");
+        std::fs::write(&path, format!("{header}\nnonsense\n{{}}\n")).expect("writes");
         let error = format!("{:#}", read(&path).expect_err("spoilt"));
         assert!(error.contains("log.jsonl, line 2"), "{error}");
     }

@@ -303,11 +303,11 @@ pub fn train(samples: &[AuSample], schedule: &Schedule, seed: u64, run: &Run) ->
             y.extend_from_slice(&s.intensities);
         }
         let idle: Vec<f32> = y.iter().map(|v| f32::from(*v == 0.0)).collect();
-        let found = net.forward(tensor(x, [n, FEATURES], &device));
-        let error = found.clone() - tensor(y, [n, UNIT_COUNT], &device);
+        let output = net.forward(tensor(x, [n, FEATURES], &device));
+        let error = output.clone() - tensor(y, [n, UNIT_COUNT], &device);
         let idle: Tensor<CpuTrain, 2> = tensor(idle, [n, UNIT_COUNT], &device);
         let weight = idle.clone() * (1.0 - ACTIVE) + ACTIVE;
-        let below = found.lower_elem(0.0).float() * idle;
+        let below = output.lower_elem(0.0).float() * idle;
         let size = (error.clone() * (below * (BELOW_ZERO - 1.0) + 1.0)).abs();
         let bounded = size.clone().clamp_max(HUBER);
         let loss = bounded.clone().powi_scalar(2) * 0.5 + (size - bounded) * HUBER;

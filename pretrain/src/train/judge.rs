@@ -98,7 +98,7 @@ pub fn train(cases: &[Case], schedule: &Schedule, seed: u64, run: &Run) -> Resul
     // Rare causes are drawn more often than they occur: by the root of their number.
     let by_cause =
         Cause::ALL.map(|cause| (0..cases.len()).filter(|&i| cases[i].cause == cause).collect::<Vec<_>>());
-    let weights = by_cause.each_ref().map(|of| (of.len() as f64).sqrt());
+    let weights = by_cause.each_ref().map(|indices| (indices.len() as f64).sqrt());
     let mut members = Vec::with_capacity(MEMBERS);
     for member in 0..MEMBERS as u64 {
         let seed = seed.wrapping_mul(MEMBERS as u64).wrapping_add(member);
@@ -124,9 +124,9 @@ pub fn train(cases: &[Case], schedule: &Schedule, seed: u64, run: &Run) -> Resul
                 }));
                 y[row * Cause::ALL.len() + case.cause as usize] = 1.0;
             }
-            let found = net.forward(tensor(x, [batch, MEASURES], &device));
+            let logits = net.forward(tensor(x, [batch, MEASURES], &device));
             let y: Tensor<CpuTrain, 2> = tensor(y, [batch, Cause::ALL.len()], &device);
-            -(log_softmax(found, 1) * y).sum() / (batch as f32)
+            -(log_softmax(logits, 1) * y).sum() / (batch as f32)
         })?;
         members.push(layers(&net.valid()));
     }

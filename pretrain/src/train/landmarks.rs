@@ -145,9 +145,9 @@ pub fn train(sitters: &[&Sitter], schedule: &Schedule, seed: u64, run: &Run) -> 
             batch.iter().flat_map(|c| c.image.iter().map(|&v| normalise_luma(v))).collect();
         let (points, weights): (Vec<_>, Vec<_>) = batch.iter().map(targets).unzip();
         let faces = batch.iter().map(|c| if c.points.is_some() { 1.0 } else { 0.0 }).collect();
-        let (found, face) = model.forward(tensor(images, [n, 1, INPUT_SIDE, INPUT_SIDE], &device));
+        let (predicted, face) = model.forward(tensor(images, [n, 1, INPUT_SIDE, INPUT_SIDE], &device));
         let weight = tensor::<CpuTrain, 2>(weights.concat(), [n, POINTS], &device);
-        let error = found - tensor(points.concat(), [n, POINTS], &device);
+        let error = predicted - tensor(points.concat(), [n, POINTS], &device);
         let error = ((error.powi_scalar(2) + 1e-4).sqrt() - 0.01) * weight.clone();
         let points_loss = error.sum() / (weight.sum() + 1.0);
         let ones = tensor(vec![1.0; n], [n, 1], &device);

@@ -229,7 +229,7 @@ impl SyntheticMaterial {
         if self.fields > 0 {
             let measured = bar("fields", people.len() as u64);
             let fields: Vec<Fields> =
-                people.par_iter().map(|p| Fields::of(p)).inspect(|_| measured.inc(1)).collect();
+                people.par_iter().map(|p| Fields::measure(p)).inspect(|_| measured.inc(1)).collect();
             measured.finish_and_clear();
             out.par_extend((0..self.fields).into_par_iter().map(|i| {
                 let mut rng = generator(seed, i as u64);
@@ -377,8 +377,8 @@ mod tests {
     fn rendered_pairs_are_the_daemons_samples_but_for_the_noise_asked_for() {
         let face = Subject::random(Pack::embedded().expect("pack"), 4);
         let mut material = material();
-        let road = material.crops(&face, &mut generator(7, 1));
-        let daemon = sample(&mut pair_engine(), &road.onset, &road.apex);
+        let crops = material.crops(&face, &mut generator(7, 1));
+        let daemon = sample(&mut pair_engine(), &crops.onset, &crops.apex);
         material.noise.rendered = 0.0;
         assert_eq!(material.rendered(&face, &mut generator(7, 1)).motion, daemon);
         material.noise.rendered = 1.0;

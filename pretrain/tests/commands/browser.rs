@@ -96,11 +96,11 @@ impl Browser {
     pub fn wait(&mut self, page: &Page, expression: &str, wanted: &str) {
         let begun = Instant::now();
         loop {
-            let found = self.value(page, expression);
-            if found == wanted {
+            let value = self.value(page, expression);
+            if value == wanted {
                 return;
             }
-            assert!(begun.elapsed() < PATIENCE, "{expression} is {found}, not {wanted}");
+            assert!(begun.elapsed() < PATIENCE, "{expression} is {value}, not {wanted}");
             std::thread::sleep(Duration::from_millis(30));
         }
     }

@@ -321,11 +321,11 @@ fn every_database_goes_through_the_whole_chain() {
     let at = |name: &str| root.path().join(name);
     let recipe = at("tiny.toml");
     std::fs::write(&recipe, RECIPE).expect("writes");
-    let said = output(
+    let stdout = output(
         &["filter", "--unfiltered", "--fps", "20", "--depth-pattern", "depth/{frame}.png"],
         &[("--data", dir), ("--out", &at("pairs"))],
     );
-    assert!(said.contains("4 recordings, 48 frames"), "{said}");
+    assert!(stdout.contains("4 recordings, 48 frames"), "{stdout}");
     let run = at("run");
     let trained = output(&["pretrain"], &[("--data", &at("pairs")), ("--recipe", &recipe), ("--out", &run)]);
     assert!(trained.contains("second view found by the first"), "{trained}");

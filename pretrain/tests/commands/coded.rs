@@ -183,7 +183,7 @@ fn one_film_in_four_layouts_has_the_same_figures() {
     // Of an AU that is coded as present or not there is nothing but F1.
     assert!(read("bp4d")["aus"]["4"]["icc"].is_null());
     let done = evaluate("disfa", &at("disfa"), &[]);
-    let (table, said) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    let (table, stderr_text) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     for line in [
         "disfa: 2 videos of 2 people, 180 coded frames",
         "present: coded 2 or more",
@@ -194,7 +194,10 @@ fn one_film_in_four_layouts_has_the_same_figures() {
     ] {
         assert!(table.lines().any(|l| l.starts_with(line)), "{line}\n{table}");
     }
-    assert!(said.contains("SN001_au12.txt, row 91: 9 is no intensity from 0 to 5; row left out"), "{said}");
+    assert!(
+        stderr_text.contains("SN001_au12.txt, row 91: 9 is no intensity from 0 to 5; row left out"),
+        "{stderr_text}"
+    );
     let refused =
         pretrain().args(["evaluate", "au", "--database", "gft", "--data", "."]).output().expect("runs");
     assert_eq!(refused.status.code(), Some(1));

@@ -52,8 +52,8 @@ fn three_shards_give_the_bytes_of_one_run() {
     let data = at("videos");
     std::fs::create_dir(&data).expect("folder");
     recordings(&data);
-    let said = filter(&[], &[("--data", &data), ("--out", &at("whole"))]);
-    assert!(said.contains("5 recordings, 600 frames"), "{said}");
+    let stdout = filter(&[], &[("--data", &data), ("--out", &at("whole"))]);
+    assert!(stdout.contains("5 recordings, 600 frames"), "{stdout}");
     let parts: Vec<_> = (1..=3).map(|i| at(&format!("part-{i}"))).collect();
     let running: Vec<_> = (1..=3)
         .map(|i| {

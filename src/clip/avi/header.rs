@@ -51,17 +51,17 @@ impl Headers {
         let main = self.rates.1.map(|micros| (1_000_000, u64::from(micros)));
         let rate = match self.rates.0 {
             Some((rate, scale)) if rate > 0 && scale > 0 => {
-                let own = Rate::of_header(u64::from(rate), u64::from(scale))?;
-                if let Some(Ok(other)) = main.map(|(n, d)| Rate::of_header(n, d))
-                    && (own.fps() / other.fps() - 1.0).abs() > 0.1
+                let stream_rate = Rate::of_header(u64::from(rate), u64::from(scale))?;
+                if let Some(Ok(file_rate)) = main.map(|(n, d)| Rate::of_header(n, d))
+                    && (stream_rate.fps() / file_rate.fps() - 1.0).abs() > 0.1
                 {
                     tracing::warn!(
                         "AVI header: the stream states {:.2} frames/s and the file {:.2}; the stream's rate is used",
-                        own.fps(),
-                        other.fps()
+                        stream_rate.fps(),
+                        file_rate.fps()
                     );
                 }
-                return Ok(own);
+                return Ok(stream_rate);
             }
             _ => main.unwrap_or((0, 0)),
         };
@@ -136,9 +136,9 @@ mod tests {
         assert_eq!(headers((30_000, 1001), 0).rate(), Ok(Rate { num: 30_000, den: 1001 }));
         assert_eq!(headers((100, 1), 33_333).rate(), Ok(Rate { num: 100, den: 1 }));
         assert_eq!(headers((0, 0), 10_000).rate(), Ok(Rate { num: 1_000_000, den: 10_000 }));
-        let said = |h: Headers| h.rate().expect_err("no rate");
-        assert!(said(headers((2000, 1), 33_333)).contains("2000 frames/s in its header"));
-        assert!(said(headers((0, 1), 0)).contains("no frame rate"));
+        let refusal = |h: Headers| h.rate().expect_err("no rate");
+        assert!(refusal(headers((2000, 1), 33_333)).contains("2000 frames/s in its header"));
+        assert!(refusal(headers((0, 1), 0)).contains("no frame rate"));
     }
 
     #[test]

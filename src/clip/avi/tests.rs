@@ -12,7 +12,7 @@ const RATE: Rate = Rate { num: 100, den: 1 };
 const FIRST: usize = 236;
 
 /// A file of 12 frames.
-fn good(dir: &Path, codec: Codec) -> Vec<u8> {
+fn valid_file(dir: &Path, codec: Codec) -> Vec<u8> {
     let path = dir.join("good.avi");
     let mut writer = AviWriter::create(&path, RATE, SIZE, codec).expect("creates");
     (0..12).for_each(|seq| writer.write(&picture(seq, SIZE.0, SIZE.1)).expect("writes"));
@@ -47,8 +47,8 @@ fn read(dir: &Path, bytes: &[u8]) -> Read {
 /// All frames are there, each at its own time.
 fn assert_whole(what: &str, (frames, gaps, error): &Read) {
     assert!(error.is_none() && gaps.is_empty(), "{what}: {error:?} {gaps:?}");
-    let found: Vec<(u64, i64)> = frames.iter().map(|f| (f.seq, f.at_ns)).collect();
-    assert_eq!(found, (0..12).map(|n| (n, n as i64 * 10_000_000)).collect::<Vec<_>>(), "{what}");
+    let times: Vec<(u64, i64)> = frames.iter().map(|f| (f.seq, f.at_ns)).collect();
+    assert_eq!(times, (0..12).map(|n| (n, n as i64 * 10_000_000)).collect::<Vec<_>>(), "{what}");
     for (n, f) in frames.iter().enumerate() {
         let truth = picture(n as u64, SIZE.0, SIZE.1);
         let off = f.luma.iter().zip(truth).map(|(a, b)| a.abs_diff(b)).max();
@@ -64,7 +64,7 @@ fn chunk(id: &[u8; 4], data: &[u8], padding: usize) -> Vec<u8> {
 #[test]
 fn chunks_without_padding_or_with_too_much() {
     let dir = tempfile::tempdir().expect("folder");
-    let bytes = good(dir.path(), Codec::Mjpeg(90));
+    let bytes = valid_file(dir.path(), Codec::Mjpeg(90));
     let odd: Vec<Vec<u8>> = coded(&bytes)
         .into_iter()
         .map(|mut c| {
@@ -82,7 +82,7 @@ fn chunks_without_padding_or_with_too_much() {
 #[test]
 fn lists_continuations_and_zeros_between() {
     let dir = tempfile::tempdir().expect("folder");
-    let bytes = good(dir.path(), Codec::Mjpeg(90));
+    let bytes = valid_file(dir.path(), Codec::Mjpeg(90));
     let chunks: Vec<Vec<u8>> = coded(&bytes).iter().map(|c| chunk(b"00dc", c, c.len() % 2)).collect();
     let movi = chunk(b"LIST", &[b"movi".to_vec(), chunks[6..].concat()].concat(), 0);
     let second = chunk(b"RIFF", &[b"AVIX".to_vec(), movi].concat(), 0);
@@ -106,7 +106,7 @@ fn lists_continuations_and_zeros_between() {
 fn damaged_heads_cost_no_frame_and_move_no_time() {
     let dir = tempfile::tempdir().expect("folder");
     for codec in [Codec::Mjpeg(90), Codec::Gray] {
-        let bytes = good(dir.path(), codec);
+        let bytes = valid_file(dir.path(), codec);
         let at = chunk_at(&bytes, 5);
         for (what, id, size) in [
             ("id", b"\x13\x77\x01\x02", None),
@@ -141,18 +141,18 @@ fn damaged_heads_cost_no_frame_and_move_no_time() {
 #[test]
 fn a_file_that_ends_between_chunks_is_truncated() {
     let dir = tempfile::tempdir().expect("folder");
-    let bytes = good(dir.path(), Codec::Mjpeg(90));
+    let bytes = valid_file(dir.path(), Codec::Mjpeg(90));
     let at = chunk_at(&bytes, 7);
     for more in [0, 5, 8, 100] {
         let (frames, _, error) = read(dir.path(), &bytes[..at + more]);
         assert_eq!(frames.len(), 7, "{more}");
-        let said = error.expect("truncated").to_string();
-        let told = if more < 8 {
+        let message = error.expect("truncated").to_string();
+        let expected = if more < 8 {
             "x.avi: truncated: 7 frames; its header states 12"
         } else {
             "truncated in frame 7"
         };
-        assert!(said.contains(told), "{more}: {said}");
+        assert!(message.contains(expected), "{more}: {message}");
     }
     // A recorder that lost power before it wrote counts and sizes: what is there is whole.
     let mut unfinished = bytes[..at].to_vec();
@@ -166,7 +166,7 @@ fn a_file_that_ends_between_chunks_is_truncated() {
 #[test]
 fn empty_chunks_are_the_same_picture() {
     let dir = tempfile::tempdir().expect("folder");
-    let bytes = good(dir.path(), Codec::Mjpeg(90));
+    let bytes = valid_file(dir.path(), Codec::Mjpeg(90));
     let coded = coded(&bytes);
     let file = |empty: fn(usize) -> bool| {
         let mut file = bytes[..FIRST].to_vec();
@@ -190,11 +190,11 @@ fn empty_chunks_are_the_same_picture() {
 
 /// A file of raw frames under the header of a good one: FOURCC, bits, width, height, palette.
 fn raw(dir: &Path, code: &[u8; 4], bits: u16, (w, h): (i32, i32), palette: &[u8], frame: &[u8]) -> Frame {
-    let good = good(dir, Codec::Gray);
+    let valid = valid_file(dir, Codec::Gray);
     // The format stands before the filling, which gives way to the palette.
-    let format = good.windows(4).position(|b| b == b"strf").expect("a format");
-    let mut file = good[..format].to_vec();
-    let mut body = good[format + 8..format + 48].to_vec();
+    let format = valid.windows(4).position(|b| b == b"strf").expect("a format");
+    let mut file = valid[..format].to_vec();
+    let mut body = valid[format + 8..format + 48].to_vec();
     body[4..8].copy_from_slice(&w.to_le_bytes());
     body[8..12].copy_from_slice(&h.to_le_bytes());
     body[14..16].copy_from_slice(&bits.to_le_bytes());

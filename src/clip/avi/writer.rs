@@ -8,6 +8,7 @@ use crate::frame::check_size;
 
 /// How an [`AviWriter`] codes its frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Codec {
     /// Motion JPEG of a quality, 1 to 100.
     Mjpeg(u8),

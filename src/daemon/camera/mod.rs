@@ -52,7 +52,7 @@ const SETTLE_FRAMES: u64 = 60;
 
 /// The capture queue of a device, or why there is none.
 fn queue_of(device: &Device) -> io::Result<Queue> {
-    Queue::of(device)?.ok_or_else(|| io::Error::other("the device captures no video"))
+    Queue::for_device(device)?.ok_or_else(|| io::Error::other("the device captures no video"))
 }
 
 /// Every mode of a device that glint can decode, its highest rate each.
@@ -130,9 +130,9 @@ impl V4l2Camera {
         let queue = queue_of(&device)?;
         // Several codes mean the same to glint (NV12 and I420 begin with luma): the one it is named after comes first.
         let codes = queue.formats(&device)?;
-        let own = mode.format.fourcc();
+        let fourcc = mode.format.fourcc();
         let alike = codes.iter().find(|code| PixelFormat::from_fourcc(**code) == Some(mode.format));
-        let code = if codes.contains(&own) { own } else { *alike.unwrap_or(&own) };
+        let code = if codes.contains(&fourcc) { fourcc } else { *alike.unwrap_or(&fourcc) };
         let set = queue.set_format(&device, code, mode.width, mode.height)?;
         let format = PixelFormat::from_fourcc(set.fourcc).ok_or_else(|| {
             io::Error::other(format!("the camera insists on {}", String::from_utf8_lossy(&set.fourcc)))
@@ -221,13 +221,13 @@ fn set_up_controls(device: &Device, settings: &CameraSettings) {
 fn lock_exposure(device: &Device) {
     // Some cameras go back to an old manual value when the automatic is switched off: what it had found is read
     // before and set again.
-    let found =
+    let automatic =
         ["exposure_time_absolute", "gain"].map(|name| (name, stream::control(device, control_id(name))));
     // V4L2_EXPOSURE_MANUAL is 1; automatic gain and white balance off are 0.
     set_control(device, "auto_exposure", 1);
     set_control(device, "gain_automatic", 0);
     set_control(device, "white_balance_automatic", 0);
-    for (name, value) in found {
+    for (name, value) in automatic {
         if let Some(value) = value {
             set_control(device, name, value);
         }
@@ -251,7 +251,7 @@ pub(crate) fn nodes() -> Vec<Node> {
         .into_iter()
         .filter_map(|n| {
             let device = Device::with_path(n.path()).ok()?;
-            Queue::of(&device).ok()??;
+            Queue::for_device(&device).ok()??;
             Some(Node {
                 path: n.path().to_owned(),
                 stable: stable_name(n.path()).unwrap_or_else(|| n.path().to_owned()),

@@ -49,7 +49,7 @@ pub(super) fn zeroed<T: Copy>() -> T {
 
 impl Queue {
     /// The capture queue of a device; `None` where it captures no video.
-    pub(crate) fn of(device: &Device) -> io::Result<Option<Self>> {
+    pub(crate) fn for_device(device: &Device) -> io::Result<Option<Self>> {
         let capabilities = device.query_caps()?.capabilities;
         Ok(if capabilities.contains(Flags::VIDEO_CAPTURE) {
             Some(Self::Single)

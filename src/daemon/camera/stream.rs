@@ -161,9 +161,9 @@ impl Stream {
         let (begin, end) = filled.used(self.queue);
         // SAFETY: the mapping is `length` bytes long and stays until `self` is dropped; the kernel does
         // not write to a dequeued buffer.
-        let whole =
+        let mapped =
             unsafe { std::slice::from_raw_parts(mapping.start.as_ptr().cast::<u8>(), mapping.length) };
-        let bytes = whole.get(begin..end.min(mapping.length)).unwrap_or_default();
+        let bytes = mapped.get(begin..end.min(mapping.length)).unwrap_or_default();
         let monotonic = buffer.flags & TIMESTAMP_MASK == TIMESTAMP_MONOTONIC;
         let stamp = buffer.timestamp;
         let meta = Meta {

@@ -185,7 +185,10 @@ fn multi_planar_frames_give_their_luma() {
         .expect("v4l2-ctl starts");
     std::thread::sleep(Duration::from_secs(3));
     let result = std::panic::catch_unwind(|| {
-        assert_eq!(Queue::of(&Device::with_path(&path).expect("open")).expect("told"), Some(Queue::Multi));
+        assert_eq!(
+            Queue::for_device(&Device::with_path(&path).expect("open")).expect("told"),
+            Some(Queue::Multi)
+        );
         let request = ModeRequest { format: Some(PixelFormat::Nv12), ..ModeRequest::default() };
         compare(&path, &CameraSettings { request, ..CameraSettings::default() }, &lumas, 20);
     });

@@ -114,14 +114,14 @@ fn measure(
             }
             last = now;
         });
-        let whole = start.elapsed();
+        let elapsed = start.elapsed();
         let after = allocations::count();
         // A frame that repeats a picture costs next to nothing.
         if pipeline.counters().frames_repeated > repeated {
             continue;
         }
         frames += 1;
-        busy += whole.as_secs_f64();
+        busy += elapsed.as_secs_f64();
         if frames <= WARM_UP {
             continue;
         }
@@ -134,10 +134,10 @@ fn measure(
         if marks[..n].iter().any(|(s, _)| *s == Some(Stage::FaceTrack))
             && pipeline.observation().bounds.is_some()
         {
-            tracked.0.push(whole.as_secs_f32() * 1e6);
+            tracked.0.push(elapsed.as_secs_f32() * 1e6);
         }
         if step == glint::pipeline::Step::Quiet {
-            quiet.0.push(whole.as_secs_f32() * 1e6);
+            quiet.0.push(elapsed.as_secs_f32() * 1e6);
         }
         // A face that comes gets buffers of its own; the steady state is a face that is followed.
         if frame.at_ns >= STEADY_NS && track == pipeline.observation().track {
@@ -161,7 +161,8 @@ fn measure(
     let halves = tracked.0.split_at(tracked.0.len() / 2);
     let [first, second] = [halves.0, halves.1].map(|half| Samples(half.to_vec()).quantile(0.5));
     let drift = first.zip(second).map(|(a, b)| (f64::from(b / a) * 1e3).round() / 1e3);
-    let by_name = |((name, _), samples): (&(&str, _), &mut Samples)| ((*name).to_owned(), Times::of(samples));
+    let by_name =
+        |((name, _), samples): (&(&str, _), &mut Samples)| ((*name).to_owned(), Times::from_samples(samples));
     Ok(BenchResult {
         machine: Machine::here(),
         frames,
@@ -169,8 +170,8 @@ fn measure(
         fps: tenth(frames as f64 / busy.max(1e-9)),
         drift,
         stages: STAGES.iter().zip(&mut samples).map(by_name).collect(),
-        tracked_frame: Times::of(&mut tracked),
-        quiet_frame: Times::of(&mut quiet),
+        tracked_frame: Times::from_samples(&mut tracked),
+        quiet_frame: Times::from_samples(&mut quiet),
         wall_fps: tenth(frames as f64 / wall.max(1e-9)),
         decoder_process_us: decoder.map(|s| round((s * 1e6 / frames as f64) as f32)),
         peak_rss_bytes: peak_rss_bytes(),

@@ -81,7 +81,7 @@ fn list(as_json: bool) -> anyhow::Result<ExitCode> {
 fn none() -> String {
     match first_node() {
         Ok(path) => format!("{} has come meanwhile", path.display()),
-        Err(found) => format!("no camera found: {}; {}", found.text, found.remedy.unwrap_or_default()),
+        Err(finding) => format!("no camera found: {}; {}", finding.text, finding.remedy.unwrap_or_default()),
     }
 }
 

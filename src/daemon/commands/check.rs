@@ -35,9 +35,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         disk::folder(&config).iter().for_each(|note| eprintln!("{}", line(&config, note)));
         return Ok(ExitCode::SUCCESS);
     }
-    let (usable, found) = environment(&config, args.start);
+    let (usable, findings) = environment(&config, args.start);
     let mut wrong = false;
-    for finding in found {
+    for finding in findings {
         // At the start all of it is what may still come.
         let fault = finding.level == Level::Fault && !args.start;
         wrong |= fault;
@@ -60,22 +60,22 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// everything else all the same. Returns whether the files can be used.
 fn environment(config: &Config, start: bool) -> (bool, Vec<Finding>) {
     let opened = files::open(config);
-    let mut found = Vec::new();
+    let mut findings = Vec::new();
     match &opened {
-        Ok(opened) => found.extend(models::rejected(&opened.chosen)),
+        Ok(opened) => findings.extend(models::rejected(&opened.chosen)),
         Err(problems) => eprintln!("{problems}"),
     }
-    found.extend(disk::look(config, start));
-    found.extend(source::first_frame(config));
+    findings.extend(disk::look(config, start));
+    findings.extend(source::first_frame(config));
     let depth = if start { Depth::Login } else { Depth::Rules };
     let usable = opened.is_ok();
     // A model that is missing is no reason not to log in.
     match opened.map(|opened| opened.credentials).or_else(|_| Credentials::read(config)) {
-        Ok(credentials) => found.extend(broker::look(config, &credentials, depth).0),
-        Err(_) => found.push(broker::reach(config)),
+        Ok(credentials) => findings.extend(broker::look(config, &credentials, depth).0),
+        Err(_) => findings.push(broker::reach(config)),
     }
-    found.extend(page::look(config));
-    (usable, found)
+    findings.extend(page::look(config));
+    (usable, findings)
 }
 
 /// A finding as a line, with the place of the key that it concerns.

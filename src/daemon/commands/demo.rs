@@ -157,18 +157,21 @@ fn judge(event: &Event, onsets: &[i64], start_ns: i64, aus: &[u8]) -> Result<Str
         .map(|onset| data.onset_ns - start_ns - onset)
         .min_by_key(|e| e.abs())
         .ok_or("the subject did not move")?;
-    let found: Vec<u8> = data.aus.iter().map(|a| a.au).collect();
+    let reported: Vec<u8> = data.aus.iter().map(|a| a.au).collect();
     let class = data.label.as_ref().map(|l| l.class);
-    let extra: Vec<u8> = found.iter().copied().filter(|au| !aus.contains(au)).collect();
+    let extra: Vec<u8> = reported.iter().copied().filter(|au| !aus.contains(au)).collect();
     let name = class.map_or("none", Class::as_str);
-    let mut text = format!("AU {}, class {name}, onset {:+.1} ms off", list(&found), error_ns as f64 / 1e6);
+    let mut text =
+        format!("AU {}, class {name}, onset {:+.1} ms off", list(&reported), error_ns as f64 / 1e6);
     if !extra.is_empty() {
         text.push_str(&format!(", AU {} reported too and weaker", list(&extra)));
     }
     let expected = class_of(aus);
     if error_ns.abs() > ONSET_TOLERANCE_NS {
         Err(format!("{text}: too far from every movement"))
-    } else if !aus.iter().all(|au| found.contains(au)) || found.first().is_none_or(|au| !aus.contains(au)) {
+    } else if !aus.iter().all(|au| reported.contains(au))
+        || reported.first().is_none_or(|au| !aus.contains(au))
+    {
         Err(format!("{text}: the AUs are not those that moved"))
     } else if expected.is_some() && class != expected {
         Err(format!("{text}: expected {}", expected.map_or("none", Class::as_str)))

@@ -83,7 +83,7 @@ impl PlaceArgs {
         let (config, _) = memory::load(&self.config, None)?;
         let keys = config.model.keys().map_err(|reason| config.wrong("model.trusted_keys", reason))?;
         let state = self.state.clone().unwrap_or_else(|| memory::folder(&config));
-        Ok(Place { config, keys, store: Store::of(&state) })
+        Ok(Place { config, keys, store: Store::in_state(&state) })
     }
 }
 
@@ -139,9 +139,9 @@ fn install(args: &FileArgs) -> anyhow::Result<ExitCode> {
 fn rollback(args: &PlaceArgs) -> anyhow::Result<ExitCode> {
     let place = args.open()?;
     let gone = place.store.rollback()?;
-    let found = place.store.open(&place.keys);
-    found.rejected.iter().for_each(|reason| eprintln!("warning: {reason}"));
-    let now = found.sound.as_ref().map_or_else(|| "the built-in models".into(), line);
+    let selected = place.store.open(&place.keys);
+    selected.rejected.iter().for_each(|reason| eprintln!("warning: {reason}"));
+    let now = selected.sound.as_ref().map_or_else(|| "the built-in models".into(), line);
     print_line(&format!("{gone} is given up; in force: {now}"))?;
     eprintln!("a running glintd follows after: systemctl reload glintd");
     Ok(ExitCode::SUCCESS)

@@ -23,7 +23,7 @@ use super::output::{self, Output};
 use super::report::page;
 use crate::daemon::config::DEFAULT_PATH;
 use crate::daemon::sources::footage::Selection;
-use report::Report;
+use report::SelftestReport;
 
 /// Runs over a clip.
 const ROUNDS: u32 = 3;
@@ -108,7 +108,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn tell(report: &Report, as_json: bool) -> anyhow::Result<()> {
+fn tell(report: &SelftestReport, as_json: bool) -> anyhow::Result<()> {
     if as_json {
         return print_line(&report.json().to_string());
     }

@@ -197,16 +197,12 @@ impl Kind {
 
 /// A value as it would be written, cut where it is long.
 pub(super) fn shown(value: &Value) -> String {
-    let whole = match value {
+    let text = match value {
         Value::Float(f) => f.to_string(),
         Value::Table(_) => "a table".into(),
         other => other.to_string().replace('\n', " "),
     };
-    if whole.chars().count() > SHOWN {
-        whole.chars().take(SHOWN).chain("...".chars()).collect()
-    } else {
-        whole
-    }
+    if text.chars().count() > SHOWN { text.chars().take(SHOWN).chain("...".chars()).collect() } else { text }
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub(crate) struct Places {
     /// The first file.
     main: String,
     /// Keys and tables; the place is `FILE:LINE:COL`, or the name of a variable.
-    found: BTreeMap<String, String>,
+    by_name: BTreeMap<String, String>,
 }
 
 impl PartialEq for Places {
@@ -41,15 +41,15 @@ impl PartialEq for Places {
 
 impl Places {
     /// Where a key was set, or else its table, or else where it could be.
-    pub(crate) fn of(&self, key: &str) -> String {
+    pub(crate) fn place_of(&self, key: &str) -> String {
         let table = key.split_once('.').map_or(key, |(table, _)| table);
-        let place = self.found.get(key).or_else(|| self.found.get(table));
+        let place = self.by_name.get(key).or_else(|| self.by_name.get(table));
         place.cloned().unwrap_or_else(|| format!("{}:1:1", self.main))
     }
 
     /// Which layer has set each key, a line each.
     pub(crate) fn list(&self) -> String {
-        let keys = self.found.iter().filter(|(key, _)| find(key).is_some());
+        let keys = self.by_name.iter().filter(|(key, _)| find(key).is_some());
         keys.map(|(key, place)| format!("{key}: {place}\n")).collect()
     }
 
@@ -59,7 +59,7 @@ impl Places {
         if self.main.is_empty() {
             format!("{key}: {reason}")
         } else {
-            format!("{}: {key}: {reason}", self.of(key))
+            format!("{}: {key}: {reason}", self.place_of(key))
         }
     }
 }
@@ -81,7 +81,7 @@ pub(super) struct Merged {
 
 impl Merged {
     /// The layers of these files and variables.
-    pub(super) fn of(files: &[File], variables: &[(String, String)]) -> Self {
+    pub(super) fn from_layers(files: &[File], variables: &[(String, String)]) -> Self {
         let mut merged = Self::default();
         merged.places.main = files.first().map(|f| f.name.clone()).unwrap_or_default();
         files.iter().for_each(|file| merged.file(file));
@@ -105,24 +105,24 @@ impl Merged {
 
     fn file(&mut self, file: &File) {
         let (parsed, errors) = DeTable::parse_recoverable(&file.text);
-        let mut found: Vec<(usize, String)> = Vec::new();
+        let mut problems: Vec<(usize, String)> = Vec::new();
         match file.text.parse::<toml::Table>() {
-            Ok(values) if errors.is_empty() => self.tables(file, parsed.get_ref(), &values, &mut found),
+            Ok(values) if errors.is_empty() => self.tables(file, parsed.get_ref(), &values, &mut problems),
             values => {
                 self.unread = true;
-                let whole = values.err().filter(|_| errors.is_empty());
+                let toml_error = values.err().filter(|_| errors.is_empty());
                 let mut rows = BTreeSet::new();
-                for error in errors.iter().chain(&whole) {
+                for error in errors.iter().chain(&toml_error) {
                     let at = error.span().map_or(0, |s| s.start);
                     // What follows in the same line follows from the first.
                     if rows.insert(row_column(&file.text, at).0) {
-                        found.push((at, error.message().replace('\n', " ")));
+                        problems.push((at, error.message().replace('\n', " ")));
                     }
                 }
             }
         }
-        found.sort();
-        self.problems.extend(found.into_iter().map(|(at, text)| format!("{}: {text}", place(file, at))));
+        problems.sort();
+        self.problems.extend(problems.into_iter().map(|(at, text)| format!("{}: {text}", place(file, at))));
     }
 
     fn tables(
@@ -130,19 +130,19 @@ impl Merged {
         file: &File,
         parsed: &DeTable<'_>,
         values: &toml::Table,
-        found: &mut Vec<(usize, String)>,
+        problems: &mut Vec<(usize, String)>,
     ) {
         for (name, value) in parsed.iter() {
             let (table, at) = (name.get_ref().as_ref(), name.span().start);
             let known = tables().contains(&table);
             match (known, value.get_ref(), values.get(table)) {
                 (true, DeValue::Table(keys), Some(Value::Table(inner))) => {
-                    self.places.found.insert(table.to_owned(), place(file, at));
-                    self.keys(file, table, keys, inner, found);
+                    self.places.by_name.insert(table.to_owned(), place(file, at));
+                    self.keys(file, table, keys, inner, problems);
                 }
                 (true, _, value) => {
                     let value = value.map(shown).unwrap_or_default();
-                    found.push((
+                    problems.push((
                         at,
                         format!("{table}: {value} is not a table; allowed: [{table}], and its keys"),
                     ));
@@ -153,7 +153,7 @@ impl Merged {
                     let spoiled = |k: &&Key| meant.is_some_and(|m| m.name() == k.table());
                     self.spoiled.extend(KEYS.iter().filter(spoiled).map(|k| k.name));
                     let what = if matches!(value.get_ref(), DeValue::Table(_)) { "table" } else { "key" };
-                    found.push((at, unknown(table, what, meant, &tables())));
+                    problems.push((at, unknown(table, what, meant, &tables())));
                 }
             }
         }
@@ -165,7 +165,7 @@ impl Merged {
         table: &str,
         parsed: &DeTable<'_>,
         values: &toml::Table,
-        found: &mut Vec<(usize, String)>,
+        problems: &mut Vec<(usize, String)>,
     ) {
         for (name, spanned) in parsed.iter() {
             let full = format!("{table}.{}", name.get_ref());
@@ -173,14 +173,15 @@ impl Merged {
                 (Some(key), Some(value)) => {
                     let at = spanned.span().start;
                     if let Err(problem) = self.set(key, value.clone(), place(file, at)) {
-                        found.push((at, problem));
+                        problems.push((at, problem));
                     }
                 }
                 _ => {
                     let meant = key_like(table, name.get_ref());
                     self.spoiled.extend(meant.map(Meant::name));
-                    let own: Vec<&str> = KEYS.iter().filter(|k| k.table() == table).map(Key::short).collect();
-                    found.push((name.span().start, unknown(&full, "key", meant, &own)));
+                    let siblings: Vec<&str> =
+                        KEYS.iter().filter(|k| k.table() == table).map(Key::short).collect();
+                    problems.push((name.span().start, unknown(&full, "key", meant, &siblings)));
                 }
             }
         }
@@ -191,7 +192,7 @@ impl Merged {
             self.spoiled.insert(key.name);
             return Err(format!("{}: {reason}; allowed: {}", key.name, key.kind.allowed()));
         }
-        self.places.found.insert(key.name.to_owned(), place);
+        self.places.by_name.insert(key.name.to_owned(), place);
         self.values.insert(key.name, value);
         Ok(())
     }
@@ -207,7 +208,7 @@ impl Merged {
             let meant = meant.map(|m| m.map(variable_of));
             let allowed: Vec<String> =
                 match KEYS.iter().filter(|k| k.table() == table).map(|k| variable_of(k.name)) {
-                    own if tables().contains(&table) => own.collect(),
+                    siblings if tables().contains(&table) => siblings.collect(),
                     _ => tables().iter().map(|t| format!("{}{DIVIDER}KEY", variable_of(t))).collect(),
                 };
             let allowed: Vec<&str> = allowed.iter().map(String::as_str).collect();

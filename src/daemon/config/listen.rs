@@ -53,10 +53,12 @@ impl Config {
     /// What is wrong with table `page`.
     pub(super) fn page_problems(&self) -> Vec<Problem> {
         let page = &self.page;
-        let mut found = Vec::new();
+        let mut problems = Vec::new();
         match page.address() {
-            Err(reason) => found.push(Problem { key: "page.listen", reason, allowed: ADDRESSES, with: &[] }),
-            Ok(Some(address)) if !address.is_local() && page.token_file.is_none() => found.push(Problem {
+            Err(reason) => {
+                problems.push(Problem { key: "page.listen", reason, allowed: ADDRESSES, with: &[] })
+            }
+            Ok(Some(address)) if !address.is_local() && page.token_file.is_none() => problems.push(Problem {
                 key: "page.listen",
                 reason: "an address that other machines reach needs page.token_file".into(),
                 allowed: ADDRESSES,
@@ -69,14 +71,14 @@ impl Config {
             (1..=253).contains(&name.len()) && name.chars().all(fits)
         };
         if let Some(name) = page.hosts.iter().flatten().find(|name| !is_name(name)) {
-            found.push(Problem {
+            problems.push(Problem {
                 key: "page.hosts",
                 reason: format!("{name:?} is no host name"),
                 allowed: "names without a port, as \"kiosk.local\"",
                 with: &[],
             });
         }
-        found
+        problems
     }
 }
 

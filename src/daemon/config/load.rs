@@ -41,24 +41,24 @@ impl Config {
             }
         }
         variables.sort();
-        Self::of(&files, &variables, problems)
+        Self::from_layers(&files, &variables, problems)
     }
 
     /// Parses and validates the text of the file `name`, alone.
     #[cfg(test)]
     pub(crate) fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
-        Self::of(&[File { name: name.into(), text: text.into() }], &[], Vec::new())
+        Self::from_layers(&[File { name: name.into(), text: text.into() }], &[], Vec::new())
     }
 
     /// Merges layers and validates the result.
-    pub(super) fn of(
+    pub(super) fn from_layers(
         files: &[File],
         variables: &[(String, String)],
         unreadable: Vec<String>,
     ) -> Result<Self, ConfigError> {
-        let merged = Merged::of(files, variables);
+        let merged = Merged::from_layers(files, variables);
         let mut problems = unreadable;
-        let whole = problems.is_empty() && !merged.unread;
+        let all_read = problems.is_empty() && !merged.unread;
         problems.extend(merged.problems.iter().cloned());
         let mut config: Self = match merged.table().try_into() {
             Ok(config) => config,
@@ -72,7 +72,7 @@ impl Config {
         config.places = merged.places;
         let unspoiled = |key: &str| !merged.spoiled.contains(key);
         // What a layer that could not be read may set is no further problem.
-        for problem in config.problems().into_iter().filter(|p| whole || p.with.is_empty()) {
+        for problem in config.problems().into_iter().filter(|p| all_read || p.with.is_empty()) {
             if unspoiled(problem.key) && problem.with.iter().all(|key| unspoiled(key)) {
                 let text = format!("{}; allowed: {}", problem.reason, problem.allowed);
                 problems.push(config.places.line(problem.key, text));
@@ -101,14 +101,14 @@ fn further(path: &Path) -> Result<Vec<PathBuf>, String> {
         }
         Err(e) => return Err(fail(e)),
     };
-    let mut found = Vec::new();
+    let mut paths = Vec::new();
     for entry in entries {
         let path = entry.map_err(fail)?.path();
         let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
         if !hidden && path.extension().is_some_and(|e| e == "toml") {
-            found.push(path);
+            paths.push(path);
         }
     }
-    found.sort();
-    Ok(found)
+    paths.sort();
+    Ok(paths)
 }

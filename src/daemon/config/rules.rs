@@ -20,19 +20,19 @@ pub(crate) struct Problem {
 impl Config {
     /// Everything that [`super::keys`] does not say of each key by itself.
     pub(super) fn problems(&self) -> Vec<Problem> {
-        let mut found = self.source_problems();
-        found.extend(self.texts());
-        found.extend(self.pairs());
-        found.extend(self.page_problems());
-        found
+        let mut problems = self.source_problems();
+        problems.extend(self.texts());
+        problems.extend(self.pairs());
+        problems.extend(self.page_problems());
+        problems
     }
 
     /// Texts of a form.
     fn texts(&self) -> Vec<Problem> {
-        let mut found = Vec::new();
+        let mut problems = Vec::new();
         let mut check = |ok: bool, key, reason: String, allowed| {
             if !ok {
-                found.push(Problem { key, reason, allowed, with: &[] });
+                problems.push(Problem { key, reason, allowed, with: &[] });
             }
         };
         let word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
@@ -80,15 +80,15 @@ impl Config {
             "length".into(),
             "1 to 128 bytes",
         );
-        found
+        problems
     }
 
     /// Keys that need each other.
     fn pairs(&self) -> Vec<Problem> {
-        let mut found = Vec::new();
+        let mut problems = Vec::new();
         let mut check = |ok: bool, key, with, reason: &str, allowed| {
             if !ok {
-                found.push(Problem { key, reason: reason.into(), allowed, with });
+                problems.push(Problem { key, reason: reason.into(), allowed, with });
             }
         };
         check(
@@ -129,6 +129,6 @@ impl Config {
             "research, clinical, accessibility, demonstration; workplace and education with \
              deployment.basis = \"medical\" or \"safety\"",
         );
-        found
+        problems
     }
 }

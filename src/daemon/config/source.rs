@@ -53,32 +53,32 @@ impl Config {
         let Self { source, camera, .. } = self;
         let with: &[&str] = &["source.kind", "source.format"];
         let problem = |key, reason: &str, allowed| Problem { key, reason: reason.into(), allowed, with };
-        let mut found = Vec::new();
+        let mut problems = Vec::new();
         if source.kind == SourceKind::Clip && source.path.is_none() {
             let allowed = "the path of a clip, with source.kind = \"clip\"";
-            found.push(problem("source.path", "missing", allowed));
+            problems.push(problem("source.path", "missing", allowed));
         }
         if source.kind != SourceKind::Command {
-            return found;
+            return problems;
         }
         let words = source.command.as_deref().unwrap_or_default();
         let allowed = "a program and its arguments, with source.kind = \"command\"";
         if words.first().is_none_or(String::is_empty) {
-            found.push(problem("source.command", "missing", allowed));
+            problems.push(problem("source.command", "missing", allowed));
         } else if words.iter().any(|w| w.contains('\0')) {
-            found.push(problem("source.command", "a NUL byte", allowed));
+            problems.push(problem("source.command", "a NUL byte", allowed));
         }
         if source.format == StreamFormat::Raw {
             if camera.size.is_none() {
                 let allowed = "the size of the frames, with source.format = \"raw\"";
-                found.push(problem("camera.size", "missing", allowed));
+                problems.push(problem("camera.size", "missing", allowed));
             }
             if camera.format.is_none_or(|f| f == PixelFormat::Mjpg) {
                 let reason = if camera.format.is_none() { "missing" } else { "MJPG is not raw" };
                 let allowed = "GREY, YUYV, UYVY, NV12 (I420 too), BAYER8, BAYER10, BAYER12, with source.format = \"raw\"";
-                found.push(problem("camera.format", reason, allowed));
+                problems.push(problem("camera.format", reason, allowed));
             }
         }
-        found
+        problems
     }
 }

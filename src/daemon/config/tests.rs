@@ -127,7 +127,7 @@ fn layers(files: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<Config, 
     let files: Vec<File> = files.iter().map(file).collect();
     let variables: Vec<(String, String)> =
         variables.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-    Config::of(&files, &variables, Vec::new()).map_err(|e| e.to_string())
+    Config::from_layers(&files, &variables, Vec::new()).map_err(|e| e.to_string())
 }
 
 #[test]
@@ -140,11 +140,11 @@ fn later_layers_replace_keys_and_the_environment_is_the_last() {
     let config = layers(&files, &[]).expect("valid");
     assert_eq!((config.mqtt.url.as_str(), config.mqtt.prefix.as_str()), ("mqtt://c", "p"), "tables merge");
     assert_eq!(config.gate.kinds, [glint::event::Kind::Blink], "arrays replace");
-    assert_eq!(config.places.of("mqtt.url"), "conf.d/20.toml:2:7");
+    assert_eq!(config.places.place_of("mqtt.url"), "conf.d/20.toml:2:7");
     let variables = [("GLINT_MQTT__URL", "mqtt://d"), ("GLINT_INT8_KERNEL", "scalar"), ("GLINT_HOME", "x")];
     let config = layers(&files, &variables).expect("valid");
     assert_eq!(config.mqtt.url, "mqtt://d");
-    assert_eq!(config.places.of("mqtt.url"), "GLINT_MQTT__URL");
+    assert_eq!(config.places.place_of("mqtt.url"), "GLINT_MQTT__URL");
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn commented_default_lists_every_key_with_its_default() {
 
 /// Each key and what its type says of it, in the order of the types.
 pub(super) fn documented() -> Vec<(String, String)> {
-    let (mut table, mut doc, mut found) = (String::new(), String::new(), Vec::new());
+    let (mut table, mut doc, mut keys) = (String::new(), String::new(), Vec::new());
     for line in include_str!("mod.rs").lines() {
         let line = line.trim();
         if let Some(name) = line.strip_prefix("/// Table `") {
@@ -234,7 +234,7 @@ pub(super) fn documented() -> Vec<(String, String)> {
         } else if let Some((key, _)) = line.strip_prefix("pub(crate) ").and_then(|l| l.split_once(':'))
             && !table.is_empty()
         {
-            found.push((format!("{table}.{key}"), doc.trim().to_owned()));
+            keys.push((format!("{table}.{key}"), doc.trim().to_owned()));
         } else if line.starts_with("#[") && !line.contains("derive") {
             continue;
         } else if line == "}" {
@@ -242,7 +242,7 @@ pub(super) fn documented() -> Vec<(String, String)> {
         }
         doc.clear();
     }
-    found
+    keys
 }
 
 /// The reference page says of each key what the type says of it.

@@ -89,10 +89,10 @@ pub(super) fn table_like(word: &str) -> Option<&'static str> {
 
 /// The key that was meant by `key` in `table`; its name with its table.
 pub(super) fn key_like(table: &str, key: &str) -> Option<Meant<&'static str>> {
-    let (own, others): (Vec<&Key>, Vec<&Key>) = KEYS.iter().partition(|k| k.table() == table);
+    let (siblings, others): (Vec<&Key>, Vec<&Key>) = KEYS.iter().partition(|k| k.table() == table);
     let full = format!("{table}.{key}");
     let called = ELSEWHERE.iter().find(|(name, _)| *name == full).map(|(_, ours)| Meant::Called(*ours));
-    let of_own = |short: &str| own.iter().find(|k| k.short() == short).map(|k| Meant::Spelt(k.name));
+    let spelt = |short: &str| siblings.iter().find(|k| k.short() == short).map(|k| Meant::Spelt(k.name));
     // In the wrong table, but right.
     let misplaced = || {
         let mut exact = others.iter().filter(|k| k.short() == key);
@@ -101,7 +101,7 @@ pub(super) fn key_like(table: &str, key: &str) -> Option<Meant<&'static str>> {
             _ => None,
         }
     };
-    called.or_else(|| nearest(key, own.iter().map(|k| k.short())).and_then(of_own)).or_else(misplaced)
+    called.or_else(|| nearest(key, siblings.iter().map(|k| k.short())).and_then(spelt)).or_else(misplaced)
 }
 
 #[cfg(test)]

@@ -112,15 +112,15 @@ fn unreachable(config: &Config, reason: &str) -> Finding {
 /// The addresses of a host; a name server that is silent holds nobody up.
 fn resolve(broker: &Broker) -> Result<Vec<SocketAddr>, String> {
     let (host, port) = (broker.host.clone(), broker.port);
-    let (tell, told) = std::sync::mpsc::channel();
+    let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        let found = (host.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
+        let addresses = (host.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
         // Nobody may be waiting any more.
-        _ = tell.send(found);
+        _ = sender.send(addresses);
     });
-    match told.recv_timeout(PATIENCE) {
-        Ok(Ok(found)) if found.is_empty() => Err("the name has no address".into()),
-        Ok(Ok(found)) => Ok(found),
+    match receiver.recv_timeout(PATIENCE) {
+        Ok(Ok(addresses)) if addresses.is_empty() => Err("the name has no address".into()),
+        Ok(Ok(addresses)) => Ok(addresses),
         Ok(Err(e)) => Err(format!("the name cannot be resolved: {e}")),
         Err(_) => Err("the name server does not answer".into()),
     }

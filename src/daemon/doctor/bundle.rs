@@ -18,7 +18,7 @@ pub(crate) fn write(path: &Path, config: &Config, report: &str, as_json: &str) -
     let name = || path.display().to_string();
     let mut options = std::fs::OpenOptions::new();
     let file = options.write(true).create_new(true).mode(0o600).open(path).with_context(name)?;
-    let redactor = Redactor::of(config);
+    let redactor = Redactor::new(config);
     let mut archive = tar::Builder::new(file);
     let parts = [
         ("doctor.txt", report.to_owned()),
@@ -26,7 +26,7 @@ pub(crate) fn write(path: &Path, config: &Config, report: &str, as_json: &str) -
         ("configuration.toml", redactor.configuration(config)),
         ("origins.txt", config.places.list()),
         ("log.txt", log()),
-        ("kernel.txt", said(Command::new("dmesg").arg("--level=err,warn"))),
+        ("kernel.txt", output_of(Command::new("dmesg").arg("--level=err,warn"))),
     ];
     for (part, text) in parts {
         let text = redactor.clean(&text);
@@ -41,11 +41,11 @@ pub(crate) fn write(path: &Path, config: &Config, report: &str, as_json: &str) -
 }
 
 fn log() -> String {
-    said(Command::new("journalctl").args(["-u", "glintd", "-n", LINES, "--no-pager", "-o", "short-iso"]))
+    output_of(Command::new("journalctl").args(["-u", "glintd", "-n", LINES, "--no-pager", "-o", "short-iso"]))
 }
 
 /// What a program prints; why not, where it does not.
-fn said(command: &mut Command) -> String {
+fn output_of(command: &mut Command) -> String {
     match command.stdin(std::process::Stdio::null()).output() {
         Ok(output) => {
             let errors = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -18,7 +18,7 @@ pub(super) fn finding(config: &Config, error: &std::io::Error) -> Finding {
 }
 
 fn explain(error: &Error) -> (String, &'static str) {
-    let own = "set mqtt.cert and mqtt.key to a certificate that the broker's authority has signed";
+    let client_remedy = "set mqtt.cert and mqtt.key to a certificate that the broker's authority has signed";
     match error {
         Error::InvalidCertificate(reason) => match reason {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => (
@@ -45,7 +45,7 @@ fn explain(error: &Error) -> (String, &'static str) {
             | AlertDescription::CertificateUnknown
             | AlertDescription::CertificateExpired
             | AlertDescription::HandshakeFailure,
-        ) => (format!("the broker does not accept our certificate ({error})"), own),
+        ) => (format!("the broker does not accept our certificate ({error})"), client_remedy),
         Error::InvalidMessage(_) => (
             format!("the port speaks no TLS ({error})"),
             "use mqtt:// in mqtt.url, or the port of the broker that speaks TLS",
@@ -61,14 +61,14 @@ mod tests {
     #[test]
     fn each_kind_of_refusal_has_its_own_remedy() {
         let config = Config::default();
-        let of =
+        let finding_of =
             |error: Error| finding(&config, &std::io::Error::new(std::io::ErrorKind::InvalidData, error));
-        let unknown = of(Error::InvalidCertificate(CertificateError::UnknownIssuer));
+        let unknown = finding_of(Error::InvalidCertificate(CertificateError::UnknownIssuer));
         assert_eq!(unknown.fault, Some("broker_certificate"));
         assert!(unknown.remedy.is_some_and(|r| r.contains("mqtt.ca")));
-        let name = of(Error::InvalidCertificate(CertificateError::NotValidForName));
+        let name = finding_of(Error::InvalidCertificate(CertificateError::NotValidForName));
         assert!(name.text.contains("another host"), "{}", name.text);
-        let alert = of(Error::AlertReceived(AlertDescription::CertificateRequired));
+        let alert = finding_of(Error::AlertReceived(AlertDescription::CertificateRequired));
         assert!(alert.remedy.is_some_and(|r| r.contains("mqtt.cert")));
         let cut = finding(&config, &std::io::Error::from(std::io::ErrorKind::ConnectionReset));
         assert_eq!(cut.fault, Some("broker_unreachable"));

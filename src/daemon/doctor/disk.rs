@@ -24,14 +24,14 @@ struct Room {
 fn folders(config: &Config) -> (PathBuf, PathBuf) {
     let path = std::path::absolute(&config.outbox.path).unwrap_or_else(|_| config.outbox.path.clone());
     let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
-    let there = folder.ancestors().find(|p| p.exists()).unwrap_or(Path::new("/")).to_owned();
-    (folder, there)
+    let existing = folder.ancestors().find(|p| p.exists()).unwrap_or(Path::new("/")).to_owned();
+    (folder, existing)
 }
 
 /// Says that the folder is made at the start, where it is not there.
 pub(crate) fn folder(config: &Config) -> Option<Finding> {
-    let (folder, there) = folders(config);
-    (folder != there).then(|| {
+    let (folder, existing) = folders(config);
+    (folder != existing).then(|| {
         Finding::note(
             "outbox",
             format!("the folder {} does not exist; glintd run makes it", folder.display()),
@@ -41,38 +41,37 @@ pub(crate) fn folder(config: &Config) -> Option<Finding> {
 
 /// Looks at all of it, and writes a few bytes to try. For a daemon that starts, another one that has the file is a warning.
 pub(crate) fn look(config: &Config, starts: bool) -> Vec<Finding> {
-    let (wanted, there) = folders(config);
+    let (wanted, existing) = folders(config);
     let unusable = |reason: String, remedy: &str| Finding::fault("outbox", "outbox_unusable", reason, remedy);
-    if !there.is_dir() {
-        let text = format!("{} is no folder", there.display());
+    if !existing.is_dir() {
+        let text = format!("{} is no folder", existing.display());
         return vec![unusable(text, "correct outbox.path")];
     }
-    if access(&there, AccessFlags::R_OK | AccessFlags::X_OK).is_err() {
-        let text = format!("{} is closed to this user; ask again with sudo", there.display());
+    if access(&existing, AccessFlags::R_OK | AccessFlags::X_OK).is_err() {
+        let text = format!("{} is closed to this user; ask again with sudo", existing.display());
         return vec![Finding::note("outbox", text)];
     }
-    if let Err(e) = access(&there, AccessFlags::W_OK) {
-        let text = format!("{}: {e}", there.display());
+    if let Err(e) = access(&existing, AccessFlags::W_OK) {
+        let text = format!("{}: {e}", existing.display());
         return vec![unusable(text, "let the user of glintd write there, or correct outbox.path")];
     }
     let mut out = Vec::new();
-    match room(&there) {
-        Ok(room) => out.push(judge(&there, room, config.outbox.max_bytes)),
-        Err(e) => out.push(Finding::note("disk", format!("{}: {e}", there.display()))),
+    match room(&existing) {
+        Ok(room) => out.push(judge(&existing, room, config.outbox.max_bytes)),
+        Err(e) => out.push(Finding::note("disk", format!("{}: {e}", existing.display()))),
     }
     if out.iter().any(|f| f.fault == Some("outbox_full")) {
         return out;
     }
-    if wanted == there {
-        match write_a_little(&there) {
+    if wanted == existing {
+        match write_a_little(&existing) {
             Ok(()) => {}
             Err(e) if full(&e) => {
-                let text = format!("{}: {e}", there.display());
+                let text = format!("{}: {e}", existing.display());
                 return vec![Finding::fault("disk", "outbox_full", text, FULL)];
             }
-            Err(e) => {
-                out.push(unusable(format!("{}: {e}", there.display()), "see the log of the kernel (dmesg)"))
-            }
+            Err(e) => out
+                .push(unusable(format!("{}: {e}", existing.display()), "see the log of the kernel (dmesg)")),
         }
     }
     out.extend(folder(config));
@@ -172,12 +171,12 @@ mod tests {
 
     #[test]
     fn room_is_enough_scarce_or_none() {
-        let of = |bytes, files| judge(Path::new("/x"), Room { bytes, files }, 16 << 20).fault;
-        assert_eq!(of(1 << 30, Some(5000)), None);
-        assert_eq!(of(1 << 30, None), None, "a file system without inodes");
-        assert_eq!(of(20 << 20, Some(5000)), Some("disk_low"));
-        assert_eq!(of(1000, Some(5000)), Some("outbox_full"));
-        assert_eq!(of(1 << 30, Some(0)), Some("outbox_full"));
+        let fault = |bytes, files| judge(Path::new("/x"), Room { bytes, files }, 16 << 20).fault;
+        assert_eq!(fault(1 << 30, Some(5000)), None);
+        assert_eq!(fault(1 << 30, None), None, "a file system without inodes");
+        assert_eq!(fault(20 << 20, Some(5000)), Some("disk_low"));
+        assert_eq!(fault(1000, Some(5000)), Some("outbox_full"));
+        assert_eq!(fault(1 << 30, Some(0)), Some("outbox_full"));
     }
 
     #[test]

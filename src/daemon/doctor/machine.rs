@@ -32,12 +32,12 @@ fn number(path: &Path) -> Option<i64> {
 /// The numbered folders of one kind, such as `thermal_zone0`.
 fn folders(parent: &Path, prefix: &str) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
-    let mut found: Vec<_> = entries
+    let mut paths: Vec<_> = entries
         .map(|e| e.path())
         .filter(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with(prefix)))
         .collect();
-    found.sort();
-    found
+    paths.sort();
+    paths
 }
 
 /// The warmest place of the machine, by the kernel's files under `sys`.
@@ -115,8 +115,8 @@ pub(super) fn versions() -> Finding {
         let text = String::from_utf8_lossy(&out.stdout).into_owned();
         Some(text.lines().next()?.split_whitespace().take(3).collect::<Vec<_>>().join(" "))
     });
-    let own = format!("glintd {} ({})", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH);
-    let parts = [Some(own), kernel, system, board, ffmpeg];
+    let version = format!("glintd {} ({})", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH);
+    let parts = [Some(version), kernel, system, board, ffmpeg];
     Finding::good("versions", parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
 }
 

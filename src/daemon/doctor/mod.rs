@@ -32,8 +32,8 @@ pub(crate) fn examine(config: &Config, length: Duration) -> (Vec<Finding>, bool)
         Ok(mut opened) => {
             out.push(models::digests(&opened.chosen));
             out.extend(models::rejected(&opened.chosen));
-            let (found, running) = broker::look(config, &opened.credentials, Depth::Rules);
-            out.extend(found);
+            let (findings, running) = broker::look(config, &opened.credentials, Depth::Rules);
+            out.extend(findings);
             out.extend(beside(&running));
             out.extend(source::look(config, &mut opened.pipeline, length, &running));
         }
@@ -58,6 +58,6 @@ fn beside(running: &Running) -> Option<Finding> {
     }
     let problems = running.health.as_ref().map(|h| h["problems"].clone());
     let problems: Vec<String> = problems.and_then(|p| serde_json::from_value(p).ok()).unwrap_or_default();
-    let said = if problems.is_empty() { "no problem".into() } else { problems.join(", ") };
-    Some(Finding::note("daemon", format!("glintd runs, and reports {said}")))
+    let reported = if problems.is_empty() { "no problem".into() } else { problems.join(", ") };
+    Some(Finding::note("daemon", format!("glintd runs, and reports {reported}")))
 }

@@ -13,7 +13,7 @@ pub(super) struct Redactor {
 
 impl Redactor {
     /// The secrets of a configuration: the password, and what stands behind the name of the program in `source.command`.
-    pub(super) fn of(config: &Config) -> Self {
+    pub(super) fn new(config: &Config) -> Self {
         let password = password_file(config).and_then(|path| std::fs::read_to_string(path).ok());
         let mut secrets: Vec<String> =
             password.iter().map(|p| p.trim_end_matches(['\r', '\n']).to_owned()).collect();
@@ -100,7 +100,7 @@ mod tests {
              path = \"rtsp://me:pa/th@cam/stream?key=k2\"\n"
         );
         let config = Config::parse("g", &text).expect("valid");
-        let redactor = Redactor::of(&config);
+        let redactor = Redactor::new(&config);
         let log = "login kiosk-user with pl\"anted and pl\\\"anted failed; grab --token=tok-en -r 30 \
                    rtsp://me:camera-pw@cam/s?key=k1; https://x/y?z=1 mqtt://host:1883";
         for shown in [redactor.configuration(&config), redactor.clean(log)] {

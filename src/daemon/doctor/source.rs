@@ -160,8 +160,9 @@ fn classify(path: &Path, error: &std::io::Error) -> Finding {
         }
         ErrorKind::ResourceBusy => {
             let holders = holders(path);
-            let who = if holders.is_empty() { String::new() } else { format!(" ({})", holders.join(", ")) };
-            let text = format!("{text}: another program has it{who}");
+            let suffix =
+                if holders.is_empty() { String::new() } else { format!(" ({})", holders.join(", ")) };
+            let text = format!("{text}: another program has it{suffix}");
             Finding::fault("camera", "camera_busy", text, "end the other program (sudo fuser -v /dev/video*)")
         }
         _ => Finding::fault("camera", "no_camera", text, NO_CAMERA),
@@ -171,8 +172,9 @@ fn classify(path: &Path, error: &std::io::Error) -> Finding {
 /// A camera that the running daemon has is in good hands: what it says counts.
 fn busy(config: &Config, fault: Finding, running: &Running) -> Vec<Finding> {
     let path = config.source.path.clone().or_else(|| nodes().into_iter().next().map(|n| n.path));
-    let own = path.is_some_and(|path| holders(&path).iter().any(|name| name.starts_with("glintd ")));
-    if own || running.online() { of_running(running) } else { vec![fault] }
+    let held_by_glintd =
+        path.is_some_and(|path| holders(&path).iter().any(|name| name.starts_with("glintd ")));
+    if held_by_glintd || running.online() { of_running(running) } else { vec![fault] }
 }
 
 /// What the running daemon says of its camera.
@@ -211,7 +213,7 @@ fn group_name(gid: u32) -> Option<String> {
 /// The other processes that have a file open, as far as this user may see: name and number.
 fn holders(path: &Path) -> Vec<String> {
     let Ok(node) = path.canonicalize() else { return Vec::new() };
-    let mut found = Vec::new();
+    let mut holders = Vec::new();
     for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let name = process.file_name();
         let Some(pid) =
@@ -222,10 +224,10 @@ fn holders(path: &Path) -> Vec<String> {
         let open = std::fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
         if open.into_iter().any(|fd| std::fs::read_link(fd.path()).is_ok_and(|target| target == node)) {
             let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            found.push(format!("{} {pid}", name.trim()));
+            holders.push(format!("{} {pid}", name.trim()));
         }
     }
-    found
+    holders
 }
 
 #[cfg(test)]
@@ -234,11 +236,11 @@ mod tests {
 
     #[test]
     fn errors_of_a_node_have_different_remedies() {
-        let of = |code| classify(Path::new("/dev/null"), &std::io::Error::from_raw_os_error(code));
-        assert_eq!(of(16).fault, Some("camera_busy"));
-        assert_eq!(of(2).fault, Some("no_camera"));
-        assert_eq!(of(19).fault, Some("no_camera"));
-        let closed = of(13);
+        let finding = |code| classify(Path::new("/dev/null"), &std::io::Error::from_raw_os_error(code));
+        assert_eq!(finding(16).fault, Some("camera_busy"));
+        assert_eq!(finding(2).fault, Some("no_camera"));
+        assert_eq!(finding(19).fault, Some("no_camera"));
+        let closed = finding(13);
         assert_eq!(closed.fault, Some("camera_permission"));
         assert!(closed.remedy.is_some_and(|r| r.contains("usermod -aG root")), "the group of the node");
         assert_eq!(group_name(0).as_deref(), Some("root"));
@@ -252,10 +254,10 @@ mod tests {
         assert!(holders(&path).is_empty());
         let file = std::fs::File::open(&path).expect("file");
         let mut child = std::process::Command::new("sleep").arg("30").stdin(file).spawn().expect("starts");
-        let found = holders(&path);
+        let names = holders(&path);
         child.kill().expect("there");
         child.wait().expect("ends");
-        assert_eq!(found, [format!("sleep {}", child.id())]);
+        assert_eq!(names, [format!("sleep {}", child.id())]);
     }
 
     #[test]
@@ -267,7 +269,7 @@ mod tests {
         let health =
             serde_json::json!({"state": "streaming", "fps": 30.0, "problems": ["too_dark", "outbox_full"]});
         let running = Running { status: Some("online".into()), health: Some(health) };
-        let found = busy(&config, fault, &running);
-        assert_eq!(found.iter().filter_map(|f| f.fault).collect::<Vec<_>>(), ["too_dark"]);
+        let findings = busy(&config, fault, &running);
+        assert_eq!(findings.iter().filter_map(|f| f.fault).collect::<Vec<_>>(), ["too_dark"]);
     }
 }

@@ -200,19 +200,22 @@ mod tests {
 
     #[test]
     fn each_fault_is_named_alone() {
-        let good = View { eye_distance_px: Some(80.0), brightness: 120.0, fps: 60.0, ..View::default() };
-        assert!(wrong(&seen(good)).is_empty());
-        assert_eq!(wrong(&seen(View { fps: 15.0, ..good })), ["fps_low"]);
-        assert_eq!(wrong(&seen(View { brightness: 20.0, flicker: 0.2, ..good })), ["too_dark"]);
-        assert_eq!(wrong(&seen(View { brightness: 20.0, eye_distance_px: None, ..good })), ["too_dark"]);
-        assert_eq!(wrong(&seen(View { eye_distance_px: None, ..good })), ["no_face"]);
-        assert_eq!(wrong(&seen(View { eye_distance_px: Some(25.0), ..good })), ["too_small"]);
-        assert_eq!(wrong(&seen(View { flicker: 0.1, ..good })), ["flicker"]);
-        assert_eq!(wrong(&Seen { blur: vec![0.9], ..seen(good) }), ["out_of_focus"]);
-        assert_eq!(wrong(&Seen { contrast: vec![4.0; 30], blur: vec![0.9], ..seen(good) }), ["low_contrast"]);
-        assert_eq!(wrong(&Seen { saturated: vec![0.5; 30], ..seen(good) }), ["overexposed"]);
+        let faultless = View { eye_distance_px: Some(80.0), brightness: 120.0, fps: 60.0, ..View::default() };
+        assert!(wrong(&seen(faultless)).is_empty());
+        assert_eq!(wrong(&seen(View { fps: 15.0, ..faultless })), ["fps_low"]);
+        assert_eq!(wrong(&seen(View { brightness: 20.0, flicker: 0.2, ..faultless })), ["too_dark"]);
+        assert_eq!(wrong(&seen(View { brightness: 20.0, eye_distance_px: None, ..faultless })), ["too_dark"]);
+        assert_eq!(wrong(&seen(View { eye_distance_px: None, ..faultless })), ["no_face"]);
+        assert_eq!(wrong(&seen(View { eye_distance_px: Some(25.0), ..faultless })), ["too_small"]);
+        assert_eq!(wrong(&seen(View { flicker: 0.1, ..faultless })), ["flicker"]);
+        assert_eq!(wrong(&Seen { blur: vec![0.9], ..seen(faultless) }), ["out_of_focus"]);
+        assert_eq!(
+            wrong(&Seen { contrast: vec![4.0; 30], blur: vec![0.9], ..seen(faultless) }),
+            ["low_contrast"]
+        );
+        assert_eq!(wrong(&Seen { saturated: vec![0.5; 30], ..seen(faultless) }), ["overexposed"]);
         assert!(wrong(&Seen::default()).is_empty(), "nothing is known");
-        let both = View { fps: 15.0, eye_distance_px: Some(25.0), ..good };
+        let both = View { fps: 15.0, eye_distance_px: Some(25.0), ..faultless };
         assert_eq!(wrong(&seen(both)), ["fps_low", "too_small"], "they have nothing to do with each other");
     }
 }

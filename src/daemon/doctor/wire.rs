@@ -62,8 +62,8 @@ impl Wire {
         while client.is_handshaking() {
             client.complete_io(&mut socket)?;
         }
-        let own = socket.try_clone()?;
-        let stream = Box::new(rustls::StreamOwned::new(client, own));
+        let transport = socket.try_clone()?;
+        let stream = Box::new(rustls::StreamOwned::new(client, transport));
         Ok(Self { stream, socket, buffer: BytesMut::new() })
     }
 

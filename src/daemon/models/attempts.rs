@@ -37,7 +37,7 @@ pub(super) fn forget(state: &Path) {
 impl Attempt {
     /// Notes that models are about to be loaded.
     pub(crate) fn begin(state: &Path) -> Self {
-        if Store::of(state).ids().is_ok_and(|ids| ids.is_empty()) {
+        if Store::in_state(state).ids().is_ok_and(|ids| ids.is_empty()) {
             return Self { file: None };
         }
         let file = file(state);

@@ -44,7 +44,7 @@ pub(crate) struct Store {
 
 /// What is to be used.
 #[derive(Default)]
-pub(crate) struct Found {
+pub(crate) struct Selected {
     /// The newest bundle that can be used.
     pub(crate) sound: Option<Sound>,
     /// Why newer ones cannot, the newest first.
@@ -53,7 +53,7 @@ pub(crate) struct Found {
 
 impl Store {
     /// The folder of a state folder; it need not exist.
-    pub(crate) fn of(state: &Path) -> Self {
+    pub(crate) fn in_state(state: &Path) -> Self {
         Self { state: state.to_owned(), dir: state.join("models") }
     }
 
@@ -105,22 +105,22 @@ impl Store {
     }
 
     /// The newest bundle that can be used: whose signature, digests and goldens hold.
-    pub(crate) fn open(&self, keys: &[PublicKey]) -> Found {
-        let mut found = Found::default();
+    pub(crate) fn open(&self, keys: &[PublicKey]) -> Selected {
+        let mut selected = Selected::default();
         let ids = self.ids().unwrap_or_else(|reason| {
-            found.rejected.push(reason);
+            selected.rejected.push(reason);
             Vec::new()
         });
         for (sound, _) in self.each(ids, keys) {
             match sound {
                 Ok(sound) => {
-                    found.sound = Some(sound);
+                    selected.sound = Some(sound);
                     break;
                 }
-                Err(reason) => found.rejected.push(reason.to_string()),
+                Err(reason) => selected.rejected.push(reason.to_string()),
             }
         }
-        found
+        selected
     }
 
     /// Puts a bundle in force. The newest of those before it that can be used stays beside it; its id comes back.

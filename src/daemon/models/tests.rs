@@ -43,7 +43,7 @@ struct Site {
 impl Site {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("folder");
-        let store = Store::of(dir.path());
+        let store = Store::in_state(dir.path());
         Self { dir, store }
     }
 
@@ -69,8 +69,8 @@ impl Site {
 
     /// Id of what is in force, and why others are not.
     fn in_force(&self) -> (Option<String>, Vec<String>) {
-        let found = self.store.open(&keys());
-        (found.sound.map(|sound| sound.id), found.rejected)
+        let selected = self.store.open(&keys());
+        (selected.sound.map(|sound| sound.id), selected.rejected)
     }
 
     fn damage(&self, id: &str) {
@@ -172,9 +172,9 @@ fn goldens_are_run_at_every_start_and_a_key_can_be_taken_back() {
     let (in_force, reasons) = site.in_force();
     assert_eq!(in_force, Some(first));
     assert!(reasons.len() == 1 && reasons[0].contains("golden au"), "{reasons:?}");
-    let found = site.store.open(&[]);
-    assert!(found.sound.is_none() && found.rejected.len() == 2, "{:?}", found.rejected);
-    assert!(found.rejected[1].contains("model.trusted_keys does not name"));
+    let selected = site.store.open(&[]);
+    assert!(selected.sound.is_none() && selected.rejected.len() == 2, "{:?}", selected.rejected);
+    assert!(selected.rejected[1].contains("model.trusted_keys does not name"));
 }
 
 #[test]

@@ -41,7 +41,7 @@ impl Credentials {
         if encrypted || mqtt.ca.is_some() || mqtt.cert.is_some() || mqtt.key.is_some() {
             match client_config(config) {
                 Ok(made) => tls = Some(Arc::new(made)).filter(|_| encrypted),
-                Err(found) => found.into_iter().for_each(keep),
+                Err(faults) => faults.into_iter().for_each(keep),
             }
         }
         if problems.is_empty() { Ok(Self { login, tls }) } else { Err(ConfigError(problems)) }
@@ -77,18 +77,18 @@ fn client_config(config: &Config) -> Result<rustls::ClientConfig, Vec<(&'static 
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
     let certificates = |key: &'static str, path: &Path| -> Result<Vec<CertificateDer<'static>>, _> {
         let fail = |e: String| (key, format!("{}: {e}", path.display()));
-        let found: Result<Vec<_>, _> =
+        let parsed: Result<Vec<_>, _> =
             CertificateDer::pem_file_iter(path).map_err(|e| fail(e.to_string()))?.collect();
-        let found = found.map_err(|e| fail(e.to_string()))?;
-        if found.is_empty() { Err(fail("the file holds no certificate".into())) } else { Ok(found) }
+        let parsed = parsed.map_err(|e| fail(e.to_string()))?;
+        if parsed.is_empty() { Err(fail("the file holds no certificate".into())) } else { Ok(parsed) }
     };
     let mut problems = Vec::new();
     let system = PathBuf::from(SYSTEM_AUTHORITIES);
     let authorities = config.mqtt.ca.as_ref().unwrap_or(&system);
     let mut roots = rustls::RootCertStore::empty();
     match certificates("mqtt.ca", authorities) {
-        Ok(found) => {
-            roots.add_parsable_certificates(found);
+        Ok(trusted) => {
+            roots.add_parsable_certificates(trusted);
             if roots.is_empty() {
                 problems.push((
                     "mqtt.ca",

@@ -46,23 +46,23 @@ struct Entities<'a> {
 
 impl Entities<'_> {
     /// Adds an entity: its key, which is part of its lasting id, its platform, name and the keys of its own.
-    fn add(&mut self, key: &str, platform: &str, name: &str, own: Value) {
+    fn add(&mut self, key: &str, platform: &str, name: &str, extra: Value) {
         let mut entity =
             json!({ "p": platform, "name": name, "unique_id": format!("glint_{}_{key}", self.id) });
-        if let (Some(entity), Value::Object(own)) = (entity.as_object_mut(), own) {
-            entity.extend(own);
+        if let (Some(entity), Value::Object(extra)) = (entity.as_object_mut(), extra) {
+            entity.extend(extra);
         }
         self.all.insert(key.to_owned(), entity);
     }
 
     /// A number of the report.
-    fn number(&mut self, key: &str, name: &str, template: &str, own: Value) {
+    fn number(&mut self, key: &str, name: &str, template: &str, extra: Value) {
         let mut more = json!({
             "state_topic": format!("{}/health", self.base), "value_template": template,
             "expire_after": self.expire_after, "entity_category": "diagnostic",
         });
-        if let (Some(more), Value::Object(own)) = (more.as_object_mut(), own) {
-            more.extend(own);
+        if let (Some(more), Value::Object(extra)) = (more.as_object_mut(), extra) {
+            more.extend(extra);
         }
         self.add(key, "sensor", name, more);
     }
@@ -161,11 +161,11 @@ mod tests {
     fn problems(announced: &Value) -> Vec<String> {
         let allowed: Value = serde_json::from_str(ALLOWED).expect("JSON");
         let has = |list: &Value, word: &str| list.as_array().is_some_and(|l| l.iter().any(|w| w == word));
-        let mut found = Vec::new();
+        let mut problems = Vec::new();
         let mut keys = |at: &str, value: &Value, list: &str| {
             for key in value.as_object().expect("an object").keys() {
                 if !has(&allowed[list], key) && !has(&allowed["every platform"], key) {
-                    found.push(format!("{at}: {key}"));
+                    problems.push(format!("{at}: {key}"));
                 }
             }
         };
@@ -180,7 +180,7 @@ mod tests {
             let platform = entity["p"].as_str().unwrap_or_default();
             for required in allowed["required"][platform].as_array().expect("a known platform") {
                 if entity.get(required.as_str().unwrap_or_default()).is_none() {
-                    found.push(format!("{name}: {required} is missing"));
+                    problems.push(format!("{name}: {required} is missing"));
                 }
             }
             for (key, list) in [
@@ -188,14 +188,14 @@ mod tests {
                 ("state_class", &allowed["state classes"]),
             ] {
                 if entity.get(key).is_some_and(|v| !has(list, v.as_str().unwrap_or_default())) {
-                    found.push(format!("{name}: {key} {}", entity[key]));
+                    problems.push(format!("{name}: {key} {}", entity[key]));
                 }
             }
             if !ids.insert(entity["unique_id"].as_str().unwrap_or_default()) {
-                found.push(format!("{name}: its unique_id is taken"));
+                problems.push(format!("{name}: its unique_id is taken"));
             }
         }
-        found
+        problems
     }
 
     fn announced(more: &str) -> Value {

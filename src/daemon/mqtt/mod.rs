@@ -360,7 +360,7 @@ impl Mqtt {
                 return;
             }
             self.unnumbered.push_back(Cargo::Withdrawal);
-            self.withdrawals.said();
+            self.withdrawals.sent();
         }
     }
 

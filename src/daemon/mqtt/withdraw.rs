@@ -96,7 +96,7 @@ impl Withdrawals {
     }
 
     /// The next topic is in the library's queue.
-    pub(super) fn said(&mut self) {
+    pub(super) fn sent(&mut self) {
         self.unsaid.pop_front();
         self.unacknowledged += 1;
     }
@@ -163,7 +163,7 @@ mod tests {
     fn round(withdrawals: &mut Withdrawals) -> usize {
         let mut count = 0;
         while withdrawals.next().is_some() {
-            withdrawals.said();
+            withdrawals.sent();
             count += 1;
         }
         (0..count).for_each(|_| withdrawals.acknowledged());
@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(withdrawals.next(), None, "nobody is there");
         connect(&mut withdrawals);
         assert_eq!(withdrawals.next(), Some("a"));
-        withdrawals.said();
+        withdrawals.sent();
         withdrawals.ended();
         connect(&mut withdrawals);
         assert_eq!(round(&mut withdrawals), 2, "all of them anew");
@@ -221,7 +221,7 @@ mod tests {
         for _ in 0..CUTS {
             connect(&mut withdrawals);
             assert_eq!(withdrawals.next(), Some("a"));
-            withdrawals.said();
+            withdrawals.sent();
             withdrawals.ended();
         }
         withdrawals.greet();

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::daemon::clock::Stamp;
 use losses::Lost;
-use storage::{Failure, Files, Found, Key, News, Note, Op};
+use storage::{Contents, Failure, Files, Key, News, Note, Op};
 
 /// After a failed write the file is tried again so many seconds later.
 const RETRY_S: i64 = 10;
@@ -171,16 +171,16 @@ impl Outbox {
     /// Takes up news of the file.
     pub(crate) fn handle(&mut self, news: News, now_s: i64) {
         match news {
-            News::Opened(found) => {
-                let in_file = found.lost;
-                self.take_in(found, now_s);
+            News::Opened(contents) => {
+                let in_file = contents.lost;
+                self.take_in(contents, now_s);
                 if self.lost != in_file {
                     self.ask(Op::Lost(self.lost));
                 }
                 self.well();
             }
-            News::Brought(found) => {
-                self.take_in(found, now_s);
+            News::Brought(contents) => {
+                self.take_in(contents, now_s);
                 self.ask(Op::Lost(self.lost));
                 self.expire(now_s);
             }
@@ -246,11 +246,11 @@ impl Outbox {
     }
 
     /// Events that a file held come before those that are here, and its losses count.
-    fn take_in(&mut self, found: Found, now_s: i64) {
+    fn take_in(&mut self, contents: Contents, now_s: i64) {
         let now = Stamp::now();
-        let count = found.events.len() as i64;
+        let count = contents.events.len() as i64;
         let first = self.entries.first_key_value().map_or(0, |(order, _)| *order).min(0) - count;
-        for (order, event) in (first..).zip(found.events) {
+        for (order, event) in (first..).zip(contents.events) {
             self.bytes += event.bytes;
             self.orders.insert(event.key, order);
             let entry = Entry {
@@ -267,11 +267,11 @@ impl Outbox {
             self.entries.insert(order, entry);
         }
         self.rewound += 1;
-        let earlier = found.lost;
+        let earlier = contents.lost;
         self.lost.by_age += earlier.by_age;
         self.lost.by_size += earlier.by_size;
         self.lost.purged += earlier.purged;
-        self.lost.damaged += earlier.damaged + found.damaged;
+        self.lost.damaged += earlier.damaged + contents.damaged;
     }
 
     fn failed(&mut self, failure: Failure, now_s: i64) {

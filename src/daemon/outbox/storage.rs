@@ -13,7 +13,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::losses::Lost;
 use crate::daemon::clock::Stamp;
 use crate::daemon::whole;
-pub(crate) use log::{Failure, Found, Key};
+pub(crate) use log::{Contents, Failure, Key};
 use log::{Log, MAX_BODY_BYTES, SLACK_BYTES, event_record, is_log, losses, record};
 
 /// A small file that is replaced as a whole.
@@ -55,9 +55,9 @@ pub(crate) enum Op {
 #[derive(Debug)]
 pub(crate) enum News {
     /// The file is open, and holds these events that were not told before.
-    Opened(Found),
+    Opened(Contents),
     /// These came out of an earlier outbox.
-    Brought(Found),
+    Brought(Contents),
     /// An event is on disk.
     Stored(Key),
     /// An event could not be written: only memory has it.
@@ -106,7 +106,7 @@ struct Storage<'a> {
     /// Counts that are not on disk yet, or the latest.
     lost: Option<Lost>,
     /// Events that the main thread knows.
-    told: BTreeSet<Key>,
+    reported: BTreeSet<Key>,
 }
 
 impl<'a> Storage<'a> {
@@ -118,7 +118,7 @@ impl<'a> Storage<'a> {
             log: None,
             removed: BTreeSet::new(),
             lost: None,
-            told: BTreeSet::new(),
+            reported: BTreeSet::new(),
         }
     }
 
@@ -150,10 +150,10 @@ impl<'a> Storage<'a> {
                 continue;
             }
             match self.move_from(&path, topic) {
-                Ok(found) => {
-                    tracing::info!(file = %path.display(), events = found.events.len(), damaged = found.damaged,
+                Ok(contents) => {
+                    tracing::info!(file = %path.display(), events = contents.events.len(), damaged = contents.damaged,
                         "the outbox of an earlier path is moved to the present one");
-                    tell(News::Brought(found));
+                    tell(News::Brought(contents));
                     tell(News::Moved(path));
                 }
                 Err(Failure { reason, .. }) => {
@@ -166,43 +166,43 @@ impl<'a> Storage<'a> {
         tell(News::LeftBehind(!self.earlier.is_empty()));
     }
 
-    fn move_from(&mut self, path: &Path, topic: &impl Fn(&str) -> String) -> Result<Found, Failure> {
+    fn move_from(&mut self, path: &Path, topic: &impl Fn(&str) -> String) -> Result<Contents, Failure> {
         let Some(log) = &mut self.log else {
             return Err(Failure { full: false, reason: "the present outbox is not open".into() });
         };
-        let (mut old, mut found) = Log::open(path, topic)?;
+        let (mut old, mut contents) = Log::open(path, topic)?;
         // A move that was cut off has brought some of them.
-        found.events.retain(|e| !self.removed.contains(&e.key) && self.told.insert(e.key));
-        let keys: Vec<Key> = found.events.iter().map(|e| e.key).collect();
+        contents.events.retain(|e| !self.removed.contains(&e.key) && self.reported.insert(e.key));
+        let keys: Vec<Key> = contents.events.iter().map(|e| e.key).collect();
         if let Err(failure) = log.copy(&old, &keys) {
-            keys.iter().for_each(|k| _ = self.told.remove(k));
+            keys.iter().for_each(|k| _ = self.reported.remove(k));
             return Err(failure);
         }
-        let (mine, there) = (self.lost.unwrap_or_default(), found.lost_in_all());
+        let (present, earlier) = (self.lost.unwrap_or_default(), contents.lost_in_all());
         let lost = Lost {
-            by_age: mine.by_age + there.by_age,
-            by_size: mine.by_size + there.by_size,
-            purged: mine.purged + there.purged,
-            damaged: mine.damaged + there.damaged,
+            by_age: present.by_age + earlier.by_age,
+            by_size: present.by_size + earlier.by_size,
+            purged: present.purged + earlier.purged,
+            damaged: present.damaged + earlier.damaged,
         };
-        if lost != mine {
+        if lost != present {
             log.append(&losses(&lost))?;
             self.lost = Some(lost);
         }
         // Emptied first: a deletion may be undone by a power cut.
         old.clear(&Lost::default())?;
         std::fs::remove_file(path)?;
-        Ok(found)
+        Ok(contents)
     }
 
     fn open(&mut self, topic: &impl Fn(&str) -> String, tell: &impl Fn(News)) {
         match Log::open(self.path, topic) {
-            Ok((mut log, mut found)) => {
+            Ok((mut log, mut contents)) => {
                 log.forget(self.removed.iter());
-                found.events.retain(|e| !self.removed.contains(&e.key) && self.told.insert(e.key));
-                self.lost.get_or_insert(found.lost_in_all());
+                contents.events.retain(|e| !self.removed.contains(&e.key) && self.reported.insert(e.key));
+                self.lost.get_or_insert(contents.lost_in_all());
                 self.log = Some(log);
-                tell(News::Opened(found));
+                tell(News::Opened(contents));
             }
             Err(failure) => tell(News::Failed(failure)),
         }
@@ -219,12 +219,12 @@ impl<'a> Storage<'a> {
                     let record = event_record(key, &stamp, &topic, &json);
                     put.push((key, records.len(), record.len()));
                     records.extend(record);
-                    self.told.insert(key);
+                    self.reported.insert(key);
                 }
                 Op::Remove(keys) => {
                     changed = true;
                     self.removed.extend(&keys);
-                    keys.iter().for_each(|k| _ = self.told.remove(k));
+                    keys.iter().for_each(|k| _ = self.reported.remove(k));
                 }
                 Op::Lost(lost) => {
                     changed = true;
@@ -308,10 +308,10 @@ fn set_aside(outbox: &Path) -> Vec<PathBuf> {
         (stem == outbox.file_stem()?).then_some(())?;
         extension.strip_prefix("damaged-")?.parse::<u64>().ok()
     };
-    let mut found: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    found.retain(|path| second(path).is_some() && is_log(path));
-    found.sort();
-    found
+    let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.retain(|path| second(path).is_some() && is_log(path));
+    paths.sort();
+    paths
 }
 
 /// Another file takes the place of this one.
@@ -350,8 +350,8 @@ mod tests {
         assert_eq!(storage.earlier, std::slice::from_ref(&aside));
         let brought = std::cell::Cell::new(0);
         let tell = |news: News| {
-            if let News::Brought(found) = news {
-                brought.set(found.events.len());
+            if let News::Brought(contents) = news {
+                brought.set(contents.events.len());
             }
         };
         storage.open(&topic, &tell);
@@ -376,7 +376,7 @@ mod tests {
         storage.work(vec![Op::Remove((1..20).map(|n| (1, n)).collect())], &topic, &|_| ());
         assert!(std::fs::metadata(&path).expect("there").len() < 110_000);
         drop(storage);
-        let (_, found) = Log::open(&path, topic).expect("opens");
-        assert_eq!((found.events.len(), found.lost.purged), (1, 3));
+        let (_, contents) = Log::open(&path, topic).expect("opens");
+        assert_eq!((contents.events.len(), contents.lost.purged), (1, 3));
     }
 }

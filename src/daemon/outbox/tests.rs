@@ -32,15 +32,15 @@ fn put(outbox: &mut Outbox, id: &str, now_s: i64) {
 }
 
 fn all(outbox: &mut Outbox, now_s: i64) -> String {
-    let (mut found, mut order) = (String::new(), None);
+    let (mut ids, mut order) = (String::new(), None);
     loop {
         while let Some(next) = outbox.next_after(order, now_s) {
-            found.push_str(next.json.trim_matches(['{', '}', '"']).trim_start_matches("id\":\""));
+            ids.push_str(next.json.trim_matches(['{', '}', '"']).trim_start_matches("id\":\""));
             order = Some(next.order);
         }
         settle(outbox, now_s);
         if outbox.next_after(order, now_s).is_none() {
-            return found;
+            return ids;
         }
     }
 }

@@ -72,7 +72,7 @@ impl Guard {
         };
         is_address
             || name.eq_ignore_ascii_case("localhost")
-            || self.hosts.iter().any(|own| own.eq_ignore_ascii_case(name))
+            || self.hosts.iter().any(|host| host.eq_ignore_ascii_case(name))
     }
 }
 

@@ -165,14 +165,14 @@ impl Hub {
         self.viewers.iter().find(|v| v.session.as_bytes().ct_eq(session).into()).map(Viewer::visitor)
     }
 
-    fn of(&mut self, session: &[u8]) -> Option<&mut Viewer> {
+    fn viewer(&mut self, session: &[u8]) -> Option<&mut Viewer> {
         self.viewers.iter_mut().find(|v| v.session.as_bytes().ct_eq(session).into())
     }
 
     /// The operator confirms that the picture may be shown, or confirms it again.
     pub(super) fn confirm(&mut self, session: &[u8]) {
         let lasts = self.confirmation;
-        let Some(viewer) = self.of(session) else { return };
+        let Some(viewer) = self.viewer(session) else { return };
         viewer.confirmed_until = Some(Instant::now() + lasts);
         viewer.has_confirmed = true;
         viewer.tell(&message("picture", &json!({ "lasts_s": lasts.as_secs() }).to_string()));
@@ -183,7 +183,7 @@ impl Hub {
 
     /// The operator has seen enough.
     pub(super) fn stop(&mut self, session: &[u8]) {
-        let Some(viewer) = self.of(session) else { return };
+        let Some(viewer) = self.viewer(session) else { return };
         if viewer.confirmed_until.take().is_some() {
             viewer.tell(&message("picture", "{\"lasts_s\":0}"));
             let visitor = viewer.visitor();
@@ -194,7 +194,7 @@ impl Hub {
 
     /// The picture for a session: `Err` where it was never confirmed, `Ok(None)` where there is none yet or any more.
     pub(super) fn picture(&mut self, session: &[u8]) -> Result<Option<Bytes>, ()> {
-        let viewer = self.of(session).filter(|viewer| viewer.has_confirmed).ok_or(())?;
+        let viewer = self.viewer(session).filter(|viewer| viewer.has_confirmed).ok_or(())?;
         let is_confirmed = viewer.confirmed_until.is_some_and(|until| Instant::now() < until);
         let picture = self.picture.as_ref().filter(|p| is_confirmed && p.at.elapsed() < STALE);
         Ok(picture.map(|p| p.jpeg.clone()))

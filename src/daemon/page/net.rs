@@ -81,8 +81,8 @@ fn bind(address: &Address) -> io::Result<Listener> {
             let listener = std::net::TcpListener::bind(address)?;
             listener.set_nonblocking(true)?;
             let listener = TcpListener::from_std(listener)?;
-            let own = listener.local_addr()?;
-            tracing::info!("page served at http://{own}/");
+            let bound = listener.local_addr()?;
+            tracing::info!("page served at http://{bound}/");
             Ok(Listener::Tcp(listener))
         }
         Address::Unix(path) => {

@@ -28,16 +28,16 @@ impl Token {
         if token.len() < MIN_CHARS {
             return Err(format!("the token has {} characters; at least {MIN_CHARS}", token.len()));
         }
-        Ok(Self::of(token.as_bytes()))
+        Ok(Self::hashed(token.as_bytes()))
     }
 
-    fn of(token: &[u8]) -> Self {
+    fn hashed(token: &[u8]) -> Self {
         Self(Sha256::digest(token).into())
     }
 
     /// Whether this is the token.
     pub(super) fn is(&self, given: &[u8]) -> bool {
-        Self::of(given).0.ct_eq(&self.0).into()
+        Self::hashed(given).0.ct_eq(&self.0).into()
     }
 }
 

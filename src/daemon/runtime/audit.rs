@@ -200,14 +200,17 @@ mod tests {
             audit.note("page_opened", &Origin::Page(visitor));
             audit.close();
         }
-        let found = lines(&path);
-        assert_eq!(found.len(), 4, "a restart appends");
-        assert_eq!(found[0]["what"], "pause");
-        assert_eq!((&found[0]["origin"], &found[0]["device"]), (&"mqtt".into(), &"door".into()));
+        let entries = lines(&path);
+        assert_eq!(entries.len(), 4, "a restart appends");
+        assert_eq!(entries[0]["what"], "pause");
+        assert_eq!((&entries[0]["origin"], &entries[0]["device"]), (&"mqtt".into(), &"door".into()));
         assert!(
-            found[0]["time"].as_str().is_some_and(|t| t.ends_with('Z')) && found[0].get("peer").is_none()
+            entries[0]["time"].as_str().is_some_and(|t| t.ends_with('Z')) && entries[0].get("peer").is_none()
         );
-        assert_eq!((&found[3]["peer"], &found[3]["session"]), (&"127.0.0.1:5".into(), &"0123abcd".into()));
+        assert_eq!(
+            (&entries[3]["peer"], &entries[3]["session"]),
+            (&"127.0.0.1:5".into(), &"0123abcd".into())
+        );
         use std::os::unix::fs::PermissionsExt;
         let mode = std::fs::metadata(&path).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);

@@ -36,14 +36,14 @@ fn a_minute_of_chaos_loses_nothing() {
         Ok(output) => output,
         Err(_) => return super::tools::missing("python3"),
     };
-    let said = String::from_utf8_lossy(&output.stdout);
-    eprintln!("{said}");
-    if let Some(line) = said.lines().find(|line| line.ends_with("is not installed")) {
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    eprintln!("{stdout}");
+    if let Some(line) = stdout.lines().find(|line| line.ends_with("is not installed")) {
         super::tools::missing(line.rsplit(": ").next().unwrap_or(line).trim_end_matches(" is not installed"));
     }
     assert!(
         matches!(output.status.code(), Some(0 | 77)),
-        "{said}{}",
+        "{stdout}{}",
         String::from_utf8_lossy(&output.stderr)
     );
 }

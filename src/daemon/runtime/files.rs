@@ -10,7 +10,7 @@ use super::memory;
 use super::report::ModelBundle;
 use crate::daemon::config::{Config, ConfigError};
 use crate::daemon::models::Sound;
-use crate::daemon::models::store::{Found, Store};
+use crate::daemon::models::store::{Selected, Store};
 use crate::daemon::mqtt::credentials::Credentials;
 use crate::daemon::page;
 
@@ -135,7 +135,7 @@ pub(crate) fn built_in() -> Result<BTreeMap<&'static str, String>, ModelError> {
 fn installed(config: &Config) -> Result<Chosen, ConfigError> {
     // They were parsed with the configuration.
     let keys = config.model.keys().map_err(|reason| config.wrong("model.trusted_keys", reason))?;
-    let Found { sound, rejected } = Store::of(&memory::folder(config)).open(&keys);
+    let Selected { sound, rejected } = Store::in_state(&memory::folder(config)).open(&keys);
     Ok(match sound {
         Some(Sound { id, bundle, .. }) => {
             let name = bundle.manifest.name;

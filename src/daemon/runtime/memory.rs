@@ -232,12 +232,12 @@ mod tests {
     fn an_id_is_made_of_the_names_of_the_machine() {
         let machine = "0123456789abcdef0123456789abcdef";
         let digits = &glint::model::sha256_hex(machine.as_bytes())[..4];
-        let of = |host: &str, machine| default_id(host, machine, "glint");
-        assert_eq!(of("door", Some(machine)), format!("glint-door-{digits}"));
-        assert_eq!(of("door.example.org", None), "glint-door");
-        assert_eq!(of("t\u{fc}r 1", None), "glint-t-r-1");
-        assert_eq!(of("", Some(machine)), format!("glint-{digits}"));
-        assert_eq!(of("", None), "glint");
+        let id = |host: &str, machine| default_id(host, machine, "glint");
+        assert_eq!(id("door", Some(machine)), format!("glint-door-{digits}"));
+        assert_eq!(id("door.example.org", None), "glint-door");
+        assert_eq!(id("t\u{fc}r 1", None), "glint-t-r-1");
+        assert_eq!(id("", Some(machine)), format!("glint-{digits}"));
+        assert_eq!(id("", None), "glint");
         let long = "x".repeat(300);
         assert!(default_id(&long, Some(machine), &long).len() <= 64);
         // Two cameras of one machine are two devices.

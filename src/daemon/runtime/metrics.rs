@@ -15,7 +15,7 @@ enum Kind {
 }
 
 /// What the text is made of.
-pub(crate) struct Report<'a> {
+pub(crate) struct Exposition<'a> {
     /// What `health` says.
     pub(crate) health: &'a Health,
     /// Times of frames.
@@ -99,7 +99,7 @@ const PROBLEMS: [&str; 18] = [
 ];
 
 /// The report as text.
-pub(crate) fn text(report: &Report<'_>) -> String {
+pub(crate) fn text(report: &Exposition<'_>) -> String {
     let mut page = Page(String::new());
     page.head("glint_build_info", Kind::Gauge, "1, with the version of glintd.");
     _ = writeln!(page.0, "glint_build_info{{version=\"{}\"}} 1", report.version);
@@ -111,7 +111,7 @@ pub(crate) fn text(report: &Report<'_>) -> String {
 }
 
 /// What the device does.
-fn device(page: &mut Page, report: &Report<'_>) {
+fn device(page: &mut Page, report: &Exposition<'_>) {
     use Kind::Gauge;
     let health = report.health;
     let phases = [Phase::Waiting, Phase::Streaming, Phase::Pausing, Phase::Paused, Phase::Stopped];
@@ -139,7 +139,7 @@ fn device(page: &mut Page, report: &Report<'_>) {
 }
 
 /// Rate and times of frames.
-fn frames(page: &mut Page, report: &Report<'_>) {
+fn frames(page: &mut Page, report: &Exposition<'_>) {
     use Kind::{Counter, Gauge};
     let (health, c) = (report.health, &report.health.counters);
     page.one("glint_frames_per_second", Gauge, "Measured rate.", health.fps);
@@ -213,7 +213,7 @@ fn movements(page: &mut Page, health: &Health) {
 }
 
 /// The outbox and the broker.
-fn broker(page: &mut Page, report: &Report<'_>) {
+fn broker(page: &mut Page, report: &Exposition<'_>) {
     use Kind::{Counter, Gauge};
     let outbox = &report.health.outbox;
     page.one("glint_outbox_events", Gauge, "Events that wait for the broker.", outbox.events as f64);

@@ -50,8 +50,8 @@ mod tests {
         let clean = noise(&film(0.0), face).expect("measured");
         assert!(clean < 1.0, "{clean}");
         for deviation in [2.0, 4.0, 8.0] {
-            let found = noise(&film(deviation), face).expect("measured");
-            assert!((found / deviation - 1.0).abs() < 0.15, "{found} of {deviation}");
+            let measured = noise(&film(deviation), face).expect("measured");
+            assert!((measured / deviation - 1.0).abs() < 0.15, "{measured} of {deviation}");
         }
         assert_eq!(noise(&film(0.0), Rect { x: 0.0, y: 0.0, w: 10.0, h: 10.0 }), None);
     }

@@ -321,15 +321,16 @@ fn a_daemon_whose_program_is_killed_says_why_and_loses_no_event() {
     subscriber.wait("three events", 20, |s| s.events("glint").len() >= 3);
     std::fs::write(&gone, "").expect("file");
     kill(Pid::from_raw(pid_of(&pid)), Signal::SIGKILL).expect("it runs");
-    subscriber
-        .wait("the state", 5, |s| s.of("glint/glint/state").last().is_some_and(|t| t.contains("no_camera")));
+    subscriber.wait("the state", 5, |s| {
+        s.contents("glint/glint/state").last().is_some_and(|t| t.contains("no_camera"))
+    });
     subscriber.wait("the report", 5, |s| {
-        s.of("glint/glint/health").last().is_some_and(|t| t.contains("\"problems\":[\"no_camera\"]"))
+        s.contents("glint/glint/health").last().is_some_and(|t| t.contains("\"problems\":[\"no_camera\"]"))
     });
     let before = made.load(Relaxed);
     std::fs::remove_file(&gone).expect("file");
     subscriber.wait("the picture again", 10, |s| {
-        s.of("glint/glint/state").last().is_some_and(|t| t.contains("\"streaming\""))
+        s.contents("glint/glint/state").last().is_some_and(|t| t.contains("\"streaming\""))
     });
     while made.load(Relaxed) < before + 3 {
         std::thread::sleep(Duration::from_millis(10));
@@ -384,8 +385,8 @@ const FAKES: [(&str, &str); 3] = [
 /// The configurations of the guide, each with its program's stand-in.
 #[test]
 fn the_recipes_of_the_guide_deliver_frames() {
-    let Ok(found) = Command::new("sh").args(["-c", "command -v ffmpeg"]).output() else { return };
-    let ffmpeg = String::from_utf8_lossy(&found.stdout).trim().to_owned();
+    let Ok(output) = Command::new("sh").args(["-c", "command -v ffmpeg"]).output() else { return };
+    let ffmpeg = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     if ffmpeg.is_empty() {
         super::tools::missing("ffmpeg");
         return;

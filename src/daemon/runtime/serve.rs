@@ -14,6 +14,8 @@
 
 mod marker;
 mod signals;
+mod start;
+mod state;
 mod watched;
 
 use std::collections::VecDeque;
@@ -23,31 +25,27 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Duration;
 
 use glint::event::{Clock, Event, Movement};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use super::audit::{Audit, Origin};
 use super::memory::Memory;
-use super::report::{Capabilities, Health, Phase, Reply, SCHEMA, State, Waiting, json};
-use super::stream::{self, Sample, Samples};
+use super::report::{Capabilities, Phase, Reply, json};
+use super::stream::{Sample, Samples};
 use super::systemd;
 use super::timing::Timing;
-use super::vision::{self, Outlets, Sight, Vision};
+use super::vision::{Sight, Vision};
 use crate::daemon::clock::{boot_id, monotonic_ns, now_s, rfc3339, synchronization, wall, wall_time};
 use crate::daemon::config::Config;
 use crate::daemon::grab::Opener;
 use crate::daemon::mqtt::credentials::Credentials;
 use crate::daemon::mqtt::{Command, Mqtt, base};
 use crate::daemon::outbox::Outbox;
-use crate::daemon::outbox::storage::Files;
 use crate::daemon::page::{self, Page, Post};
-use crate::daemon::sources::capture::{self, Shared};
-use marker::{absent, marker, paused_before};
+use crate::daemon::sources::capture::Shared;
+use marker::absent;
 use signals::{Asked, Signals};
+use start::start;
 
-/// Frames between capture and vision: a late wake-up, no backlog.
-const FRAMES: usize = 4;
-/// Events between vision and the main thread.
-const EVENTS: usize = 16;
 /// How long the outbox is sent before the end.
 const FLUSH: Duration = Duration::from_secs(5);
 /// A thread that did not tick for so long hangs.
@@ -79,11 +77,6 @@ enum Outcome {
     Stopped,
     /// This configuration, which has been read and found right, takes over.
     Reload(Box<Setup>),
-}
-
-/// Tells this run from every other: boot id and start time.
-fn stream_id() -> String {
-    format!("{}/{}", boot_id(), monotonic_ns())
 }
 
 /// Reads the configuration and everything that it names; called again for each reload.
@@ -176,65 +169,6 @@ struct Main {
     models_problem: Option<&'static str>,
 }
 
-/// The threads beside the main one.
-struct Threads {
-    events: mpsc::Receiver<Movement>,
-    all: [(&'static str, std::thread::JoinHandle<()>); 2],
-}
-
-/// Starts what a daemon is made of.
-fn start(setup: Setup) -> anyhow::Result<(Main, Threads)> {
-    let Setup { config, credentials, vision, open, capabilities, models_problem, memory, page } = setup;
-    let shared = Arc::new(Shared::default());
-    let marker = marker(&config.outbox.path);
-    shared.pause.store(paused_before(&marker, &memory), SeqCst);
-    let outbox = open_outbox(&config, &memory);
-    let now = monotonic_ns();
-    shared.capture_tick.store(now, Relaxed);
-    shared.vision_tick.store(now, Relaxed);
-
-    let (items, items_out) = std::sync::mpsc::sync_channel(FRAMES);
-    let (spare, spare_out) = std::sync::mpsc::sync_channel(FRAMES);
-    let (events, events_out) = mpsc::channel::<Movement>(EVENTS);
-    let (sight, sight_out) = watch::channel(Sight::default());
-    let (sampler, samples) = stream::channel(config.stream.au_hz, boot_id());
-    let thread = |name: &str| std::thread::Builder::new().name(name.into());
-    let seen = Arc::clone(&shared);
-    let capture = thread("capture").spawn(move || capture::run(open, &items, &spare_out, &seen))?;
-    let seen = Arc::clone(&shared);
-    let audit = Audit::start(&config)?;
-    let timing = Arc::new(Timing::default());
-    let (page, tap) = watched::open(page, &config, &timing)?;
-    let outlets = Outlets { stream: sampler, page: tap };
-    let watcher = thread("vision")
-        .spawn(move || vision::run(vision, outlets, &items_out, &spare, &events, &sight, &seen))?;
-
-    let mut main = Main {
-        stream: stream_id(),
-        mqtt: Mqtt::new(&config, credentials, memory.stale_topics()),
-        config,
-        shared,
-        outbox,
-        sight: sight_out,
-        samples,
-        marker,
-        start_s: now_s(),
-        ready: false,
-        next_health_s: i64::MIN,
-        events: 0,
-        hours: VecDeque::new(),
-        memory,
-        phase: None,
-        pausing: None,
-        page,
-        timing,
-        audit,
-        models_problem,
-    };
-    main.mqtt.retain("capabilities", json(&capabilities));
-    Ok((main, Threads { events: events_out, all: [("capture", capture), ("vision", watcher)] }))
-}
-
 async fn main_loop(setup: Setup, signals: &mut Signals, load: &Load) -> anyhow::Result<Outcome> {
     let (mut main, mut threads) = start(setup)?;
     let mut tick = tokio::time::interval(Duration::from_millis(500));
@@ -307,11 +241,7 @@ async fn main_loop(setup: Setup, signals: &mut Signals, load: &Load) -> anyhow::
             break;
         }
     }
-    main.mqtt.retain("state", json(&State { schema: SCHEMA, state: Phase::Stopped, reason: None }));
-    // No retained report goes on saying that frames come.
-    let report = main.health();
-    let problems = report.problems.into_iter().filter(|p| Some(*p) != main.state().reason).collect();
-    main.mqtt.retain("health", json(&Health { state: Phase::Stopped, problems, ..report }));
+    main.say_stopped();
     // Its socket is free for the next configuration.
     if let Some(page) = main.page.take() {
         page.stop();
@@ -326,13 +256,6 @@ async fn main_loop(setup: Setup, signals: &mut Signals, load: &Load) -> anyhow::
     }
     // A signal that came meanwhile waits for the next one.
     Ok(next.map_or(Outcome::Stopped, Outcome::Reload))
-}
-
-/// The outbox, with what waits in those of earlier paths.
-fn open_outbox(config: &Config, memory: &Memory) -> Outbox {
-    let limits = &config.outbox;
-    let files = Files { path: limits.path.clone(), earlier: memory.earlier_outboxes(), note: memory.note() };
-    Outbox::open(files, limits.max_age_s, limits.max_bytes, &config.mqtt.prefix, now_s())
 }
 
 /// Sleeps until a deadline; for ever without one.
@@ -410,45 +333,6 @@ impl Main {
         reply
     }
 
-    /// What the device does, and why nothing can be seen.
-    fn state(&self) -> State {
-        let says = |state, reason| State { schema: SCHEMA, state, reason };
-        if self.shared.pause.load(SeqCst) {
-            let closed = self.shared.closed.load(SeqCst);
-            return says(if closed { Phase::Paused } else { Phase::Pausing }, None);
-        }
-        let sight = self.sight.borrow();
-        if self.shared.no_source.load(Relaxed) {
-            says(Phase::Waiting, Some("no_camera"))
-        } else if !sight.streaming {
-            says(Phase::Waiting, None)
-        } else {
-            says(Phase::Streaming, sight.reason)
-        }
-    }
-
-    /// Answers a pause.
-    fn answer_pause(&mut self) {
-        if let Some(mut reply) = self.pausing.take() {
-            reply.time = rfc3339(wall().as_millis() as i64);
-            self.mqtt.retain("pause/state", json(&reply));
-        }
-    }
-
-    /// Says what the device does, and answers a pause once the camera is closed.
-    fn say_state(&mut self) -> State {
-        let state = self.state();
-        if self.phase.replace(state.state) != Some(state.state) {
-            // A report of before must not stand beside it.
-            self.next_health_s = i64::MIN;
-        }
-        self.mqtt.retain("state", json(&state));
-        if state.state == Phase::Paused {
-            self.answer_pause();
-        }
-        state
-    }
-
     /// Notes what has been withdrawn and moved.
     fn remember(&mut self) {
         let moved = self.outbox.moved();
@@ -488,43 +372,5 @@ impl Main {
             self.mqtt.retain("health", json(&health));
         }
         self.tell(Self::status);
-    }
-
-    fn health(&self) -> Health {
-        let sight = self.sight.borrow();
-        let State { state, reason, .. } = self.state();
-        let mut problems: Vec<&str> = reason.into_iter().collect();
-        problems.extend(self.outbox.problems());
-        problems.extend(self.mqtt.problems());
-        problems.extend(self.page.as_ref().and_then(Page::problem));
-        problems.extend(self.audit.problem());
-        problems.extend(self.models_problem);
-        // Zone 0 is the processor on the boards that glint runs on.
-        let temperature_c = std::fs::read_to_string("/sys/class/thermal/thermal_zone0/temp")
-            .ok()
-            .and_then(|t| t.trim().parse::<f64>().ok())
-            .map(|milli| milli / 1000.0);
-        Health {
-            schema: SCHEMA,
-            state,
-            problems,
-            uptime_s: (now_s() - self.start_s).max(0).cast_unsigned(),
-            fps: (f64::from(sight.fps) * 10.0).round() / 10.0,
-            jitter: (f64::from(sight.jitter) * 1000.0).round() / 1000.0,
-            frames: sight.counters.frames,
-            frames_dropped: self.shared.dropped.load(Relaxed),
-            frames_damaged: self.shared.damaged.load(Relaxed),
-            events: self.events,
-            au: self.samples.counts(),
-            events_day: self.hours.iter().filter(|(h, _)| now_s() / 3600 - h < 24).map(|(_, n)| n).sum(),
-            counters: sight.counters,
-            outbox: Waiting {
-                events: self.outbox.len(),
-                bytes: self.outbox.bytes(),
-                lost: self.outbox.lost(),
-                refused: self.mqtt.rejections(),
-            },
-            temperature_c,
-        }
     }
 }

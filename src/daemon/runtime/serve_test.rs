@@ -141,16 +141,17 @@ fn restart(protocol: &str) {
     let made = made.load(Relaxed) as usize;
     assert_eq!(made, 40);
     subscriber.wait("all events", 10, |s| s.events("glint").len() == made);
-    subscriber.wait("offline", 5, |s| s.of("glint/glint/status").last().is_some_and(|t| t == "offline"));
+    subscriber
+        .wait("offline", 5, |s| s.contents("glint/glint/status").last().is_some_and(|t| t == "offline"));
     for (id, contents) in subscriber.events("glint") {
         assert_eq!(contents.len(), 1, "{id} came {} times", contents.len());
     }
     assert!(!subscriber.any_retained("glint/glint/event"), "events are never retained");
     // The will said so when the broker came back, or the daemon did; it was online at least twice.
-    assert!(subscriber.of("glint/glint/status").iter().filter(|t| *t == "online").count() >= 2);
-    let report = subscriber.of("glint/glint/health").pop().expect("a report");
+    assert!(subscriber.contents("glint/glint/status").iter().filter(|t| *t == "online").count() >= 2);
+    let report = subscriber.contents("glint/glint/health").pop().expect("a report");
     assert!(report.contains("\"outbox\"") && report.contains("\"state\":\"stopped\""), "{report}");
-    assert!(subscriber.of("glint/glint/capabilities").iter().all(|t| t.contains("\"test\"")));
+    assert!(subscriber.contents("glint/glint/capabilities").iter().all(|t| t.contains("\"test\"")));
 }
 
 #[test]
@@ -172,7 +173,7 @@ fn commands_are_answered_and_pause_closes_the_source() {
     let (setup, made) = setup(config(dir.path(), broker.port, "device.id = \"kiosk\""), 600);
     let daemon = std::thread::spawn(move || serve(setup));
     let state = |s: &Subscriber, word: &str| {
-        s.of("glint/kiosk/state").last().is_some_and(|t| t.contains(&format!("\"state\":\"{word}\"")))
+        s.contents("glint/kiosk/state").last().is_some_and(|t| t.contains(&format!("\"state\":\"{word}\"")))
     };
     subscriber.wait("streaming", 10, |s| state(s, "streaming"));
     subscriber.say("glint/kiosk/pause/set", "");
@@ -191,10 +192,11 @@ fn commands_are_answered_and_pause_closes_the_source() {
     subscriber.say("glint/kiosk/calibrate/set", "1");
     for command in ["pause", "resume", "purge", "calibrate"] {
         let topic = format!("glint/kiosk/{command}/state");
-        subscriber.wait(&topic, 5, |s| s.of(&topic).last().is_some_and(|t| t.contains("\"done\":true")));
+        subscriber
+            .wait(&topic, 5, |s| s.contents(&topic).last().is_some_and(|t| t.contains("\"done\":true")));
     }
     let page = include_str!("../../../docs/mqtt.md");
-    let health = subscriber.of("glint/kiosk/health").pop().expect("a report");
+    let health = subscriber.contents("glint/kiosk/health").pop().expect("a report");
     let health: serde_json::Value = serde_json::from_str(&health).expect("JSON");
     for key in health.as_object().expect("an object").keys() {
         assert!(page.contains(&format!("`{key}`")), "docs/mqtt.md lacks {key}");
@@ -270,10 +272,10 @@ fn a_pause_is_answered_once_the_camera_is_closed() {
     });
     let daemon = std::thread::spawn(move || serve(setup));
     let state = |s: &Subscriber, word: &str| {
-        s.of("glint/glint/state").last().is_some_and(|t| t.contains(&format!("\"{word}\"")))
+        s.contents("glint/glint/state").last().is_some_and(|t| t.contains(&format!("\"{word}\"")))
     };
     subscriber.wait("streaming", 10, |s| state(s, "streaming"));
-    let replies = |s: &Subscriber| s.of("glint/glint/pause/state");
+    let replies = |s: &Subscriber| s.contents("glint/glint/pause/state");
     subscriber.say("glint/glint/pause/set", "1");
     subscriber.wait("pausing", 5, |s| state(s, "pausing"));
     assert!(!closed.load(Relaxed) && replies(&subscriber).is_empty(), "still open, and no word of it");
@@ -306,16 +308,16 @@ fn burst(protocol: &str) {
         subscriber.say_when_there_is_room("glint/glint/pause/set", "1");
     }
     subscriber.say_when_there_is_room("glint/glint/purge/set", "1");
-    subscriber.wait("the last reply", 30, |s| !s.of("glint/glint/purge/state").is_empty());
+    subscriber.wait("the last reply", 30, |s| !s.contents("glint/glint/purge/state").is_empty());
     let paused = |t: &String| t.contains("\"state\":\"paused\"");
-    subscriber.wait("paused", 5, |s| s.of("glint/glint/state").last().is_some_and(paused));
+    subscriber.wait("paused", 5, |s| s.contents("glint/glint/state").last().is_some_and(paused));
     // What the broker retains is what a newcomer hears.
     let late = Subscriber::named("late", broker.port);
-    late.wait("what is retained", 5, |s| s.of("glint/glint/resume/state").len() == 1);
-    let retained = |name: &str| late.of(&format!("glint/glint/{name}")).pop().unwrap_or_default();
+    late.wait("what is retained", 5, |s| s.contents("glint/glint/resume/state").len() == 1);
+    let retained = |name: &str| late.contents(&format!("glint/glint/{name}")).pop().unwrap_or_default();
     assert_eq!(retained("status"), "online");
     assert!(paused(&retained("state")), "{}", retained("state"));
-    late.wait("a report that agrees", 2, |s| s.of("glint/glint/health").last().is_some_and(paused));
+    late.wait("a report that agrees", 2, |s| s.contents("glint/glint/health").last().is_some_and(paused));
     assert!(retained("pause/state").contains("\"done\":true"), "{}", retained("pause/state"));
     subscriber.say("glint/glint/resume/set", "1");
     daemon.join().expect("no panic").expect("ends well");
@@ -356,7 +358,7 @@ fn events_that_wait_when_name_and_outbox_change_are_delivered_as_what_they_are()
     let daemon = std::thread::spawn(move || serve(last));
     // The pause of before holds beside another outbox too.
     let paused = |t: &String| t.contains("\"state\":\"paused\"");
-    subscriber.wait("paused", 5, |s| s.of("glint/b/state").last().is_some_and(paused));
+    subscriber.wait("paused", 5, |s| s.contents("glint/b/state").last().is_some_and(paused));
     assert!(dir.path().join("two.paused").exists() && !dir.path().join("one.paused").exists());
     subscriber.wait("all events", 10, |s| s.events("a").len() == 5);
     for contents in subscriber.events("a").values() {
@@ -425,7 +427,7 @@ fn old_commands(protocol: &str) {
     drop(connection);
     subscriber.say("glint/glint/pause/set", "ON");
     subscriber.retain("glint/glint/purge/set", "1");
-    subscriber.wait("the broker has them", 5, |s| !s.of("glint/glint/purge/set").is_empty());
+    subscriber.wait("the broker has them", 5, |s| !s.contents("glint/glint/purge/set").is_empty());
 
     let more = format!("mqtt.protocol = \"{protocol}\"");
     let (setup, _) = setup(config(dir.path(), broker.port, &more), 300);
@@ -435,7 +437,7 @@ fn old_commands(protocol: &str) {
     subscriber.wait("all events", 10, |s| s.events("glint").len() == 30);
     daemon.join().expect("no panic").expect("ends well");
     for command in ["pause", "purge"] {
-        assert!(subscriber.of(&format!("glint/glint/{command}/state")).is_empty(), "{command} acted");
+        assert!(subscriber.contents(&format!("glint/glint/{command}/state")).is_empty(), "{command} acted");
     }
 }
 
@@ -482,7 +484,7 @@ fn without_a_disk_events_are_still_sent_and_health_says_so() {
     let (setup, _) = setup(config, 200);
     let daemon = std::thread::spawn(move || serve(setup));
     subscriber.wait("outbox_unusable", 10, |s| {
-        s.of("glint/glint/health").last().is_some_and(|t| t.contains("outbox_unusable"))
+        s.contents("glint/glint/health").last().is_some_and(|t| t.contains("outbox_unusable"))
     });
     subscriber.wait("all events", 10, |s| s.events("glint").len() == 20);
     daemon.join().expect("no panic").expect("ends well");
@@ -490,7 +492,7 @@ fn without_a_disk_events_are_still_sent_and_health_says_so() {
 
 /// Counts of the topic `au` in the last report.
 fn streamed(subscriber: &Subscriber) -> (u64, u64) {
-    let report = subscriber.of("glint/glint/health").pop().expect("a report");
+    let report = subscriber.contents("glint/glint/health").pop().expect("a report");
     let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
     let count = |key: &str| report["au"][key].as_u64().expect("a count");
     (count("sent"), count("dropped"))
@@ -508,7 +510,7 @@ fn slow(protocol: &str) {
     let (setup, made) = setup(config(dir.path(), broker.port, &more), 1200);
     let daemon = std::thread::spawn(move || serve(setup));
     subscriber.wait("samples and events", 10, |s| {
-        s.of("glint/glint/au").len() >= 10 && s.events("glint").len() >= 3
+        s.contents("glint/glint/au").len() >= 10 && s.events("glint").len() >= 3
     });
     broker.signal("STOP");
     let before = made.load(Relaxed);
@@ -527,7 +529,7 @@ fn slow(protocol: &str) {
     let (sent, dropped) = streamed(&subscriber);
     println!("MQTT {protocol}: {sent} samples sent, {dropped} dropped; {meanwhile} events in the 4 s");
     assert!(sent >= 50 && dropped >= 10, "{sent} sent, {dropped} dropped");
-    assert!(subscriber.of("glint/glint/au").len() as u64 <= sent);
+    assert!(subscriber.contents("glint/glint/au").len() as u64 <= sent);
     assert!(!subscriber.any_retained("glint/glint/au"));
 }
 
@@ -550,7 +552,8 @@ fn nothing_is_streamed_unless_it_is_asked_for() {
     let more = "health.interval_s = 1\ndeployment.purpose = \"research\"";
     let (setup, _) = setup(config(dir.path(), broker.port, more), 200);
     std::thread::spawn(move || serve(setup)).join().expect("no panic").expect("ends well");
-    subscriber.wait("offline", 5, |s| s.of("glint/glint/status").last().is_some_and(|t| t == "offline"));
-    assert!(subscriber.of("glint/glint/au").is_empty());
+    subscriber
+        .wait("offline", 5, |s| s.contents("glint/glint/status").last().is_some_and(|t| t == "offline"));
+    assert!(subscriber.contents("glint/glint/au").is_empty());
     assert_eq!(streamed(&subscriber), (0, 0));
 }

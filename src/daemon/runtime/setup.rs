@@ -60,10 +60,10 @@ fn capabilities(config: &Config, chosen: &Chosen) -> Capabilities {
 /// The keys that differ from their defaults. Where files lie and who logs in is nobody's business.
 fn overrides(config: &Config) -> BTreeMap<String, serde_json::Value> {
     let value = |c: &Config| serde_json::to_value(c).unwrap_or_default();
-    let (mine, default) = (value(config), value(&Config::default()));
+    let (current, default) = (value(config), value(&Config::default()));
     let mut changed = BTreeMap::new();
     for table in ["source", "camera", "face", "gate", "model", "stream", "deployment", "health"] {
-        for (key, v) in mine[table].as_object().into_iter().flatten() {
+        for (key, v) in current[table].as_object().into_iter().flatten() {
             let key_of = format!("{table}.{key}");
             // An address may hold a login too.
             let hidden = key_of == "source.command"

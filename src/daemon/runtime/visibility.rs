@@ -121,14 +121,14 @@ mod tests {
 
     #[test]
     fn reasons_in_the_order_in_which_they_matter() {
-        let good = View { eye_distance_px: Some(80.0), brightness: 120.0, fps: 60.0, ..View::default() };
-        assert_eq!(good.reason(), None);
-        assert_eq!(View { fps: 15.0, ..good }.reason(), Some("fps_low"));
-        assert_eq!(View { eye_distance_px: None, ..good }.reason(), Some("no_face"));
-        assert_eq!(View { eye_distance_px: None, brightness: 10.0, ..good }.reason(), Some("too_dark"));
-        assert_eq!(View { eye_distance_px: Some(20.0), ..good }.reason(), Some("too_small"));
-        assert_eq!(View { moving: true, ..good }.reason(), Some("too_fast"));
-        assert_eq!(View { flicker: 0.1, ..good }.reason(), Some("flicker"));
+        let faultless = View { eye_distance_px: Some(80.0), brightness: 120.0, fps: 60.0, ..View::default() };
+        assert_eq!(faultless.reason(), None);
+        assert_eq!(View { fps: 15.0, ..faultless }.reason(), Some("fps_low"));
+        assert_eq!(View { eye_distance_px: None, ..faultless }.reason(), Some("no_face"));
+        assert_eq!(View { eye_distance_px: None, brightness: 10.0, ..faultless }.reason(), Some("too_dark"));
+        assert_eq!(View { eye_distance_px: Some(20.0), ..faultless }.reason(), Some("too_small"));
+        assert_eq!(View { moving: true, ..faultless }.reason(), Some("too_fast"));
+        assert_eq!(View { flicker: 0.1, ..faultless }.reason(), Some("flicker"));
     }
 
     #[test]

@@ -235,9 +235,9 @@ fn without_login(line: &str) -> String {
 mod tests {
     use super::*;
 
-    fn heard(said: &[u8], now: fn() -> Instant) -> Vec<String> {
+    fn heard(stderr: &[u8], now: fn() -> Instant) -> Vec<String> {
         let mut lines = Vec::new();
-        listen(BufReader::with_capacity(16, said), &mut |line| lines.push(line.to_owned()), now);
+        listen(BufReader::with_capacity(16, stderr), &mut |line| lines.push(line.to_owned()), now);
         lines
     }
 

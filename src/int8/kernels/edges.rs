@@ -8,9 +8,9 @@ multiversion! {
     pub(crate) fn quantize(values: &[f32], inverse: f32, zero: u8, out: &mut [u8]) {
         let (low, high) = (-f32::from(zero), 255.0 - f32::from(zero));
         for (o, v) in out.iter_mut().zip(values) {
-            let whole = (v * inverse).max(low).min(high).round_ties_even() + f32::from(zero);
+            let rounded = (v * inverse).max(low).min(high).round_ties_even() + f32::from(zero);
             // SAFETY: the value lies between 0 and 255: NaN went with `max`.
-            *o = (unsafe { whole.to_int_unchecked::<i32>() }) as u8;
+            *o = (unsafe { rounded.to_int_unchecked::<i32>() }) as u8;
         }
     }
 }

@@ -18,6 +18,7 @@ mod x86;
 
 /// The instruction set that a stack is packed for and runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Kernel {
     /// Plain Rust, the reference.
     Scalar,

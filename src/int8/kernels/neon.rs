@@ -250,7 +250,7 @@ unsafe fn neon_tile(
         for k in 0..4 {
             pixels[k] = x.add(from[k] as usize);
         }
-        let (steps, rest) = (p.run / 32, p.run % 32);
+        let (steps, remainder) = (p.run / 32, p.run % 32);
         for _ in 0..p.rows {
             for _ in 0..steps {
                 products!(
@@ -266,7 +266,7 @@ unsafe fn neon_tile(
                     smull!("w2"), smlal2!("w2"), smlal_y!("v2"), smlal2_y!("v2"), sadalp!("3"),
                 );
             }
-            match rest {
+            match remainder {
                 8 => {
                     products!(
                         sums,
@@ -420,10 +420,10 @@ unsafe fn dot_tile(
         for k in 0..8 {
             pixels[k] = x.add(from[k] as usize);
         }
-        let rest = p.run % 16;
+        let remainder = p.run % 16;
         for _ in 0..p.rows {
             let mut taps = [vdupq_n_s8(0); 8];
-            for at in (0..p.run - rest).step_by(16) {
+            for at in (0..p.run - remainder).step_by(16) {
                 for k in 0..8 {
                     taps[k] = vld1q_s8(pixels[k].add(at));
                 }
@@ -432,15 +432,15 @@ unsafe fn dot_tile(
                 step!(sums, taps, weights, "2");
                 step!(sums, taps, weights, "3");
             }
-            if rest > 0 {
+            if remainder > 0 {
                 for k in 0..8 {
-                    taps[k] = vld1q_s8(pixels[k].add(p.run - rest));
+                    taps[k] = vld1q_s8(pixels[k].add(p.run - remainder));
                 }
                 step!(sums, taps, weights, "0");
-                if rest > 4 {
+                if remainder > 4 {
                     step!(sums, taps, weights, "1");
                 }
-                if rest > 8 {
+                if remainder > 8 {
                     step!(sums, taps, weights, "2");
                 }
             }

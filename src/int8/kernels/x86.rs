@@ -159,8 +159,8 @@ unsafe fn store256(sum: __m256i, scale: *const f32, out: *mut u8, _left: usize) 
     unsafe {
         let scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_loadu_ps(scale));
         // Nearest even, which is how a Rust thread's rounding mode stands.
-        let whole = _mm256_cvtps_epi32(scaled);
-        let words = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256::<1>(whole));
+        let rounded = _mm256_cvtps_epi32(scaled);
+        let words = _mm_packs_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256::<1>(rounded));
         _mm_storel_epi64(out.cast(), _mm_packus_epi16(words, words));
     }
 }
@@ -190,8 +190,8 @@ unsafe fn store512(sum: __m512i, scale: *const f32, out: *mut u8, left: usize) {
     // SAFETY: the caller gives 16 readable factors, and 16 writable bytes or 8 where `left` is 8.
     unsafe {
         let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_loadu_ps(scale));
-        let whole = _mm512_max_epi32(_mm512_cvtps_epi32(scaled), _mm512_setzero_si512());
-        let bytes = _mm512_cvtusepi32_epi8(whole);
+        let rounded = _mm512_max_epi32(_mm512_cvtps_epi32(scaled), _mm512_setzero_si512());
+        let bytes = _mm512_cvtusepi32_epi8(rounded);
         if left < 16 {
             _mm_storel_epi64(out.cast(), bytes);
         } else {

@@ -11,13 +11,13 @@ fn pass(command: &mut Command) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return tools::missing("python3"),
         Err(error) => panic!("{command:?}: {error}"),
     };
-    let said =
+    let stdout =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    eprintln!("{said}");
+    eprintln!("{stdout}");
     match output.status.code() {
         Some(77) => tools::missing("chromium"),
         Some(127) => tools::missing("python3"),
-        code => assert_eq!(code, Some(0), "{said}"),
+        code => assert_eq!(code, Some(0), "{stdout}"),
     }
 }
 

@@ -140,8 +140,11 @@ impl Live {
         let mut stream = site.connect();
         stream.write_all(site.request("GET", "/live", headers).as_bytes()).expect("sent");
         let mut reader = BufReader::new(stream);
-        let (status, found) = head(&mut reader);
-        assert_eq!((status, found.get("content-type").map(String::as_str)), (200, Some("text/event-stream")));
+        let (status, headers) = head(&mut reader);
+        assert_eq!(
+            (status, headers.get("content-type").map(String::as_str)),
+            (200, Some("text/event-stream"))
+        );
         Self { reader, session: String::new(), counts: BTreeMap::new() }
     }
 

@@ -47,30 +47,32 @@ fn wait(what: &str, mut done: impl FnMut() -> bool) {
 /// Sockets of a process that listen: their lines of /proc.
 fn listening(process: u32) -> Vec<String> {
     let links = std::fs::read_dir(format!("/proc/{process}/fd")).expect("a process").flatten();
-    let own: Vec<String> = links
+    let inodes: Vec<String> = links
         .filter_map(|entry| std::fs::read_link(entry.path()).ok())
         .filter_map(|target| target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']').map(str::to_owned))
         .collect();
     let table =
         |name: &str| std::fs::read_to_string(format!("/proc/{process}/net/{name}")).unwrap_or_default();
-    let mut found = Vec::new();
+    let mut sockets = Vec::new();
     for line in ["tcp", "tcp6"].map(table).iter().flat_map(|t| t.lines()) {
         let fields: Vec<&str> = line.split_whitespace().collect();
         // State 0A is LISTEN.
-        if fields.get(3) == Some(&"0A") && fields.get(9).is_some_and(|inode| own.iter().any(|o| o == inode)) {
-            found.push(line.to_owned());
+        if fields.get(3) == Some(&"0A")
+            && fields.get(9).is_some_and(|inode| inodes.iter().any(|o| o == inode))
+        {
+            sockets.push(line.to_owned());
         }
     }
     for line in table("unix").lines() {
         let fields: Vec<&str> = line.split_whitespace().collect();
         // Flag 10000 is a socket that accepts.
         if fields.get(3) == Some(&"00010000")
-            && fields.get(6).is_some_and(|inode| own.iter().any(|o| o == inode))
+            && fields.get(6).is_some_and(|inode| inodes.iter().any(|o| o == inode))
         {
-            found.push(line.to_owned());
+            sockets.push(line.to_owned());
         }
     }
-    found
+    sockets
 }
 
 #[test]
@@ -122,16 +124,16 @@ fn a_page_sees_the_face_the_rate_and_an_event_and_commands_the_device() {
     live.wait("sight", |s| s["rows"].as_array().is_some_and(|rows| rows.iter().any(|r| r["au"].is_array())));
 
     let session = live.session();
-    let own = [("X-Glint-Session", session.as_str())];
-    let reply = site.post("/command/calibrate", &own);
+    let session_header = [("X-Glint-Session", session.as_str())];
+    let reply = site.post("/command/calibrate", &session_header);
     assert_eq!((reply.status, reply.json()["done"].as_bool()), (200, Some(true)), "{reply:?}");
-    let reply = site.post("/command/pause", &own);
+    let reply = site.post("/command/pause", &session_header);
     assert_eq!((reply.status, reply.json()["accepted"].as_bool()), (200, Some(true)), "{reply:?}");
     live.wait("status", |s| s["state"] == "paused");
     assert!(dir.path().join("outbox.paused").exists());
-    assert_eq!(site.post("/command/resume", &own).status, 200);
+    assert_eq!(site.post("/command/resume", &session_header).status, 200);
     live.wait("status", |s| s["state"] == "streaming");
-    assert_eq!(site.post("/command/purge", &own).status, 404, "no page deletes events");
+    assert_eq!(site.post("/command/purge", &session_header).status, 404, "no page deletes events");
     drop(live);
     wait("the page to be closed", || audit(dir.path()).iter().any(|e| e["what"] == "page_closed"));
     daemon.signal("USR1");
@@ -161,14 +163,14 @@ fn a_picture_is_shown_after_a_confirmation_while_it_lasts_and_to_nobody_else() {
     let mut live = Live::open(&site, &[]);
     live.wait("sight", |s| s["face"].is_array());
     let session = live.session();
-    let own = [("X-Glint-Session", session.as_str())];
-    assert_eq!(site.get("/picture", &own).status, 403, "not confirmed");
+    let session_header = [("X-Glint-Session", session.as_str())];
+    assert_eq!(site.get("/picture", &session_header).status, 403, "not confirmed");
     assert_eq!(site.post("/picture/confirm", &[]).status, 403, "no session");
     let begun = Instant::now();
-    assert_eq!(site.post("/picture/confirm", &own).status, 204);
+    assert_eq!(site.post("/picture/confirm", &session_header).status, 204);
     assert_eq!(live.wait("picture", |_| true)["lasts_s"], 3);
     live.wait("sight", |s| s["picture"].is_number());
-    let reply = site.get("/picture", &own);
+    let reply = site.get("/picture", &session_header);
     assert_eq!((reply.status, reply.header("content-type")), (200, Some("image/jpeg")));
     assert_eq!(reply.header("cache-control"), Some("no-store"));
     let picture = image(&reply.body);
@@ -181,27 +183,27 @@ fn a_picture_is_shown_after_a_confirmation_while_it_lasts_and_to_nobody_else() {
     assert_eq!(live.wait("picture", |_| true)["lasts_s"], 0);
     assert!(begun.elapsed() > Duration::from_millis(2900));
     let nothing = |why: &str| {
-        let reply = site.get("/picture", &own);
+        let reply = site.get("/picture", &session_header);
         assert_eq!((reply.status, reply.body.len()), (204, 0), "{why}");
     };
     nothing("lapsed");
     let sight = live.wait("sight", |s| s["picture"].is_null());
     assert!(sight["face"].is_array(), "the outline stays");
     // Stopped by the operator, and by a page that is closed.
-    assert_eq!(site.post("/picture/confirm", &own).status, 204);
-    assert_eq!(site.post("/picture/stop", &own).status, 204);
+    assert_eq!(site.post("/picture/confirm", &session_header).status, 204);
+    assert_eq!(site.post("/picture/stop", &session_header).status, 204);
     nothing("stopped");
-    assert_eq!(site.post("/picture/confirm", &own).status, 204);
+    assert_eq!(site.post("/picture/confirm", &session_header).status, 204);
     live.wait("sight", |s| s["picture"].is_number());
-    assert_eq!(site.post("/command/pause", &own).status, 200);
+    assert_eq!(site.post("/command/pause", &session_header).status, 200);
     live.wait("status", |s| s["state"] == "paused");
     nothing("a pause ends the confirmation");
-    assert_eq!(site.post("/command/resume", &own).status, 200);
+    assert_eq!(site.post("/command/resume", &session_header).status, 200);
     live.wait("sight", |s| s["face"].is_array());
     nothing("and a resume does not bring it back");
-    assert_eq!(site.post("/picture/confirm", &own).status, 204);
+    assert_eq!(site.post("/picture/confirm", &session_header).status, 204);
     drop(live);
-    wait("the session to end", || site.get("/picture", &own).status == 403);
+    wait("the session to end", || site.get("/picture", &session_header).status == 403);
     drop(other);
     wait("both to be closed", || {
         audit(dir.path()).iter().filter(|e| e["what"] == "page_closed").count() == 2
@@ -272,6 +274,6 @@ fn the_log_is_json_where_that_is_asked_for() {
     assert_eq!(daemon.end("TERM"), Some(0));
     let wrong = super::glintd(&["check"]).env("GLINT_LOG_FORMAT", "xml").output().expect("glintd starts");
     assert_eq!(wrong.status.code(), Some(78));
-    let said = super::stderr(&wrong);
-    assert!(said.contains("GLINT_LOG_FORMAT: \"xml\"; allowed: text, json"), "{said}");
+    let stderr_text = super::stderr(&wrong);
+    assert!(stderr_text.contains("GLINT_LOG_FORMAT: \"xml\"; allowed: text, json"), "{stderr_text}");
 }

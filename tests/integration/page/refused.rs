@@ -28,11 +28,11 @@ fn other_hosts_and_other_sites_get_nothing() {
 
     let mut live = Live::open(&site, &[]);
     let session = live.session();
-    let own = ("X-Glint-Session", session.as_str());
+    let session_header = ("X-Glint-Session", session.as_str());
     let origin = format!("http://{host}");
     for foreign in [("Origin", "http://evil.example"), ("Origin", "null"), ("Sec-Fetch-Site", "cross-site")] {
         for path in ["/command/pause", "/picture/confirm"] {
-            assert_eq!(site.post(path, &[own, foreign]).status, 403, "{foreign:?} {path}");
+            assert_eq!(site.post(path, &[session_header, foreign]).status, 403, "{foreign:?} {path}");
         }
         assert_eq!(site.get("/live", &[foreign]).status, 403, "{foreign:?}");
         assert_eq!(site.get("/metrics", &[foreign]).status, 403, "{foreign:?}");
@@ -40,10 +40,14 @@ fn other_hosts_and_other_sites_get_nothing() {
     for session in ["", "0123456789abcdef0123456789abcdef", &session[..31]] {
         assert_eq!(site.post("/command/pause", &[("X-Glint-Session", session)]).status, 403, "{session}");
     }
-    assert_eq!(site.get("/command/pause", &[own]).status, 404, "a link is no command");
+    assert_eq!(site.get("/command/pause", &[session_header]).status, 404, "a link is no command");
     assert!(!dir.path().join("outbox.paused").exists(), "nothing of all that has paused the device");
     assert_eq!(
-        site.post("/command/pause", &[own, ("Origin", &origin), ("Sec-Fetch-Site", "same-origin")]).status,
+        site.post(
+            "/command/pause",
+            &[session_header, ("Origin", &origin), ("Sec-Fetch-Site", "same-origin")]
+        )
+        .status,
         200
     );
     assert!(dir.path().join("outbox.paused").exists());
@@ -89,9 +93,9 @@ fn everything_but_the_page_itself_needs_the_token() {
     assert_eq!(site.get("/metrics", &[token]).status, 200);
     let mut live = Live::open(&site, &[token]);
     let session = live.session();
-    let own = ("X-Glint-Session", session.as_str());
-    assert_eq!(site.post("/command/pause", &[own]).status, 401, "a session is no token");
-    assert_eq!(site.post("/command/pause", &[own, token]).status, 200);
+    let session_header = ("X-Glint-Session", session.as_str());
+    assert_eq!(site.post("/command/pause", &[session_header]).status, 401, "a session is no token");
+    assert_eq!(site.post("/command/pause", &[session_header, token]).status, 200);
     assert_eq!(daemon.end("TERM"), Some(0));
     let refused = audit(dir.path()).iter().filter(|e| e["what"] == "token_refused").count();
     assert_eq!(refused, 12, "each wrong token; who has none was not told yet that one is needed");
@@ -108,10 +112,10 @@ fn an_address_that_others_reach_is_refused_without_a_token() {
     for command in ["check", "run"] {
         let output = run(&[command, "--config", path]);
         assert_eq!(output.status.code(), Some(78), "{command}");
-        let said = stderr(&output);
+        let stderr_text = stderr(&output);
         assert!(
-            said.contains("page.listen: an address that other machines reach needs page.token_file"),
-            "{said}"
+            stderr_text.contains("page.listen: an address that other machines reach needs page.token_file"),
+            "{stderr_text}"
         );
     }
 }

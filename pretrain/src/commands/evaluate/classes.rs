@@ -60,15 +60,15 @@ pub fn run(args: &Args) -> Result<()> {
         (Some(dir), _) => (None, answers_of_recordings(dir, &models)?),
         (None, Some(assets)) => {
             let cast = Cast::load(assets, Split::HeldOut, args.people as usize, args.seed)?;
-            let found = answers(&cast, &models, args.sequences, args.fps, args.seed)?;
-            (Some(ceiling(&cast.priors)), found)
+            let answers = answers(&cast, &models, args.sequences, args.fps, args.seed)?;
+            (Some(ceiling(&cast.priors)), answers)
         }
         (None, None) => bail!("one of --assets and --data is needed"),
     };
-    let said = with_word(&answers);
-    let confusion = Confusion::of(said.iter().map(|(truth, c, _)| (*truth, *c)));
-    let bins = bins(said.iter().map(|(truth, c, confidence)| (*confidence, truth == c)));
-    let abstained = 1.0 - said.len() as f64 / answers.len().max(1) as f64;
+    let words = with_word(&answers);
+    let confusion = Confusion::from_pairs(words.iter().map(|(truth, c, _)| (*truth, *c)));
+    let bins = bins(words.iter().map(|(truth, c, confidence)| (*confidence, truth == c)));
+    let abstained = 1.0 - words.len() as f64 / answers.len().max(1) as f64;
     let result = json!({
         "movements": movements, "found": answers.len(), "abstained": abstained,
         "uf1": confusion.uf1(), "uar": confusion.uar(), "ece": calibration_error(&bins),

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::recognition::megc;
 use crate::recognition::protocol::{Method, Predictions, PreparedSamples, leave_one_out, student};
-use crate::recognition::report::{Report, write_csv};
+use crate::recognition::report::{RecognitionReport, write_csv};
 use crate::run::{Run, bar, plot};
 use crate::statistics::score::{argmax, calibration_error, reliability};
 
@@ -55,16 +55,16 @@ pub fn run(args: &Args) -> Result<()> {
     let run =
         Run::start(if args.zero_shot { "megc2019-zero-shot" } else { "megc2019" }, 0, &settings, false)?;
     let mut ece = None;
-    let found: Vec<(Method, Predictions)> = if args.zero_shot {
+    let predictions: Vec<(Method, Predictions)> = if args.zero_shot {
         // Straight through the daemon's model: no mirror image, no average.
-        let said: Vec<[f32; 3]> = samples
+        let probabilities: Vec<[f32; 3]> = samples
             .iter()
             .map(|s| student.probabilities(&s.motion).map_err(anyhow::Error::msg))
             .collect::<Result<_>>()?;
-        let bins = reliability(&said, &samples.iter().map(|s| s.class).collect::<Vec<_>>());
+        let bins = reliability(&probabilities, &samples.iter().map(|s| s.class).collect::<Vec<_>>());
         run.plot("calibration.svg", "Confidence and accuracy on real samples", &plot::calibration(&bins))?;
         ece = Some(calibration_error(&bins));
-        vec![(Method::Glint, vec![said.iter().map(argmax).collect()])]
+        vec![(Method::Glint, vec![probabilities.iter().map(argmax).collect()])]
     } else {
         let material = PreparedSamples::new(&samples, &mut student)?;
         let people = megc::subjects(&samples).len() as u64;
@@ -72,19 +72,19 @@ pub fn run(args: &Args) -> Result<()> {
             .iter()
             .map(|&method| {
                 let bar = bar(method.name(), args.seeds * people);
-                let said = leave_one_out(&material, method, args.seeds, &bar)?;
+                let predictions = leave_one_out(&material, method, args.seeds, &bar)?;
                 bar.finish_and_clear();
                 // A method can take many minutes: whoever waits sees each when it is there.
-                let report = Report::new(&samples, &[(method, said.clone())], None)?;
+                let report = RecognitionReport::new(&samples, &[(method, predictions.clone())], None)?;
                 report.rows.iter().for_each(|row| eprintln!("{}", row.line()));
-                Ok((method, said))
+                Ok((method, predictions))
             })
             .collect::<Result<_>>()?
     };
     if let Some(path) = &args.predictions {
-        write_csv(path, &samples, &found).with_context(|| path.display().to_string())?;
+        write_csv(path, &samples, &predictions).with_context(|| path.display().to_string())?;
     }
-    let report = Report::new(&samples, &found, ece)?;
+    let report = RecognitionReport::new(&samples, &predictions, ece)?;
     report.keep(run)?;
     if args.json {
         println!("{}", report.json());

@@ -9,7 +9,7 @@ use crate::databases::LoadOptions;
 use crate::databases::long::{self, LongDatabase};
 use crate::spotting::bench::{self, Part, Plan, Split};
 use crate::spotting::long::evaluate;
-use crate::spotting::report::Report;
+use crate::spotting::report::SpottingReport;
 
 /// Compare what the daemon's own pipeline publishes with the truth, in rendered sequences of held-out people, in sequences
 /// of a folder or in the long videos of a database.
@@ -91,7 +91,7 @@ pub fn run(args: &Args) -> Result<()> {
     let mut report = match (&args.data, &args.assets) {
         (Some(dir), _) => bench::recorded(dir, &models, clips)?,
         (None, Some(dir)) => bench::generated(&plan, dir, models, clips)?,
-        (None, None) => Report::nothing(clips),
+        (None, None) => SpottingReport::nothing(clips),
     };
     report.real = real;
     if args.json {

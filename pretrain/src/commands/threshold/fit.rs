@@ -44,19 +44,19 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut answers = Vec::new();
     let mut people = std::collections::BTreeSet::new();
     for log in &args.logs {
-        let (plan, own) = session::read(log)?;
-        ensure!(!own.is_empty(), "{}: the log holds no answers", log.display());
+        let (plan, log_answers) = session::read(log)?;
+        ensure!(!log_answers.is_empty(), "{}: the log holds no answers", log.display());
         people.insert(plan.participant);
-        answers.extend(own);
+        answers.extend(log_answers);
     }
-    let mut found = BTreeMap::new();
+    let mut entries = BTreeMap::new();
     println!(
         "{:>4} {:>7} {:>9} {:>15} {:>6} {:>6}",
         "AU", "trials", "threshold", "95 % interval", "slope", "lapse"
     );
     for au in AUS {
         let levels = session::levels_of(au, &answers);
-        let count: f64 = levels.iter().map(|l| l.of).sum();
+        let count: f64 = levels.iter().map(|l| l.trials).sum();
         let Some(curve) = Psychometric::fit(&levels, 0.5) else { continue };
         let threshold = curve.bootstrap(&levels, LEVEL, args.draws, args.seed);
         let mut origin = format!("{count} answers, {} participants", people.len());
@@ -70,13 +70,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             ),
             None => origin += ": 75 % was never reached",
         }
-        found.insert(au, Entry { found: threshold, origin });
+        entries.insert(au, Entry { threshold, origin });
     }
-    ensure!(!found.is_empty(), "the logs hold no answer to any AU");
+    ensure!(!entries.is_empty(), "the logs hold no answer to any AU");
     let title = format!(
         "Minimum recognisable intensity (0 to 5), {LEVEL} right in two intervals; bootstrap interval of 95 %.\n\
          Participants: {}.",
         people.into_iter().collect::<Vec<_>>().join(", ")
     );
-    write(&args.out, &title, &found, &base(args.base.as_deref())?).map(drop)
+    write(&args.out, &title, &entries, &base(args.base.as_deref())?).map(drop)
 }

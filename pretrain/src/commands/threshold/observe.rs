@@ -73,7 +73,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         format!("{} intervals", args.intervals),
         "95 % interval"
     );
-    let cells = |e: Option<&Entry>| match e.and_then(|e| e.found) {
+    let cells = |e: Option<&Entry>| match e.and_then(|e| e.threshold) {
         Some(t) => (format!("{:.3}", t.value), format!("{:.3} to {:.3}", t.interval.0, t.interval.1)),
         None => ("-".into(), "-".into()),
     };

@@ -177,35 +177,35 @@ impl<'a> Bench<'a> {
         };
         let towers: Pairs<Cpu> = towers.valid();
         // What the encoders say of held-out people: both views together, one where there is one.
-        let of = |tower: &Tower<Cpu>, side: &ViewEncoding| -> Option<Vec<Vec<f32>>> {
+        let encode = |tower: &Tower<Cpu>, side: &ViewEncoding| -> Option<Vec<Vec<f32>>> {
             let rows: Option<Vec<&Vec<f32>>> =
                 self.labelled_views[&side.view].iter().map(Option::as_ref).collect();
             let flat: Vec<f32> = rows?.into_iter().flatten().copied().collect();
             Some(features(tower, side, &flat, &device))
         };
         let mut rows = vec![Vec::new(); self.labelled.len()];
-        let mut add = |found: Option<Vec<Vec<f32>>>| {
-            if let Some(found) = found {
-                rows.iter_mut().zip(found).for_each(|(r, f)| r.extend(f));
+        let mut add = |encoded: Option<Vec<Vec<f32>>>| {
+            if let Some(encoded) = encoded {
+                rows.iter_mut().zip(encoded).for_each(|(r, f)| r.extend(f));
             }
         };
-        add(of(&towers.first, &recipe.first));
+        add(encode(&towers.first, &recipe.first));
         if recipe.second.view != recipe.first.view {
-            add(of(&towers.second, &recipe.second));
+            add(encode(&towers.second, &recipe.second));
         }
-        let (found, intensities) = self.probe(&rows);
+        let (predicted, intensities) = self.probe(&rows);
         let subjects: Vec<&str> = self.labelled.iter().map(|m| m.pair.subject()).collect();
         let classes: Vec<usize> = self.labelled.iter().map(|m| m.class.map_or(0, |c| c as usize)).collect();
         let few = FEW.map(|n| few(&rows, &classes, &subjects, n)).to_vec();
         let real = self.real_few(&towers, &recipe, &device);
-        Ok(Outcome { rows: classes.into_iter().zip(found).collect(), intensities, few, real, retrieval })
+        Ok(Outcome { rows: classes.into_iter().zip(predicted).collect(), intensities, few, real, retrieval })
     }
 
     /// Ten folds by person: predicted class and AU intensities of every labelled pair.
     fn probe(&self, rows: &[Vec<f32>]) -> (Vec<usize>, Vec<Vec<f32>>) {
         let subjects: Vec<&str> = self.labelled.iter().map(|m| m.pair.subject()).collect();
         let class = |i: usize| self.labelled[i].class.map_or(0, |c| c as usize);
-        let mut found = vec![0; rows.len()];
+        let mut predicted = vec![0; rows.len()];
         let mut aus = vec![vec![0.0f32; AU_COUNT]; rows.len()];
         let parts = folds(&subjects, 10, self.settings.seed);
         let done: Vec<Vec<(usize, usize, Vec<f32>)>> = parts
@@ -221,10 +221,10 @@ impl<'a> Bench<'a> {
             })
             .collect();
         for (i, class, intensities) in done.into_iter().flatten() {
-            found[i] = class;
+            predicted[i] = class;
             aus[i] = intensities;
         }
-        (found, aus)
+        (predicted, aus)
     }
 
     /// Few labels on real samples by the motion encoder, where the recipe has one.

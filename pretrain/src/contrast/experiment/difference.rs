@@ -40,22 +40,22 @@ pub(crate) fn mean(values: &[f64]) -> f64 {
 
 /// Mean UF1 of some labelled pairs over the seeds of a row.
 pub(crate) fn uf1(row: &[Outcome], picks: &[usize]) -> f64 {
-    let of = |o: &Outcome| uf1_uar(&picks.iter().map(|&i| o.rows[i]).collect::<Vec<_>>(), 3).0;
-    mean(&row.iter().map(of).collect::<Vec<_>>())
+    let score = |o: &Outcome| uf1_uar(&picks.iter().map(|&i| o.rows[i]).collect::<Vec<_>>(), 3).0;
+    mean(&row.iter().map(score).collect::<Vec<_>>())
 }
 
 /// Mean correlation with true intensities over AUs that move in 20 of `truth` or more, and over the seeds of a row.
 pub(crate) fn au(row: &[Outcome], truth: &[&[f32]], picks: &[usize]) -> f64 {
     let moving = |k: &usize| truth.iter().filter(|t| t[*k] > 0.0).count() >= 20;
     let aus: Vec<usize> = (0..AU_COUNT).filter(moving).collect();
-    let of = |o: &Outcome| {
-        let column = |of: &dyn Fn(usize) -> f32| -> Vec<f32> { picks.iter().map(|&i| of(i)).collect() };
+    let mean_correlation = |o: &Outcome| {
+        let column = |value: &dyn Fn(usize) -> f32| -> Vec<f32> { picks.iter().map(|&i| value(i)).collect() };
         let each = aus
             .iter()
             .filter_map(|&k| correlation(&column(&|i| o.intensities[i][k]), &column(&|i| truth[i][k])));
         mean(&each.collect::<Vec<_>>())
     };
-    mean(&row.iter().map(of).collect::<Vec<_>>())
+    mean(&row.iter().map(mean_correlation).collect::<Vec<_>>())
 }
 
 /// UF1 on everybody else of a probe on the samples of `count` people, for each of the draws of those people.
@@ -82,15 +82,19 @@ pub(crate) fn few(rows: &[Vec<f32>], classes: &[usize], subjects: &[&str], count
         .collect()
 }
 
-/// Interval of 95 % of a difference, people drawn anew; `of` gets the pairs of the people that were drawn.
-pub(crate) fn over_people(people: &[&str], seed: u64, of: impl Fn(&[usize]) -> f64 + Sync) -> (f64, f64) {
+/// Interval of 95 % of a difference, people drawn anew; `statistic` gets the pairs of the people that were drawn.
+pub(crate) fn over_people(
+    people: &[&str],
+    seed: u64,
+    statistic: impl Fn(&[usize]) -> f64 + Sync,
+) -> (f64, f64) {
     let mut by_person: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     people.iter().enumerate().for_each(|(i, p)| by_person.entry(p).or_default().push(i));
     let groups: Vec<&Vec<usize>> = by_person.values().collect();
     middle(seed, |rng| {
         let picks: Vec<usize> =
             groups.iter().flat_map(|_| groups[rng.random_range(0..groups.len())].iter().copied()).collect();
-        of(&picks)
+        statistic(&picks)
     })
 }
 
@@ -106,9 +110,9 @@ pub(crate) fn over_draws(ours: &[Outcome], theirs: &[Outcome], number: usize, se
 }
 
 /// The middle 95 % of resampled values.
-fn middle(seed: u64, of: impl Fn(&mut rand::rngs::SmallRng) -> f64 + Sync) -> (f64, f64) {
+fn middle(seed: u64, statistic: impl Fn(&mut rand::rngs::SmallRng) -> f64 + Sync) -> (f64, f64) {
     let mut values: Vec<f64> =
-        (0..RESAMPLINGS).into_par_iter().map(|draw| of(&mut generator(seed, draw))).collect();
+        (0..RESAMPLINGS).into_par_iter().map(|draw| statistic(&mut generator(seed, draw))).collect();
     values.sort_unstable_by(f64::total_cmp);
     let cut = values.len() / 40;
     (values[cut - 1], values[values.len() - cut - 1])
@@ -134,9 +138,9 @@ mod tests {
         let truth: Vec<Vec<f32>> = (0..40).map(|i| vec![(i % 4) as f32; AU_COUNT]).collect();
         let truth: Vec<&[f32]> = truth.iter().map(|t| &t[..]).collect();
         let (good, bad) = ([outcome(|_| false)], [outcome(|i| i % 5 == 0)]);
-        let whole: Vec<usize> = (0..40).collect();
-        assert_eq!(uf1(&good, &whole), 1.0);
-        assert!((au(&good, &truth, &whole) - 1.0).abs() < 1e-9 && au(&bad, &truth, &whole) < 0.95);
+        let everyone: Vec<usize> = (0..40).collect();
+        assert_eq!(uf1(&good, &everyone), 1.0);
+        assert!((au(&good, &truth, &everyone) - 1.0).abs() < 1e-9 && au(&bad, &truth, &everyone) < 0.95);
         let (low, high) = over_people(&people, 1, |p| uf1(&good, p) - uf1(&bad, p));
         assert!(0.0 < low && low < high && high < 0.5, "{low} {high}");
         assert_eq!(over_people(&people, 1, |p| uf1(&bad, p) - uf1(&bad, p)), (0.0, 0.0));

@@ -23,14 +23,14 @@ impl Bench<'_> {
     pub(super) fn results(&self, variants: &[Variant], outcomes: &[Vec<Outcome>]) -> Results {
         let people: Vec<&str> = self.labelled.iter().map(|m| m.pair.subject()).collect();
         let truth: Vec<&[f32]> = self.labelled.iter().map(|m| &m.truth[..]).collect();
-        let whole: Vec<usize> = (0..people.len()).collect();
+        let everyone: Vec<usize> = (0..people.len()).collect();
         let reference = &outcomes[0];
         let table: Vec<Value> = variants
             .iter()
             .zip(outcomes)
             .map(|(v, o)| {
-                let each = |f: &dyn Fn(&Outcome) -> f64| -> Vec<f64> { o.iter().map(f).collect() };
-                let uf1_of_seed = each(&|o| uf1_uar(&o.rows, 3).0);
+                let over_seeds = |f: &dyn Fn(&Outcome) -> f64| -> Vec<f64> { o.iter().map(f).collect() };
+                let uf1_of_seed = over_seeds(&|o| uf1_uar(&o.rows, 3).0);
                 let deviation = |v: &[f64]| {
                     let m = mean(v);
                     (v.iter().map(|x| (x - m).powi(2)).sum::<f64>() / (v.len().max(2) - 1) as f64).sqrt()
@@ -39,27 +39,27 @@ impl Bench<'_> {
                     over_people(&people, self.settings.seed, |picks| uf1(o, picks) - uf1(reference, picks));
                 let column = |pick: &dyn Fn(&Outcome) -> &Vec<Vec<f64>>| -> Vec<f64> {
                     let n = pick(&o[0]).len();
-                    (0..n).map(|k| mean(&each(&|o| mean(&pick(o)[k])))).collect()
+                    (0..n).map(|k| mean(&over_seeds(&|o| mean(&pick(o)[k])))).collect()
                 };
                 json!({
                     "name": v.name, "pairs": v.pool.len(), "uf1": mean(&uf1_of_seed),
-                    "uf1_sd": deviation(&uf1_of_seed), "against_first": [low, high], "au": au(o, &truth, &whole), "few": column(&|o| &o.few),
+                    "uf1_sd": deviation(&uf1_of_seed), "against_first": [low, high], "au": au(o, &truth, &everyone), "few": column(&|o| &o.few),
                     "real_few": column(&|o| &o.real),
-                    "retrieval": mean(&each(&|o| 0.5 * f64::from(o.retrieval[0] + o.retrieval[1]))),
+                    "retrieval": mean(&over_seeds(&|o| 0.5 * f64::from(o.retrieval[0] + o.retrieval[1]))),
                 })
             })
             .collect();
         let contrasts: Vec<Value> = self
             .contrasts()
             .iter()
-            .map(|&(ours, theirs)| {
-                let (a, b) = (&outcomes[ours], &outcomes[theirs]);
+            .map(|&(first, second)| {
+                let (a, b) = (&outcomes[first], &outcomes[second]);
                 let class = over_people(&people, self.settings.seed, |p| uf1(a, p) - uf1(b, p));
                 let aus = over_people(&people, self.settings.seed, |p| au(a, &truth, p) - au(b, &truth, p));
                 let real: Vec<_> =
                     (0..a[0].real.len()).map(|k| over_draws(a, b, k, self.settings.seed)).collect();
                 json!({
-                    "of": variants[ours].name, "less": variants[theirs].name, "uf1": class, "au": aus,
+                    "of": variants[first].name, "less": variants[second].name, "uf1": class, "au": aus,
                     "real_few": real,
                 })
             })

@@ -187,8 +187,8 @@ fn steps<B: AutodiffBackend>(
     let text = std::fs::read_to_string(dir.path().join("metrics.jsonl")).expect("log");
     let lines = text.lines().map(|l| serde_json::from_str::<Value>(l).expect("json"));
     let losses = lines.filter_map(|l| l["loss"].as_f64()).collect();
-    let of = |tower, side: &ViewEncoding, view: &[f32]| features(tower, side, view, device).concat();
-    let mut all = of(&towers.first, &recipe.first, &held.first);
-    all.extend(of(&towers.second, &recipe.second, &held.second));
+    let encode = |tower, side: &ViewEncoding, view: &[f32]| features(tower, side, view, device).concat();
+    let mut all = encode(&towers.first, &recipe.first, &held.first);
+    all.extend(encode(&towers.second, &recipe.second, &held.second));
     (losses, all)
 }

@@ -23,7 +23,7 @@ pub(super) struct Times {
 
 impl Times {
     /// The quantiles of samples.
-    pub(super) fn of(samples: &mut Samples) -> Self {
+    pub(super) fn from_samples(samples: &mut Samples) -> Self {
         let quantile = |s: &mut Samples, q| s.quantile(q).map(round);
         Self { p50_us: quantile(samples, 0.5), p99_us: quantile(samples, 0.99), runs: samples.0.len() }
     }
@@ -212,16 +212,16 @@ mod tests {
         std::fs::write(&path, serde_json::to_string(&result(200.0)).expect("JSON")).expect("written");
         let before = BenchResult::read(&path).expect("a result");
         assert_eq!(before, result(200.0));
-        let said = result(150.0).compared(&before).join("\n");
-        assert!(said.contains("flow                200.0      150.0     0.75"), "{said}");
-        assert!(said.contains("tracked frame      1000.0     1000.0     1.00"), "{said}");
+        let table = result(150.0).compared(&before).join("\n");
+        assert!(table.contains("flow                200.0      150.0     0.75"), "{table}");
+        assert!(table.contains("tracked frame      1000.0     1000.0     1.00"), "{table}");
         // A stage that never ran has no row, and the same machine and clip no warning.
-        assert!(!said.contains("student") && !said.contains("another"), "{said}");
+        assert!(!table.contains("student") && !table.contains("another"), "{table}");
 
         let mut elsewhere = result(150.0);
         (elsewhere.machine.cpu, elsewhere.frames) = ("another chip".into(), 100);
-        let said = elsewhere.compared(&before).join("\n");
-        assert!(said.contains("another processor") && said.contains("another clip: 240"), "{said}");
+        let table = elsewhere.compared(&before).join("\n");
+        assert!(table.contains("another processor") && table.contains("another clip: 240"), "{table}");
 
         std::fs::write(&path, "{\"frames\": 3}").expect("written");
         let error = format!("{:#}", BenchResult::read(&path).expect_err("not a result"));
@@ -230,11 +230,11 @@ mod tests {
 
     #[test]
     fn a_table_says_where_it_was_measured() {
-        let said = result(1.0).lines().join("\n");
+        let table = result(1.0).lines().join("\n");
         for words in
             ["keeps up with 60 frames/s: yes", "glintd 1.2.3 (release) on a chip, 4 processors", "1.01 times"]
         {
-            assert!(said.contains(words), "{words}: {said}");
+            assert!(table.contains(words), "{words}: {table}");
         }
         let here = Machine::here();
         assert!(!here.cpu.is_empty() && here.cores > 0);

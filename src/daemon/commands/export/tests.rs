@@ -45,16 +45,16 @@ fn content(events: &[Event]) -> Content<'_> {
 
 /// Attributes of the elements of a name, in their order.
 fn elements(text: &str, name: &str) -> Vec<std::collections::BTreeMap<String, String>> {
-    let (mut reader, mut found) = (Reader::from_str(text), Vec::new());
+    let (mut reader, mut elements) = (Reader::from_str(text), Vec::new());
     loop {
         match reader.read_event().expect("well-formed") {
-            Xml::Start(e) | Xml::Empty(e) if e.name().as_ref() == name => found.push(
+            Xml::Start(e) | Xml::Empty(e) if e.name().as_ref() == name => elements.push(
                 e.attributes()
                     .map(|a| a.expect("an attribute"))
                     .map(|a| (a.key.as_ref().to_string(), a.value.to_string()))
                     .collect(),
             ),
-            Xml::Eof => return found,
+            Xml::Eof => return elements,
             _ => {}
         }
     }

@@ -87,17 +87,18 @@ fn finish(
     classes: [&'static str; 2],
 ) -> Drawing {
     let (top, height) = (lanes.top, lanes.bottom() + 40.0);
-    let (mut told, mut not) = (Marks::new(top - MARKS + 8.0), Marks::new(top - MARKS / 2.0 + 4.0));
-    shapes.push(Shape::text((8.0, told.top + 2.0 * MARK), "events", Anchor::Start));
-    shapes.push(Shape::text((8.0, not.top + 2.0 * MARK), "rejected", Anchor::Start));
+    let (mut event_marks, mut rejected_marks) =
+        (Marks::new(top - MARKS + 8.0), Marks::new(top - MARKS / 2.0 + 4.0));
+    shapes.push(Shape::text((8.0, event_marks.top + 2.0 * MARK), "events", Anchor::Start));
+    shapes.push(Shape::text((8.0, rejected_marks.top + 2.0 * MARK), "rejected", Anchor::Start));
     for e in record.events.iter().filter(|e| span.shows(e.onset_ns, e.offset_ns)) {
-        let mark = told.place(extent(span, e.onset_ns, e.offset_ns));
+        let mark = event_marks.place(extent(span, e.onset_ns, e.offset_ns));
         shapes.push(event(e, span, mark, (top, bottom), classes[0]));
     }
     let shown: Vec<&Concluded> =
         record.rejected.iter().filter(|c| span.shows(c.onset_ns, c.offset_ns)).collect();
     for ((a, b), title) in rejected(&shown, span) {
-        let y = not.place((a, b));
+        let y = rejected_marks.place((a, b));
         let mark = Shape::Fill { from: (a, y), to: (b, y + MARK - 2.0), color: REJECTED };
         shapes.push(Shape::Group { class: classes[1], title, shapes: vec![mark] });
     }

@@ -46,7 +46,7 @@ impl Lane {
         }
     }
 
-    fn of(self, row: &Row) -> Option<f32> {
+    fn value(self, row: &Row) -> Option<f32> {
         match self {
             Self::Quality => row.face.map(|(quality, _)| quality),
             Self::HeadMotion => row.face.map(|(_, motion)| motion),
@@ -173,7 +173,7 @@ impl Lanes {
     /// The lane of another measure, with its limits.
     pub(super) fn measured(&mut self, record: &Record, lane: Lane) {
         let rows = self.seen(record);
-        let most = rows.iter().filter_map(|row| lane.of(row)).fold(0.0, f32::max);
+        let most = rows.iter().filter_map(|row| lane.value(row)).fold(0.0, f32::max);
         let top = lane.top(most);
         let [name, below] = lane.name();
         let base = self.frame(name, below, OTHER, ["0", &top.to_string()]);
@@ -190,7 +190,7 @@ impl Lanes {
             let at = (right + 2.0, y(*limit) + LETTER / 2.0);
             self.shapes.push(Shape::text(at, limit.to_string(), Anchor::Start));
         }
-        self.trace(rows, (BOTH_SIDES, 1.0), |row| lane.of(row).map(y));
+        self.trace(rows, (BOTH_SIDES, 1.0), |row| lane.value(row).map(y));
     }
 
     /// Two strips: where frames are missing, and where no face, or none that holds still, was seen.
@@ -202,9 +202,9 @@ impl Lanes {
             ("noface", [120, 120, 120], "No face"),
             ("moving", [230, 160, 60], "The head moves, or is turned too far"),
         ] {
-            let found = stretches(rows, |row| row.state == name);
+            let spans = stretches(rows, |row| row.state == name);
             let label = if name == "noface" { "no face" } else { "head moves" };
-            self.strip(label, color, title, &found);
+            self.strip(label, color, title, &spans);
         }
     }
 

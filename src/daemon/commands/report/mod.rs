@@ -94,10 +94,10 @@ impl Record {
 
     /// Takes every candidate that was concluded; those that were told are events already.
     pub(crate) fn conclude(&mut self, concluded: Vec<Concluded>) {
-        let told: HashSet<(u32, i64, Kind)> =
+        let published: HashSet<(u32, i64, Kind)> =
             self.events.iter().map(|e| (e.track, e.onset_ns, e.kind)).collect();
         self.rejected =
-            concluded.into_iter().filter(|c| !told.contains(&(c.track, c.onset_ns, c.kind))).collect();
+            concluded.into_iter().filter(|c| !published.contains(&(c.track, c.onset_ns, c.kind))).collect();
     }
 
     /// First and last time.

@@ -14,7 +14,7 @@ use crate::daemon::commands::summary::Concluded;
 /// Counts elements by `name` and by `name.class`. Panics where the text is no well-formed XML.
 fn elements(text: &str) -> BTreeMap<String, usize> {
     let mut reader = Reader::from_str(text);
-    let mut found = BTreeMap::new();
+    let mut counts = BTreeMap::new();
     let mut depth = 0;
     loop {
         let event = reader.read_event().unwrap_or_else(|e| panic!("{e} at {}", reader.error_position()));
@@ -25,10 +25,10 @@ fn elements(text: &str) -> BTreeMap<String, usize> {
                 for attribute in element.attributes() {
                     let attribute = attribute.expect("an attribute");
                     if attribute.key.as_ref() == "class" {
-                        *found.entry(format!("{name}.{}", attribute.value)).or_default() += 1;
+                        *counts.entry(format!("{name}.{}", attribute.value)).or_default() += 1;
                     }
                 }
-                *found.entry(name).or_default() += 1;
+                *counts.entry(name).or_default() += 1;
             }
             Xml::End(_) => depth -= 1,
             Xml::GeneralRef(entity) => {
@@ -39,7 +39,7 @@ fn elements(text: &str) -> BTreeMap<String, usize> {
         }
     }
     assert_eq!(depth, 0, "an element is open at the end");
-    found
+    counts
 }
 
 fn movement(kind: Kind, onset_ns: i64, au: u8) -> Movement {
@@ -102,8 +102,8 @@ fn every_event_and_every_rejected_candidate_is_there_once() {
     ]);
     assert_eq!(record.rejected.len(), 2, "what was told is not rejected");
     let svg = figure::whole(&record, "a clip").svg("a clip");
-    let found = elements(&svg);
-    assert_eq!((found["g.event"], found["g.rejected"]), (3, 2));
+    let counts = elements(&svg);
+    assert_eq!((counts["g.event"], counts["g.rejected"]), (3, 2));
     for words in [
         "<title>micro. Onset 1.000 s, apex 1.120 s, offset 1.300 s. AU12 left 1.02 (A)</title>",
         "<title>rejected: speech. Onset 3.000 s",
@@ -123,8 +123,8 @@ fn every_event_and_every_rejected_candidate_is_there_once() {
     assert_eq!(lanes, ["12", "17", "45"]);
 
     let page = page::html(&record, "a clip", "600 frames, 6.0 s");
-    let found = elements(&page);
-    assert_eq!((found["g.event"], found["g.rejected"], found["tr.movement"]), (3, 2, 3));
+    let counts = elements(&page);
+    assert_eq!((counts["g.event"], counts["g.rejected"], counts["tr.movement"]), (3, 2, 3));
     assert!(page.contains("<p class=\"summary\">600 frames, 6.0 s.</p>"));
     assert!(page.contains("<figure id=\"event-1\">") && !page.contains("event-2"));
     for outside in ["src=", "href=\"http", "url(", "<script", "@import", "<link"] {
@@ -213,8 +213,8 @@ fn half_an_hour_stays_under_three_megabytes() {
     };
     record.conclude(rejected.collect());
     let page = page::html(&record, "long.mp4", "108000 frames");
-    let found = elements(&page);
-    assert_eq!((found["g.event"], found["tr.movement"]), (1200, 1200));
+    let counts = elements(&page);
+    assert_eq!((counts["g.event"], counts["tr.movement"]), (1200, 1200));
     let (whole, _) = page.split_once("</figure>").expect("the figure");
     let joined = whole.split("<title>").skip(1).filter_map(|title| title.split_once(" rejected, "));
     let counts: Vec<usize> = joined.map(|(count, _)| count.parse().expect("a count")).collect();

@@ -10,7 +10,7 @@ use glint::pipeline::{Models, Options, Pipeline, Step};
 
 use super::calm::Calm;
 use super::plan::Planner;
-use super::report::Report;
+use super::report::SelftestReport;
 use super::retouch::Retouch;
 use super::score::Score;
 use crate::daemon::commands::summary::Summary;
@@ -23,15 +23,15 @@ pub(super) fn measure(
     seed: u64,
     rounds: u32,
     models: &Models,
-) -> anyhow::Result<Report> {
+) -> anyhow::Result<SelftestReport> {
     let carrier = carry(path, selection, models)?;
     let mut calm = Calm::default();
     let (alone, untouched) = watch(path, selection, models, None, Some(&mut calm))?;
-    let mut report = Report { alone: alone.len(), untouched, ..Report::default() };
+    let mut report = SelftestReport { alone: alone.len(), untouched, ..SelftestReport::default() };
     for round in 0..rounds {
         let mut score = plan(&carrier, &calm, Planner::new(seed, round)?);
-        let (found, watched) = watch(path, selection, models, Some((&carrier, &score)), None)?;
-        found.into_iter().for_each(|movement| score.found(movement));
+        let (movements, watched) = watch(path, selection, models, Some((&carrier, &score)), None)?;
+        movements.into_iter().for_each(|movement| score.event(movement));
         alone.iter().for_each(|movement| score.alone(movement.clone()));
         score.settle(i64::MAX, &calm, &mut report);
         report.end_round(&watched.counters);
@@ -72,7 +72,7 @@ fn watch(
     let mut clip = Footage::open(path, selection)?;
     let mut pipeline = Pipeline::new(Options::default(), models)?;
     let (mut frame, mut retouch) = (Frame::default(), Retouch::default());
-    let (mut found, mut first_ns, mut seconds) = (Vec::new(), None, 0.0);
+    let (mut movements, mut first_ns, mut seconds) = (Vec::new(), None, 0.0);
     while let Some(media) = clip.next(&mut frame)? {
         let step = match media {
             Media::Gap { seq, at_ns, .. } => pipeline.gap(seq, at_ns),
@@ -85,10 +85,10 @@ fn watch(
             calm.push(frame.at_ns, pipeline.sample());
         }
         if let Step::Event(movement) = step {
-            found.push(movement);
+            movements.push(movement);
         }
         seconds = (frame.at_ns - *first_ns.get_or_insert(frame.at_ns)) as f64 / 1e9;
     }
-    found.extend(std::iter::from_fn(|| pipeline.finish()));
-    Ok((found, Summary { counters: *pipeline.counters(), seconds }))
+    movements.extend(std::iter::from_fn(|| pipeline.finish()));
+    Ok((movements, Summary { counters: *pipeline.counters(), seconds }))
 }

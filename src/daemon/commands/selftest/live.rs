@@ -14,7 +14,7 @@ use glint::frame::Frame;
 use glint::pipeline::Options;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::report::{Live, Report};
+use super::report::{Live, SelftestReport};
 use super::trial::{self, Means, Trial};
 use crate::daemon::clock::monotonic_ns;
 use crate::daemon::config::{Config, SourceKind};
@@ -31,7 +31,7 @@ const LINE_S: u64 = 10;
 const LINES: u64 = 60;
 
 /// Runs the test; the name of the source comes along.
-pub(super) fn measure(path: &Path, seed: u64, length: Duration) -> anyhow::Result<(String, Report)> {
+pub(super) fn measure(path: &Path, seed: u64, length: Duration) -> anyhow::Result<(String, SelftestReport)> {
     let stop = listen()?;
     let (config, _) = memory::load(path, None)?;
     let (chosen, options) = files::vision(&config)?;
@@ -63,7 +63,7 @@ pub(super) fn measure(path: &Path, seed: u64, length: Duration) -> anyhow::Resul
         "{name}: a self-test of {words}; frames stay in memory, and none is written; Ctrl+C ends it early"
     );
     let means = Means { models: &models, options, seed };
-    let report = Report { live: Some(Live { what, ..Live::default() }), ..Report::default() };
+    let report = SelftestReport { live: Some(Live { what, ..Live::default() }), ..SelftestReport::default() };
     let mut progress = Progress::new(length);
     let tested = trial::conduct(&means, report, &items_out, &spare, |trial| {
         !stop.load(Relaxed) && progress.goes_on(trial)
@@ -92,7 +92,7 @@ pub(super) fn measure(path: &Path, seed: u64, length: Duration) -> anyhow::Resul
 fn listen() -> anyhow::Result<Arc<AtomicBool>> {
     use tokio::signal::unix::{SignalKind, signal};
     let stop = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&stop);
+    let flag = Arc::clone(&stop);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut terminate, mut interrupt) = {
         let _inside = runtime.enter();
@@ -106,7 +106,7 @@ fn listen() -> anyhow::Result<Arc<AtomicBool>> {
                     _ = terminate.recv() => {}
                     _ = interrupt.recv() => {}
                 }
-                if told.swap(true, Relaxed) {
+                if flag.swap(true, Relaxed) {
                     std::process::exit(1);
                 }
             }
@@ -226,8 +226,8 @@ fn words(length: Duration) -> String {
 
 /// Minutes and seconds.
 fn clock(seconds: f64) -> String {
-    let whole = seconds.max(0.0).round() as u64;
-    format!("{}:{:02}", whole / 60, whole % 60)
+    let total_s = seconds.max(0.0).round() as u64;
+    format!("{}:{:02}", total_s / 60, total_s % 60)
 }
 
 /// Says on stderr how far the test is, and ends it.
@@ -348,13 +348,13 @@ mod tests {
         let dir = tempfile::tempdir().expect("folder");
         let mut config = Config::default();
         config.outbox.path = dir.path().join("outbox");
-        let of = |fault| remedy_of(&config, Some(fault), "end the other program");
-        assert_eq!(of("no_camera"), "end the other program");
-        let words = of("camera_busy");
+        let remedy = |fault| remedy_of(&config, Some(fault), "end the other program");
+        assert_eq!(remedy("no_camera"), "end the other program");
+        let words = remedy("camera_busy");
         assert!(words.starts_with("end the other program; where glintd run has"), "{words}");
         let file = std::fs::File::create(&config.outbox.path).expect("file");
         file.lock().expect("locked");
-        let words = of("camera_busy");
+        let words = remedy("camera_busy");
         assert!(words.starts_with("where glintd run has the camera, pause it"), "{words}");
         assert!(words.contains("glint/glint/pause/set") && words.contains("USR1"), "{words}");
     }

@@ -3,7 +3,7 @@
 use glint::canvas::{GRID, INK, SERIES};
 use glint::drawing::{Anchor, Drawing, Shape};
 
-use super::report::Report;
+use super::report::SelftestReport;
 
 /// Columns where the bars begin and end, and where the counts stand.
 const LEFT: f32 = 220.0;
@@ -17,17 +17,17 @@ const BAR: f32 = 10.0;
 const Z: f64 = 1.96;
 
 /// Wilson's interval of a share (Wilson 1927, J. Am. Stat. Assoc. 22), 95 %.
-fn interval(hits: usize, of: usize) -> (f32, f32) {
-    if of == 0 {
+fn interval(hits: usize, total: usize) -> (f32, f32) {
+    if total == 0 {
         return (0.0, 1.0);
     }
-    let (n, p) = (of as f64, hits as f64 / of as f64);
+    let (n, p) = (total as f64, hits as f64 / total as f64);
     let middle = (p + Z * Z / (2.0 * n)) / (1.0 + Z * Z / n);
     let half = Z / (1.0 + Z * Z / n) * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
     ((middle - half).max(0.0) as f32, (middle + half).min(1.0) as f32)
 }
 
-impl Report {
+impl SelftestReport {
     /// A bar for all movements, for calm stretches and the others, for each size and each action unit.
     pub(super) fn drawing(&self, name: &str) -> Drawing {
         let mut sheet = Sheet { y: 24.0, shapes: Vec::new() };
@@ -38,10 +38,10 @@ impl Report {
         sheet.bar("where the face is calm", self.calm.0, self.calm.1);
         sheet.bar("elsewhere", self.elsewhere.0, self.elsewhere.1);
         sheet.words("size in px for eyes 64 px apart");
-        self.sizes().for_each(|(size, hits, of)| sheet.bar(&size, hits, of));
+        self.sizes().for_each(|(size, hits, total)| sheet.bar(&size, hits, total));
         sheet.words("action unit");
-        for (au, (hits, of)) in &self.by_au {
-            sheet.bar(&format!("AU{au} {}", glint::au::name(*au)), *hits, *of);
+        for (au, (hits, total)) in &self.by_au {
+            sheet.bar(&format!("AU{au} {}", glint::au::name(*au)), *hits, *total);
         }
         sheet.finish(top)
     }
@@ -60,14 +60,14 @@ impl Sheet {
         self.y += ROW;
     }
 
-    fn bar(&mut self, label: &str, hits: usize, of: usize) {
+    fn bar(&mut self, label: &str, hits: usize, total: usize) {
         let at = |share: f32| LEFT + share * (RIGHT - LEFT);
         let y = self.y - BAR / 2.0;
         self.shapes.push(Shape::text((LEFT - 8.0, self.y), label, Anchor::End));
-        self.shapes.push(Shape::text((COUNTS, self.y), format!("{hits} of {of}"), Anchor::End));
-        if of > 0 {
-            let (low, high) = interval(hits, of);
-            let end = at(hits as f32 / of as f32);
+        self.shapes.push(Shape::text((COUNTS, self.y), format!("{hits} of {total}"), Anchor::End));
+        if total > 0 {
+            let (low, high) = interval(hits, total);
+            let end = at(hits as f32 / total as f32);
             self.shapes.push(Shape::Fill { from: (LEFT, self.y - BAR), to: (end, self.y), color: SERIES[0] });
             self.shapes.push(Shape::line((at(low), y), (at(high), y), INK));
         }
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn there_is_a_bar_for_each_size_and_unit() {
-        let mut report = Report { alone: 3, injected: 12, found: 9, ..Report::default() };
+        let mut report = SelftestReport { alone: 3, injected: 12, found: 9, ..SelftestReport::default() };
         report.untouched.seconds = 120.0;
         report.by_size[1] = (3, 4);
         report.by_au.insert(12, (9, 12));

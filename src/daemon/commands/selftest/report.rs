@@ -86,7 +86,7 @@ impl Hour {
 
 /// Counts of all rounds.
 #[derive(Default)]
-pub(super) struct Report {
+pub(super) struct SelftestReport {
     /// What was seen in the footage as it is.
     pub(super) untouched: Summary,
     /// Micro-expressions told of it.
@@ -112,12 +112,12 @@ fn thousandths(value: f64) -> f64 {
 }
 
 fn causes(counts: &BTreeMap<&'static str, u64>) -> String {
-    let told: Vec<String> =
+    let counted: Vec<String> =
         counts.iter().filter(|(_, n)| **n > 0).map(|(cause, n)| format!("{cause} {n}")).collect();
-    if told.is_empty() { "none".into() } else { told.join(", ") }
+    if counted.is_empty() { "none".into() } else { counted.join(", ") }
 }
 
-impl Report {
+impl SelftestReport {
     /// Counts an injected movement, and the event that is it.
     pub(super) fn count(&mut self, movement: &Injection, event: Option<&Movement>, is_calm: bool) {
         let hit = usize::from(event.is_some());
@@ -125,8 +125,8 @@ impl Report {
         let place = if is_calm { &mut self.calm } else { &mut self.elsewhere };
         *place = (place.0 + hit, place.1 + 1);
         for (au, ..) in &movement.parts {
-            let of = self.by_au.entry(*au).or_default();
-            *of = (of.0 + hit, of.1 + 1);
+            let counts = self.by_au.entry(*au).or_default();
+            *counts = (counts.0 + hit, counts.1 + 1);
         }
         if let Some(k) = SIZES.windows(2).position(|s| (s[0]..s[1]).contains(&movement.peak_px)) {
             self.by_size[k] = (self.by_size[k].0 + hit, self.by_size[k].1 + 1);
@@ -135,8 +135,8 @@ impl Report {
             let course = &movement.course;
             let pairs =
                 [(course.onset_ns, e.onset_ns), (course.apex_ns, e.apex_ns), (course.offset_ns, e.offset_ns)];
-            for (errors, (truth, found)) in self.errors.iter_mut().zip(pairs) {
-                errors.add(found - truth);
+            for (errors, (truth, measured)) in self.errors.iter_mut().zip(pairs) {
+                errors.add(measured - truth);
             }
         }
     }
@@ -188,9 +188,9 @@ impl Report {
     }
 
     pub(super) fn sizes(&self) -> impl Iterator<Item = (String, usize, usize)> {
-        self.by_size.iter().zip(SIZES.windows(2)).map(|((hits, of), s)| {
+        self.by_size.iter().zip(SIZES.windows(2)).map(|((hits, total), s)| {
             let name = if s[1].is_finite() { format!("{}-{}", s[0], s[1]) } else { format!(">={}", s[0]) };
-            (name, *hits, *of)
+            (name, *hits, *total)
         })
     }
 
@@ -200,11 +200,14 @@ impl Report {
     }
 
     pub(super) fn json(&self) -> Value {
-        let share = |hits: usize, of: usize| json!({"found": hits, "injected": of});
-        let by_au: BTreeMap<String, Value> =
-            self.by_au.iter().map(|(au, (hits, of))| (glint::gate::au_key(*au), share(*hits, *of))).collect();
+        let share = |hits: usize, total: usize| json!({"found": hits, "injected": total});
+        let by_au: BTreeMap<String, Value> = self
+            .by_au
+            .iter()
+            .map(|(au, (hits, total))| (glint::gate::au_key(*au), share(*hits, *total)))
+            .collect();
         let by_px: BTreeMap<String, Value> =
-            self.sizes().map(|(name, hits, of)| (name, share(hits, of))).collect();
+            self.sizes().map(|(name, hits, total)| (name, share(hits, total))).collect();
         let mut out = json!({
             "minutes": thousandths(self.minutes()), "rounds": self.rounds, "injected": self.injected,
             "found": self.found, "recall": self.recall().map(thousandths), "f1": self.f1().map(thousandths),
@@ -250,9 +253,9 @@ impl Report {
             out.push(format!("median error: onset {onset} ms, apex {apex} ms, offset {offset} ms"));
         }
         out.push("size in px for eyes 64 px apart, found of injected".into());
-        out.extend(self.sizes().map(|(name, hits, of)| format!("  {name:<8} {hits:3} of {of:3}")));
+        out.extend(self.sizes().map(|(name, hits, total)| format!("  {name:<8} {hits:3} of {total:3}")));
         out.push("AU, found of injected".into());
-        out.extend(self.by_au.iter().map(|(au, (hits, of))| format!("  {au:<8} {hits:3} of {of:3}")));
+        out.extend(self.by_au.iter().map(|(au, (hits, total))| format!("  {au:<8} {hits:3} of {total:3}")));
         let rounds = if self.live.is_some() { "with the movements in it" } else { "all rounds" };
         out.push(format!("rejected candidates, {rounds}: {}", causes(&self.rejected)));
     }
@@ -306,7 +309,7 @@ mod tests {
         let hour = Hour::between(&Counters::default(), &seen, 40.0);
         assert_eq!((hour.events, hour.rejected["blink"]), ([2, 0, 0], 7));
         let live = Live { what: "camera", dropped: 200, hours: vec![hour.clone()], ..Live::default() };
-        let mut report = Report { alone: 2, live: Some(live), ..Report::default() };
+        let mut report = SelftestReport { alone: 2, live: Some(live), ..SelftestReport::default() };
         report.untouched = Summary { counters: seen, seconds: 40.0 };
         let text = report.lines().join("\n");
         for words in [

@@ -6,7 +6,7 @@ use glint::event::{Kind, Movement};
 use glint::inject::Injection;
 
 use super::calm::Calm;
-use super::report::Report;
+use super::report::SelftestReport;
 
 /// Overlap from which an event is the movement (MEGC's rule).
 const MIN_IOU: f64 = 0.5;
@@ -19,7 +19,7 @@ const ALONE_NS: i64 = 5_000_000_000;
 #[derive(Default)]
 pub(super) struct Score {
     injected: VecDeque<Injection>,
-    found: VecDeque<(Movement, bool)>,
+    events: VecDeque<(Movement, bool)>,
     alone: VecDeque<Movement>,
 }
 
@@ -44,9 +44,9 @@ impl Score {
     }
 
     /// An event of the footage with the movements in it.
-    pub(super) fn found(&mut self, movement: Movement) {
+    pub(super) fn event(&mut self, movement: Movement) {
         if movement.kind == Kind::Micro {
-            self.found.push_back((movement, false));
+            self.events.push_back((movement, false));
         }
     }
 
@@ -58,27 +58,27 @@ impl Score {
     }
 
     /// Counts what ended before a time of which all events are known.
-    pub(super) fn settle(&mut self, until_ns: i64, calm: &Calm, report: &mut Report) {
+    pub(super) fn settle(&mut self, until_ns: i64, calm: &Calm, report: &mut SelftestReport) {
         while self.injected.front().is_some_and(|m| m.course.offset_ns <= until_ns) {
             let Some(movement) = self.injected.pop_front() else { break };
             let times = (movement.course.onset_ns, movement.course.offset_ns);
             let best = self
-                .found
+                .events
                 .iter_mut()
                 .filter(|(_, is_used)| !is_used)
-                .map(|found| (overlap(times, span(&found.0)), found))
+                .map(|event| (overlap(times, span(&event.0)), event))
                 .filter(|(share, _)| *share >= MIN_IOU)
                 .max_by(|a, b| a.0.total_cmp(&b.0))
-                .map(|(_, found)| found);
-            let hit = best.map(|found| {
-                found.1 = true;
-                &found.0
+                .map(|(_, event)| event);
+            let hit = best.map(|event| {
+                event.1 = true;
+                &event.0
             });
             report.count(&movement, hit, calm.is_calm(times.0, times.1));
         }
         let ended_ns = until_ns.saturating_sub(APART_NS);
-        while self.found.front().is_some_and(|(e, _)| e.offset_ns <= ended_ns) {
-            let Some((event, is_used)) = self.found.pop_front() else { break };
+        while self.events.front().is_some_and(|(e, _)| e.offset_ns <= ended_ns) {
+            let Some((event, is_used)) = self.events.pop_front() else { break };
             let is_known = || self.alone.iter().any(|a| overlap(span(a), span(&event)) >= MIN_IOU);
             report.wrong += usize::from(!is_used && !is_known());
         }
@@ -115,7 +115,7 @@ mod tests {
         let mut score = Score::default();
         [1000, 3000].into_iter().for_each(|ms| score.inject(injected(ms)));
         for (from_ms, to_ms) in [(1020, 1310), (5000, 5300), (8000, 8200)] {
-            score.found(movement(from_ms, to_ms));
+            score.event(movement(from_ms, to_ms));
         }
         score.alone(movement(5010, 5290));
         score
@@ -125,7 +125,7 @@ mod tests {
     fn what_was_there_before_is_no_false_alarm_of_a_round() {
         let mut calm = Calm::default();
         calm.push(3_100_000_000, None);
-        let mut report = Report { alone: 1, ..Report::default() };
+        let mut report = SelftestReport { alone: 1, ..SelftestReport::default() };
         report.untouched.seconds = 30.0;
         score().settle(i64::MAX, &calm, &mut report);
         assert_eq!((report.injected, report.found, report.wrong), (2, 1, 1));
@@ -139,14 +139,14 @@ mod tests {
     #[test]
     fn settled_bit_by_bit_it_is_the_same_and_nothing_is_kept() {
         let calm = Calm::default();
-        let (mut whole, mut bits) = (Report::default(), Report::default());
+        let (mut whole, mut bits) = (SelftestReport::default(), SelftestReport::default());
         score().settle(i64::MAX, &calm, &mut whole);
         let mut score = score();
         for ms in (0..20_000).step_by(50) {
             score.settle(ms * 1_000_000, &calm, &mut bits);
         }
-        let counts = |r: &Report| (r.injected, r.found, r.wrong, r.calm, r.error(2));
+        let counts = |r: &SelftestReport| (r.injected, r.found, r.wrong, r.calm, r.error(2));
         assert_eq!(counts(&whole), counts(&bits));
-        assert!(score.injected.is_empty() && score.found.is_empty() && score.alone.is_empty());
+        assert!(score.injected.is_empty() && score.events.is_empty() && score.alone.is_empty());
     }
 }

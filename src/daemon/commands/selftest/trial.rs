@@ -18,7 +18,7 @@ use glint::spot::Sample;
 
 use super::calm::Calm;
 use super::plan::{HORIZON_NS, Planner};
-use super::report::{Hour, Report};
+use super::report::{Hour, SelftestReport};
 use super::retouch::Retouch;
 use super::score::Score;
 use crate::daemon::commands::summary::Summary;
@@ -52,7 +52,7 @@ enum Shown {
 }
 
 /// What a worker has found out.
-enum Told {
+enum Update {
     /// Where the face is.
     Places(Vec<Place>),
     /// What the pipeline says of a frame of the footage as it is.
@@ -89,7 +89,7 @@ pub(super) struct Trial {
     view: View,
     /// Counts, watched time and number of the hour that is under way, at its beginning.
     hour: (Counters, i64, usize),
-    pub(super) report: Report,
+    pub(super) report: SelftestReport,
 }
 
 /// What the test is run with beside the source.
@@ -101,7 +101,7 @@ pub(super) struct Means<'a> {
 }
 
 impl Trial {
-    fn new(means: &Means<'_>, report: Report) -> anyhow::Result<Self> {
+    fn new(means: &Means<'_>, report: SelftestReport) -> anyhow::Result<Self> {
         // Only micro-expressions are put in.
         let options = Options { kinds: Options::default().kinds, ..means.options.clone() };
         Ok(Self {
@@ -155,13 +155,13 @@ impl Trial {
         Some(shown)
     }
 
-    fn learn(&mut self, told: Told) {
-        match told {
-            Told::Places(places) => {
+    fn learn(&mut self, update: Update) {
+        match update {
+            Update::Places(places) => {
                 self.places_ns = places.last().map_or(self.places_ns, |place| place.0);
                 self.carrier.extend(places);
             }
-            Told::Seen(seen) => {
+            Update::Seen(seen) => {
                 let apart = seen.at_ns.saturating_sub(self.seen_ns);
                 self.watched_ns += if (0..AWAY_NS).contains(&apart) { apart } else { 0 };
                 self.seen_ns = seen.at_ns;
@@ -172,7 +172,7 @@ impl Trial {
                     Summary { counters: seen.counters, seconds: self.watched_ns as f64 / 1e9 };
                 self.count_hours();
             }
-            Told::Ended(movements, counters) => {
+            Update::Ended(movements, counters) => {
                 movements.into_iter().for_each(|movement| self.alone(movement));
                 self.report.untouched.counters = counters;
             }
@@ -235,7 +235,7 @@ impl Trial {
                 _ => break,
             };
             if let Step::Event(movement) = step {
-                self.score.found(movement);
+                self.score.event(movement);
             }
             if let Some(Shown::Frame(frame)) = self.waiting.pop_front()
                 && let Some(frame) = Arc::into_inner(frame)
@@ -256,7 +256,7 @@ impl Trial {
         self.plan(self.last_ns);
         self.show(i64::MAX, spare);
         while let Some(movement) = self.pipeline.finish() {
-            self.score.found(movement);
+            self.score.event(movement);
         }
         self.score.settle(i64::MAX, &self.calm, &mut self.report);
         self.report.end_round(self.pipeline.counters());
@@ -267,21 +267,21 @@ impl Trial {
 /// Runs a test over what comes until it ends, or `goes_on` says no; the buffers of frames go back through `spare`.
 pub(super) fn conduct(
     means: &Means<'_>,
-    report: Report,
+    report: SelftestReport,
     items: &Receiver<Item>,
     spare: &Sender<Frame>,
     mut goes_on: impl FnMut(&Trial) -> bool,
-) -> anyhow::Result<Report> {
+) -> anyhow::Result<SelftestReport> {
     let mut trial = Trial::new(means, report)?;
     let carrier = CarrierBuilder::new(means.models)?;
     let pipeline = Pipeline::new(means.options.clone(), means.models)?;
     std::thread::scope(|scope| {
-        let (tell, told) = channel();
+        let (sender, receiver) = channel();
         let (to_carrier, shown) = sync_channel(QUEUE);
-        let places = tell.clone();
+        let places = sender.clone();
         scope.spawn(move || carry(carrier, &shown, &places));
         let (to_watcher, shown) = sync_channel(QUEUE);
-        scope.spawn(move || watch(pipeline, &shown, &tell));
+        scope.spawn(move || watch(pipeline, &shown, &sender));
         let workers = [to_carrier, to_watcher];
         while goes_on(&trial) {
             let item = match items.recv_timeout(WAIT) {
@@ -294,18 +294,18 @@ pub(super) fn conduct(
                 anyhow::ensure!(worker.send(shown.clone()).is_ok(), "a thread of the test has ended");
             }
             drop(shown);
-            told.try_iter().for_each(|news| trial.learn(news));
+            receiver.try_iter().for_each(|update| trial.learn(update));
             trial.advance(spare);
         }
         drop(workers);
-        told.iter().for_each(|news| trial.learn(news));
+        receiver.iter().for_each(|update| trial.learn(update));
         trial.finish(spare);
         Ok(trial.report)
     })
 }
 
 /// Finds the face for the carrier.
-fn carry(mut builder: CarrierBuilder, shown: &Receiver<Shown>, tell: &Sender<Told>) {
+fn carry(mut builder: CarrierBuilder, shown: &Receiver<Shown>, sender: &Sender<Update>) {
     for shown in shown {
         match shown {
             Shown::Frame(frame) => builder.push(&frame),
@@ -313,13 +313,13 @@ fn carry(mut builder: CarrierBuilder, shown: &Receiver<Shown>, tell: &Sender<Tol
             Shown::Opened => builder.break_off(),
         }
         // Where the test has ended, nobody wants to know.
-        _ = tell.send(Told::Places(builder.settled()));
+        _ = sender.send(Update::Places(builder.settled()));
     }
-    _ = tell.send(Told::Places(builder.rest()));
+    _ = sender.send(Update::Places(builder.rest()));
 }
 
 /// Watches the footage as it is.
-fn watch(mut pipeline: Pipeline, shown: &Receiver<Shown>, tell: &Sender<Told>) {
+fn watch(mut pipeline: Pipeline, shown: &Receiver<Shown>, sender: &Sender<Update>) {
     let (mut light, mut view) = (Light::default(), View::default());
     for shown in shown {
         let (at_ns, step) = match shown {
@@ -338,10 +338,10 @@ fn watch(mut pipeline: Pipeline, shown: &Receiver<Shown>, tell: &Sender<Told>) {
         let event = if let Step::Event(movement) = step { Some(movement) } else { None };
         let sample = pipeline.sample().copied();
         let seen = Seen { at_ns, sample, event, counters: *pipeline.counters(), view };
-        _ = tell.send(Told::Seen(Box::new(seen)));
+        _ = sender.send(Update::Seen(Box::new(seen)));
     }
     let last = std::iter::from_fn(|| pipeline.finish()).collect();
-    _ = tell.send(Told::Ended(last, *pipeline.counters()));
+    _ = sender.send(Update::Ended(last, *pipeline.counters()));
 }
 
 #[cfg(test)]
@@ -382,7 +382,7 @@ mod tests {
     }
 
     /// Runs a test on the frames of a clip; the most frames that waited at once.
-    fn live(path: &Path, goes_on: impl Fn(&Trial) -> bool) -> (Report, usize) {
+    fn live(path: &Path, goes_on: impl Fn(&Trial) -> bool) -> (SelftestReport, usize) {
         let models = Models::embedded().expect("models");
         let means = Means { models: &models, options: Options::default(), seed: 5 };
         let (items, out) = sync_channel(4);
@@ -390,7 +390,7 @@ mod tests {
         let mut most = 0;
         let report = std::thread::scope(|scope| {
             scope.spawn(move || deliver(path, &items, &spares));
-            let report = conduct(&means, Report::default(), &out, &spare, |trial| {
+            let report = conduct(&means, SelftestReport::default(), &out, &spare, |trial| {
                 most = most.max(trial.waiting());
                 goes_on(trial)
             });

@@ -63,7 +63,7 @@ impl From<std::io::Error> for Failure {
 
 /// What a file held.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct Contents {
     /// Events in the order of their acceptance.
     pub(crate) events: Vec<Waiting>,
     /// Stretches that cannot be read, each of one record or more.
@@ -72,7 +72,7 @@ pub(crate) struct Found {
     pub(crate) lost: Lost,
 }
 
-impl Found {
+impl Contents {
     /// The counts of earlier runs, and what this reading has found.
     pub(super) fn lost_in_all(&self) -> Lost {
         Lost { damaged: self.lost.damaged + self.damaged, ..self.lost }
@@ -213,17 +213,17 @@ fn record_at(file: &File, offset: u64) -> std::io::Result<Option<(u8, Vec<u8>)>>
 
 impl Log {
     /// Opens the file, or creates it, and reads what is in it. It is locked until the log is dropped.
-    pub(super) fn open(path: &Path, topic: impl Fn(&str) -> String) -> Result<(Self, Found), Failure> {
+    pub(super) fn open(path: &Path, topic: impl Fn(&str) -> String) -> Result<(Self, Contents), Failure> {
         if let Some(dir) = path.parent() {
             std::fs::create_dir_all(dir)?;
         }
         let file = lock(path, false)?;
         let mut log = Self { path: path.to_owned(), file, end: 0, live: BTreeMap::new(), live_bytes: 0 };
         let start = read(&log.file, 0, HEADER.len())?;
-        let mut found = Found::default();
+        let mut contents = Contents::default();
         if start.is_empty() {
             log.clear(&Lost::default())?;
-            return Ok((log, found));
+            return Ok((log, contents));
         }
         if let Some(version) = newer(&start) {
             let reason = format!(
@@ -236,26 +236,26 @@ impl Log {
             let content = std::fs::read(path)?;
             log.rewrite(&legacy(&content, topic).concat())?;
             tracing::info!(file = %path.display(), events = log.live.len(), "events of a version 0.1 outbox imported");
-            return log.scan(&mut found).map(|()| (log, found));
+            return log.scan(&mut contents).map(|()| (log, contents));
         }
-        log.scan(&mut found)?;
+        log.scan(&mut contents)?;
         if start != HEADER {
-            found.damaged += 1;
+            contents.damaged += 1;
         }
-        if found.damaged > 0 {
+        if contents.damaged > 0 {
             let aside = path.with_extension("damaged");
-            tracing::error!(file = %path.display(), aside = %aside.display(), stretches = found.damaged,
-                events = found.events.len(), "the outbox is damaged; readable events are sent, and the rest is counted");
+            tracing::error!(file = %path.display(), aside = %aside.display(), stretches = contents.damaged,
+                events = contents.events.len(), "the outbox is damaged; readable events are sent, and the rest is counted");
             if let Err(e) = std::fs::copy(path, &aside) {
                 tracing::error!(file = %aside.display(), "the damaged outbox could not be copied: {e}");
             }
-            log.compact(&found.lost_in_all())?;
+            log.compact(&contents.lost_in_all())?;
         }
-        Ok((log, found))
+        Ok((log, contents))
     }
 
     /// Reads every record.
-    fn scan(&mut self, found: &mut Found) -> Result<(), Failure> {
+    fn scan(&mut self, contents: &mut Contents) -> Result<(), Failure> {
         self.live.clear();
         self.live_bytes = 0;
         let size = self.file.metadata()?.len();
@@ -272,7 +272,7 @@ impl Log {
         };
         while offset < size {
             let Some((kind, body)) = record_at(&self.file, offset)? else {
-                found.damaged += 1;
+                contents.damaged += 1;
                 offset = next_mark(&self.file, offset + 1)?.unwrap_or(size);
                 continue;
             };
@@ -286,7 +286,7 @@ impl Log {
                     }
                 }
                 2 => removed.extend(keys(&body)),
-                3 => found.lost = serde_json::from_slice(&body).unwrap_or(found.lost),
+                3 => contents.lost = serde_json::from_slice(&body).unwrap_or(contents.lost),
                 _ => {}
             }
             offset += bytes as u64;
@@ -294,7 +294,7 @@ impl Log {
         self.end = size;
         self.forget(removed.iter());
         events.retain(|e| self.live.contains_key(&e.key));
-        found.events = events;
+        contents.events = events;
         Ok(())
     }
 
@@ -363,7 +363,7 @@ impl Log {
             records.extend(read(&self.file, offset, bytes)?);
         }
         self.rewrite(&records)?;
-        self.scan(&mut Found::default())
+        self.scan(&mut Contents::default())
     }
 
     /// Another file with these records takes the place of this one.
@@ -433,7 +433,7 @@ fn lock(path: &Path, anew: bool) -> Result<File, Failure> {
 fn legacy(content: &[u8], topic: impl Fn(&str) -> String) -> Vec<Vec<u8>> {
     const START: &[u8] = br#"{"specversion":"1.0""#;
     let stamp = Stamp::now();
-    let mut found = BTreeSet::new();
+    let mut ids = BTreeSet::new();
     let mut records: Vec<Vec<u8>> = Vec::new();
     let mut at = 0;
     while let Some(next) = content[at..].windows(START.len()).position(|w| w == START) {
@@ -443,7 +443,7 @@ fn legacy(content: &[u8], topic: impl Fn(&str) -> String) -> Vec<Vec<u8>> {
         if let Some(Ok(value)) = values.next()
             && let Ok(json) = std::str::from_utf8(&content[at..at + values.byte_offset()])
             && let (Some(id), Some(source)) = (value["id"].as_str(), value["source"].as_str())
-            && found.insert(id.to_owned())
+            && ids.insert(id.to_owned())
         {
             let device = source.strip_prefix("glint/").unwrap_or(source);
             records.push(event_record((0, records.len() as u64), &stamp, &topic(device), json));

@@ -40,7 +40,7 @@ fn health() -> Health {
 fn text(health: &Health) -> String {
     let timing = Timing::default();
     timing.frame(0, 1_000_000, 4_000_000);
-    super::text(&Report {
+    super::text(&Exposition {
         health,
         timing: &timing,
         connected: true,

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::super::audit::Origin;
 use super::super::exposure::{LOW_CONTRAST, OVEREXPOSED};
-use super::super::metrics::{self, Report};
+use super::super::metrics::{self, Exposition};
 use super::super::noise::NOISY;
 use super::super::report::Phase;
 use super::super::sharpness::BLURRED;
@@ -81,15 +81,15 @@ impl Main {
     /// Answers what the page asks. Who has asked may be gone meanwhile.
     pub(super) fn answer(&mut self, ask: Ask) {
         match ask {
-            Ask::Command(command, visitor, reply) => {
-                let said = self.command(command, &Origin::Page(visitor));
-                let mut said = serde_json::to_value(&said).unwrap_or_default();
+            Ask::Command(command, visitor, sender) => {
+                let reply = self.command(command, &Origin::Page(visitor));
+                let mut reply = serde_json::to_value(&reply).unwrap_or_default();
                 if command == Command::Pause {
                     // It is done once the state says so.
-                    said["done"] = false.into();
-                    said["accepted"] = true.into();
+                    reply["done"] = false.into();
+                    reply["accepted"] = true.into();
                 }
-                _ = reply.send(said.to_string());
+                _ = sender.send(reply.to_string());
             }
             Ask::Metrics(reply) => _ = reply.send(self.metrics()),
             Ask::Note(note, visitor) => self.audit.note(note.as_str(), &Origin::Page(visitor)),
@@ -97,7 +97,7 @@ impl Main {
     }
 
     fn metrics(&self) -> String {
-        metrics::text(&Report {
+        metrics::text(&Exposition {
             health: &self.health(),
             timing: &self.timing,
             connected: self.mqtt.connected(),

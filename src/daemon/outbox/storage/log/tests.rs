@@ -12,7 +12,7 @@ fn json(n: u64) -> String {
 
 /// Opens a file that this process alone uses. Where another test starts a program meanwhile, a copy of this process holds
 /// the lock that was just given free, until that program runs.
-fn open(path: &Path) -> (Log, Found) {
+fn open(path: &Path) -> (Log, Contents) {
     for _ in 0..500 {
         match Log::open(path, topic) {
             Err(e) if e.reason.contains("another process") => {
@@ -39,29 +39,29 @@ fn write(path: &Path, count: u64) -> Vec<u8> {
 fn flipped_bits_and_cuts_cost_what_they_hit_and_nothing_else() {
     let dir = tempfile::tempdir().expect("folder");
     let path = dir.path().join("outbox");
-    let good = write(&path, 6);
+    let intact = write(&path, 6);
     let check = |bytes: &[u8], at_least: usize| {
         std::fs::write(&path, bytes).expect("written");
-        let (log, found) = open(&path);
-        for event in &found.events {
+        let (log, contents) = open(&path);
+        for event in &contents.events {
             assert_eq!(log.content(event.key).expect("readable"), json(event.key.1));
         }
-        assert!(found.events.len() >= at_least, "{} events", found.events.len());
-        assert!(found.events.len() == 6 || found.damaged > 0, "lost and not counted");
+        assert!(contents.events.len() >= at_least, "{} events", contents.events.len());
+        assert!(contents.events.len() == 6 || contents.damaged > 0, "lost and not counted");
         drop(log);
         let (_, again) = open(&path);
-        assert_eq!((again.events.len(), again.damaged), (found.events.len(), 0), "mended");
+        assert_eq!((again.events.len(), again.damaged), (contents.events.len(), 0), "mended");
     };
-    for at in (0..good.len()).step_by(7) {
-        let mut bytes = good.clone();
+    for at in (0..intact.len()).step_by(7) {
+        let mut bytes = intact.clone();
         bytes[at] ^= 1 << (at % 8);
         check(&bytes, 5);
     }
-    let each = (good.len() - HEADER.len()) / 6;
-    for length in (HEADER.len()..good.len()).step_by(31) {
+    let each = (intact.len() - HEADER.len()) / 6;
+    for length in (HEADER.len()..intact.len()).step_by(31) {
         // Between two records a cut cannot be told from events that never were.
         if !(length - HEADER.len()).is_multiple_of(each) {
-            check(&good[..length], (length - HEADER.len()) / each);
+            check(&intact[..length], (length - HEADER.len()) / each);
         }
     }
 }
@@ -76,16 +76,16 @@ fn counts_outlive_a_flipped_bit_anywhere() {
     log.append(&event_record((1, 1), &Stamp::now(), "t", &json(1))).expect("written");
     log.clear(&lost).expect("written");
     drop(log);
-    let good = std::fs::read(&path).expect("readable");
-    for at in 0..good.len() {
-        let mut bytes = good.clone();
+    let intact = std::fs::read(&path).expect("readable");
+    for at in 0..intact.len() {
+        let mut bytes = intact.clone();
         bytes[at] ^= 1 << (at % 8);
         std::fs::write(&path, &bytes).expect("written");
-        let (_, found) = open(&path);
-        assert_eq!((found.lost, found.damaged), (lost, 1), "byte {at}");
+        let (_, contents) = open(&path);
+        assert_eq!((contents.lost, contents.damaged), (lost, 1), "byte {at}");
         // The count of this one is on disk before anybody has been told of it.
-        let (_, found) = open(&path);
-        assert_eq!((found.lost.purged, found.lost.damaged, found.damaged), (70, 3, 0), "byte {at}");
+        let (_, contents) = open(&path);
+        assert_eq!((contents.lost.purged, contents.lost.damaged, contents.damaged), (70, 3, 0), "byte {at}");
     }
 }
 
@@ -94,8 +94,8 @@ fn what_is_not_the_files_own_is_counted_and_the_file_works() {
     let dir = tempfile::tempdir().expect("folder");
     let path = dir.path().join("outbox");
     std::fs::write(&path, vec![7; 20_000]).expect("file");
-    let (mut log, found) = open(&path);
-    assert_eq!((found.events.len(), found.damaged), (0, 1));
+    let (mut log, contents) = open(&path);
+    assert_eq!((contents.events.len(), contents.damaged), (0, 1));
     assert!(dir.path().join("outbox.damaged").exists());
     log.append(&event_record((1, 1), &Stamp::now(), "t", "{}")).expect("written");
     assert!(Log::open(&path, topic).is_err_and(|e| e.reason.contains("another process")));
@@ -108,10 +108,10 @@ fn events_of_a_database_of_version_0_1_are_taken_over() {
     let event = r#"{"specversion":"1.0","id":"a","source":"glint/door","data":{}}"#;
     let old = [REDB, &[0; 100], event.as_bytes(), &[1; 50], event.as_bytes()].concat();
     std::fs::write(&path, old).expect("file");
-    let (log, found) = open(&path);
-    assert_eq!(found.events.len(), 1);
-    assert_eq!(found.events[0].topic, "p/door/event");
-    assert_eq!(log.content(found.events[0].key).expect("readable"), event);
+    let (log, contents) = open(&path);
+    assert_eq!(contents.events.len(), 1);
+    assert_eq!(contents.events[0].topic, "p/door/event");
+    assert_eq!(log.content(contents.events[0].key).expect("readable"), event);
 }
 
 /// A package that is taken back must not salvage what it does not understand.
