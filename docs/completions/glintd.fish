@@ -47,7 +47,7 @@ complete -c glintd -n "__fish_glintd_using_subcommand doctor" -l seconds -d 'How
 complete -c glintd -n "__fish_glintd_using_subcommand doctor" -l bundle -d 'Write what was found, the configuration without secrets, and the log into a tar file. It holds no frames' -r -F
 complete -c glintd -n "__fish_glintd_using_subcommand doctor" -l json -d 'One JSON object on stdout'
 complete -c glintd -n "__fish_glintd_using_subcommand doctor" -s h -l help -d 'Print help'
-complete -c glintd -n "__fish_glintd_using_subcommand replay" -l fps -d 'Frames per second (above 0, up to 1000), in place of the clip\'s own times' -r
+complete -c glintd -n "__fish_glintd_using_subcommand replay" -l fps -d 'Frames per second (.001 to 1000), in place of the clip\'s own times' -r
 complete -c glintd -n "__fish_glintd_using_subcommand replay" -l rotate -d 'Rotate the frames clockwise by 90, 180 or 270 degrees. A rotation that the file states is applied already' -r
 complete -c glintd -n "__fish_glintd_using_subcommand replay" -l from -d 'Skip the frames before this time. Times still count from the first frame of the clip' -r
 complete -c glintd -n "__fish_glintd_using_subcommand replay" -l to -d 'Stop at this time' -r
@@ -65,7 +65,7 @@ complete -c glintd -n "__fish_glintd_using_subcommand replay" -l pace -d 'Play t
 complete -c glintd -n "__fish_glintd_using_subcommand replay" -l mqtt -d 'Also publish the events to the broker of the configuration'
 complete -c glintd -n "__fish_glintd_using_subcommand replay" -l json -d 'Print the summary, the last line on stderr, as a JSON object'
 complete -c glintd -n "__fish_glintd_using_subcommand replay" -s h -l help -d 'Print help'
-complete -c glintd -n "__fish_glintd_using_subcommand inspect" -l fps -d 'Frames per second (above 0, up to 1000), in place of the clip\'s own times' -r
+complete -c glintd -n "__fish_glintd_using_subcommand inspect" -l fps -d 'Frames per second (.001 to 1000), in place of the clip\'s own times' -r
 complete -c glintd -n "__fish_glintd_using_subcommand inspect" -l rotate -d 'Rotate the frames clockwise by 90, 180 or 270 degrees. A rotation that the file states is applied already' -r
 complete -c glintd -n "__fish_glintd_using_subcommand inspect" -l from -d 'Skip the frames before this time. Times still count from the first frame of the clip' -r
 complete -c glintd -n "__fish_glintd_using_subcommand inspect" -l to -d 'Stop at this time' -r
@@ -81,7 +81,7 @@ complete -c glintd -n "__fish_glintd_using_subcommand inspect" -l mirror -d 'Und
 complete -c glintd -n "__fish_glintd_using_subcommand inspect" -l with-faces -d 'Show the face in the report, at the first 50 micro-expressions: such a page is personal data'
 complete -c glintd -n "__fish_glintd_using_subcommand inspect" -l json -d 'Print the summary, the last line on stderr, as a JSON object'
 complete -c glintd -n "__fish_glintd_using_subcommand inspect" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c glintd -n "__fish_glintd_using_subcommand selftest" -l fps -d 'Frames per second (above 0, up to 1000), in place of the clip\'s own times' -r
+complete -c glintd -n "__fish_glintd_using_subcommand selftest" -l fps -d 'Frames per second (.001 to 1000), in place of the clip\'s own times' -r
 complete -c glintd -n "__fish_glintd_using_subcommand selftest" -l rotate -d 'Rotate the frames clockwise by 90, 180 or 270 degrees. A rotation that the file states is applied already' -r
 complete -c glintd -n "__fish_glintd_using_subcommand selftest" -l from -d 'Skip the frames before this time. Times still count from the first frame of the clip' -r
 complete -c glintd -n "__fish_glintd_using_subcommand selftest" -l to -d 'Stop at this time' -r
@@ -97,7 +97,7 @@ complete -c glintd -n "__fish_glintd_using_subcommand selftest" -s h -l help -d 
 complete -c glintd -n "__fish_glintd_using_subcommand cameras" -l watch -d 'Print once a second what you need to aim the camera'
 complete -c glintd -n "__fish_glintd_using_subcommand cameras" -l json -d 'Print JSON'
 complete -c glintd -n "__fish_glintd_using_subcommand cameras" -s h -l help -d 'Print help'
-complete -c glintd -n "__fish_glintd_using_subcommand bench" -l fps -d 'Frames per second (above 0, up to 1000), in place of the clip\'s own times' -r
+complete -c glintd -n "__fish_glintd_using_subcommand bench" -l fps -d 'Frames per second (.001 to 1000), in place of the clip\'s own times' -r
 complete -c glintd -n "__fish_glintd_using_subcommand bench" -l rotate -d 'Rotate the frames clockwise by 90, 180 or 270 degrees. A rotation that the file states is applied already' -r
 complete -c glintd -n "__fish_glintd_using_subcommand bench" -l from -d 'Skip the frames before this time. Times still count from the first frame of the clip' -r
 complete -c glintd -n "__fish_glintd_using_subcommand bench" -l to -d 'Stop at this time' -r

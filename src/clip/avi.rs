@@ -14,13 +14,15 @@ pub use writer::{AviWriter, Codec};
 
 use super::{Place, Rate, Raw, Refusal, Source};
 use crate::frame::LumaDecoder;
-use chunks::{Chunks, Head};
+use chunks::{Chunks, Head, Hole};
 use header::{Coding, Headers, luma as luma_of};
 
 /// Largest header chunk that is read whole.
 const MAX_HEADER: u32 = 1 << 20;
 /// What a coded frame may have beside the bytes of a raw image of four channels.
 const MARGIN: u64 = 1 << 16;
+/// Bytes by which writers get the size of a list wrong.
+const MAX_PADDING: u64 = 16;
 
 pub(super) struct AviReader {
     chunks: Chunks,
@@ -38,9 +40,24 @@ pub(super) struct AviReader {
     pictures: u64,
     /// The slot of the first picture, which has time 0.
     first: Option<u64>,
+    /// Where the first chunk begins.
+    begin: u64,
+    /// What damage took, once there was some.
+    damage: Option<Damage>,
+    /// Frames that were lost behind the last one, not told yet.
+    owed: u64,
+    /// Where the lists of frames end by their heads.
+    listed: u64,
     place: Place,
     decoder: LumaDecoder,
     bytes: Vec<u8>,
+}
+
+/// Frames by the header that have no chunk, and the bytes that lie where chunks cannot be followed.
+#[derive(Clone, Copy, Default)]
+struct Damage {
+    missing: u64,
+    bytes: u64,
 }
 
 /// What a chunk of the stream holds.
@@ -54,7 +71,7 @@ impl AviReader {
     pub(super) fn new(file: std::fs::File) -> Result<(Self, Result<Rate, String>), Refusal> {
         let mut chunks = Chunks::new(file).map_err(|e| e.to_string())?;
         let mut headers = Headers::default();
-        let at = read_headers(&mut chunks, &mut headers)?;
+        let (at, listed) = read_headers(&mut chunks, &mut headers)?;
         let rate = headers.rate();
         let promised = headers.frames();
         let (width, height, coding) = headers.format.ok_or("AVI without a video stream")?;
@@ -69,6 +86,10 @@ impl AviReader {
             slots: 0,
             pictures: 0,
             first: None,
+            begin: at,
+            damage: None,
+            owed: 0,
+            listed,
             place: Place::default(),
             decoder: LumaDecoder::default(),
             bytes: Vec::new(),
@@ -116,6 +137,8 @@ impl AviReader {
             self.step(1);
             return Ok(Some(Raw::Luma(w, h)));
         }
+        // Beside its own.
+        let lost = if hole.end < self.chunks.length { self.lost(head.at, &hole)?.unwrap_or(0) } else { 0 };
         self.at = hole.end;
         let decoded = self.decode(head.data(), hole.end - head.data(), luma)?;
         Ok(Some(match decoded {
@@ -125,6 +148,7 @@ impl AviReader {
                     head.size
                 );
                 self.step(1);
+                self.owed = lost;
                 Raw::Luma(w, h)
             }
             Decoded::Bad(_) if hole.end == self.chunks.length => {
@@ -132,8 +156,9 @@ impl AviReader {
                 Raw::Cut
             }
             Decoded::Bad(reason) => {
-                self.step(1);
-                Raw::Bad(format!("size {} in the AVI is wrong; {reason}", head.size))
+                self.step(1 + lost);
+                let more = if lost > 0 { format!("; {} frames lost", 1 + lost) } else { String::new() };
+                Raw::Bad(format!("size {} in the AVI is wrong; {reason}{more}", head.size))
             }
         }))
     }
@@ -143,19 +168,21 @@ impl AviReader {
         let (from, number) = (self.at, self.pictures);
         let hole = self.chunks.search(from)?;
         self.at = hole.end;
-        let count = match &self.coding {
+        let at_end = hole.end == self.chunks.length;
+        let told = if at_end { None } else { self.lost(from, &hole)? };
+        let count = match (&self.coding, told) {
+            (_, Some(lost)) => lost,
             _ if hole.zeros => 0,
-            Coding::Fourcc(crate::frame::PixelFormat::Mjpg) => hole.pictures,
+            (Coding::Fourcc(crate::frame::PixelFormat::Mjpg), None) => hole.pictures,
             _ => self.raw_frames(hole.end - from),
         };
-        let at_end = hole.end == self.chunks.length;
         if count == 0 || at_end && self.promised > 0 && self.slots >= self.promised {
             return Ok(None);
         }
         let decoded = self.decode(from + 8, (hole.end - from).saturating_sub(8), luma)?;
         let what = format!("bytes {from} to {} of the AVI are damaged", hole.end);
         Ok(Some(match decoded {
-            Decoded::Picture(w, h) if count == 1 => {
+            Decoded::Picture(w, h) if count == 1 && !hole.zeros => {
                 tracing::warn!("frame {number}: {what}; the picture is complete");
                 self.step(1);
                 Raw::Luma(w, h)
@@ -169,6 +196,87 @@ impl AviReader {
                 Raw::Bad(if count == 1 { what } else { format!("{what}; {count} frames lost") })
             }
         }))
+    }
+
+    /// Frames that were lost in a hole from `from` on, beside those whose heads are there: what the header promises and no
+    /// chunk delivers, by the bytes of this hole among all. `None` where the header does not tell.
+    fn lost(&mut self, from: u64, hole: &Hole) -> std::io::Result<Option<u64>> {
+        let bytes = hole.end - from;
+        let damage = match self.damage {
+            Some(damage) => damage,
+            None => {
+                let (found, bytes) = self.ahead(from)?;
+                let found = self.slots + found;
+                if self.promised < found.max(1) {
+                    return Ok(None);
+                }
+                Damage { missing: self.promised - found, bytes }
+            }
+        };
+        let all = u128::from(damage.bytes.max(bytes).max(1));
+        let share = ((u128::from(damage.missing) * u128::from(bytes) + all / 2) / all) as u64;
+        let likely = match &self.coding {
+            Coding::Fourcc(crate::frame::PixelFormat::Mjpg) => {
+                let each = (from - self.begin).checked_div(self.slots).unwrap_or(0);
+                (bytes + each / 2).checked_div(each).unwrap_or(damage.missing)
+            }
+            _ => self.raw_frames(bytes),
+        };
+        // Of a file that is cut as well, the end is not lost here.
+        let cut = self.listed > self.chunks.length + MAX_PADDING;
+        let lost = if !cut && share <= 2 * likely + 1 { share } else { share.min(likely) };
+        let left = |all: u64, part: u64| all.saturating_sub(part);
+        self.damage = Some(Damage { missing: left(damage.missing, lost), bytes: left(damage.bytes, bytes) });
+        Ok(Some(lost))
+    }
+
+    /// Chunks of the stream from a place on, empty ones too, and bytes that belong to none.
+    fn ahead(&mut self, mut at: u64) -> std::io::Result<(u64, u64)> {
+        let (mut found, mut bytes) = (0, 0);
+        while let Some(head) = self.chunks.head(at)? {
+            let ours = self.ours(head);
+            found += u64::from(ours);
+            let next = match &head.id {
+                b"LIST" | b"RIFF" => Some(self.within(head)?),
+                _ if ours || self.chunks.plausible(head) => self.chunks.after(head)?,
+                _ => None,
+            };
+            at = match next {
+                Some(next) => next,
+                None => {
+                    let from = if ours || self.chunks.plausible(head) { head.data() } else { at };
+                    let hole = self.chunks.search(from)?;
+                    bytes += hole.end - at;
+                    hole.end
+                }
+            };
+        }
+        Ok((found, bytes))
+    }
+
+    /// Where the next chunk stands behind the head of a list: inside of those that hold frames.
+    fn within(&mut self, head: Head) -> std::io::Result<u64> {
+        // `rec ` lists and the continuations of OpenDML hold further chunks.
+        let kind = self.chunks.kind(head)?;
+        if &kind == b"movi" {
+            self.listed = self.listed.max(listed(head));
+        }
+        let open = matches!(&kind, b"rec " | b"movi" | b"AVIX");
+        let end = head.end() + u64::from(head.size & 1);
+        Ok(if open { head.data() + 4 } else { end.min(self.chunks.length) })
+    }
+
+    /// What the end of the file means.
+    fn ending(&mut self) -> std::io::Result<Raw> {
+        let (found, promised, length) = (self.slots, self.promised, self.chunks.length);
+        if promised > found {
+            return Ok(Raw::Short { found, promised });
+        }
+        // Without a count there is the size of the list, and a head that is cut.
+        let mut rest = Vec::new();
+        self.chunks.read(self.at.min(length), 8, &mut rest)?;
+        let cut = self.listed > length + MAX_PADDING || rest.iter().any(|b| *b != 0);
+        Ok(if promised == 0 && cut { Raw::Cut } else { Raw::End })
     }
 
     /// Raw frames that so many bytes hold, heads included.
@@ -243,17 +351,16 @@ impl Source for AviReader {
     }
 
     fn next(&mut self, luma: &mut Vec<u8>) -> std::io::Result<Raw> {
+        if self.owed > 0 {
+            let count = std::mem::take(&mut self.owed);
+            self.step(count);
+            return Ok(Raw::Bad(format!("the AVI is damaged; {count} frames lost")));
+        }
         loop {
-            let Some(head) = self.chunks.head(self.at)? else {
-                let (found, promised) = (self.slots, self.promised);
-                return Ok(if promised > found { Raw::Short { found, promised } } else { Raw::End });
-            };
+            let Some(head) = self.chunks.head(self.at)? else { return self.ending() };
             let raw = match &head.id {
-                // `rec ` lists and the continuations of OpenDML hold further chunks.
                 b"LIST" | b"RIFF" => {
-                    let open = matches!(&self.chunks.kind(head)?, b"rec " | b"movi" | b"AVIX");
-                    let end = head.end() + u64::from(head.size & 1);
-                    self.at = if open { head.data() + 4 } else { end.min(self.chunks.length) };
+                    self.at = self.within(head)?;
                     None
                 }
                 _ if self.ours(head) => self.frame(head, luma)?,
@@ -273,8 +380,13 @@ impl Source for AviReader {
     }
 }
 
-/// Reads the chunks before the frames; returns where those begin.
-fn read_headers(chunks: &mut Chunks, headers: &mut Headers) -> Result<u64, Refusal> {
+/// Where a list ends by its head; 0 where the head has a number in the place of a size, as unfinished recordings have.
+fn listed(head: Head) -> u64 {
+    if (5..0x7fff_0000).contains(&head.size) { head.end() } else { 0 }
+}
+
+/// Reads the chunks before the frames; returns where those begin, and where their list ends by its head.
+fn read_headers(chunks: &mut Chunks, headers: &mut Headers) -> Result<(u64, u64), Refusal> {
     let mut at = 12;
     let mut data = Vec::new();
     loop {
@@ -282,7 +394,7 @@ fn read_headers(chunks: &mut Chunks, headers: &mut Headers) -> Result<u64, Refus
         let end = head.end() + u64::from(head.size & 1);
         match &head.id {
             b"LIST" => match &chunks.kind(head).map_err(|e| e.to_string())? {
-                b"movi" => return Ok(head.data() + 4),
+                b"movi" => return Ok((head.data() + 4, listed(head))),
                 // Their chunks follow and are read one by one.
                 b"hdrl" | b"odml" => at = head.data() + 4,
                 b"strl" => {

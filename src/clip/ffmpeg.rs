@@ -49,6 +49,12 @@ pub(super) fn is_address(path: &Path) -> bool {
     })
 }
 
+/// Whether ffmpeg takes a file for the screen of a text terminal, which it does by the ending of the name.
+fn is_text(path: &Path) -> bool {
+    let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+    ["ans", "art", "asc", "diz", "ice", "nfo", "txt", "vt"].contains(&ending.as_str())
+}
+
 impl FfmpegReader {
     /// Starts ffmpeg and waits for the size of the frames; or says why that is not possible.
     pub(super) fn new(path: &Path) -> Result<Self, String> {
@@ -62,7 +68,11 @@ impl FfmpegReader {
             command.args(["-rtsp_transport", "tcp"]);
         }
         input.push(path);
-        command.arg("-i").arg(&input);
+        if is_text(path) {
+            return Err("it would show the text as a picture".into());
+        }
+        // A picture that its decoder finds damaged is left out, and not filled up.
+        command.args(["-err_detect:v", "explode"]).arg("-i").arg(&input);
         // The first video that is no cover picture, alone. Gray of ffmpeg's own would stretch the range of the luma.
         let luma = format!("format={PLANAR},extractplanes=y,format=gray");
         command.args(["-map", "0:V:0", "-an", "-sn", "-dn", "-vf", &luma]);
@@ -166,7 +176,10 @@ fn listen(name: &str, input: &str, mut stderr: impl BufRead) -> Messages {
         }
         // What begins with the input is said of reading it, not of a frame.
         messages.cut |= text.starts_with(input) || CUT.iter().any(|c| text.to_ascii_lowercase().contains(c));
-        messages.last = text;
+        // What it advises is of its own options.
+        if !text.starts_with("To ignore this") {
+            messages.last = text;
+        }
     }
     if lines > MAX_LINES {
         tracing::warn!("{name}: ffmpeg: {} more lines", lines - MAX_LINES);
@@ -230,6 +243,8 @@ mod tests {
         assert!(messages.cut);
         assert_eq!(messages.last, "Error");
         assert!(listen("x", "file:x", &b"file:x: Invalid data found when processing input\n"[..]).cut);
+        let sound = &b"Stream map '0:V:0' matches no streams.\nTo ignore this, add a trailing '?'\n"[..];
+        assert!(listen("x", "file:x", sound).last.ends_with("matches no streams."));
         assert!(!listen("x", "file:x", &b"[h264] error while decoding MB 3 5\n"[..]).cut);
     }
 }

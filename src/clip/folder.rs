@@ -99,7 +99,9 @@ impl Source for FolderReader {
         let Some((n, path)) = self.files.next() else { return Ok(Raw::End) };
         self.place = Place { seq: n, slot: n, at_ns: None };
         let others = self.files.as_slice();
-        Ok(match self.images.read(&path, others, luma)? {
+        // A file that cannot be opened is lost as one that cannot be decoded.
+        let read = self.images.read(&path, others, luma).unwrap_or_else(|e| Err(e.to_string()));
+        Ok(match read {
             Ok((w, h)) => Raw::Luma(w, h),
             Err(reason) => {
                 Raw::Bad(format!("{}: {reason}", path.file_name().unwrap_or_default().to_string_lossy()))
@@ -186,6 +188,16 @@ mod tests {
         assert_eq!(numbers, [0, 37, 39, 91]);
         let words = missing(&numbered(names(&["a1.jpg", "a2.jpg", "a5.jpg"])).expect("a series"));
         assert_eq!(words.as_deref(), Some("2 frames are missing, between a2.jpg and a5.jpg"));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_is_a_gap_with_its_name() {
+        let dir = tempfile::tempdir().expect("folder");
+        std::os::unix::fs::symlink("/nowhere/img3.jpg", dir.path().join("img3.jpg")).expect("a link");
+        let mut reader = FolderReader::new(dir.path()).expect("a series");
+        let raw = reader.next(&mut Vec::new()).expect("goes on");
+        assert!(matches!(&raw, Raw::Bad(reason) if reason.starts_with("img3.jpg: No such file")));
+        assert!(matches!(reader.next(&mut Vec::new()), Ok(Raw::End)));
     }
 
     #[test]

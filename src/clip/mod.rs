@@ -85,6 +85,10 @@ impl ClipError {
     }
 }
 
+/// Frames per second that a clip may have. Slower ones would leave the range of times in nanoseconds after a few
+/// frames.
+const RATES: std::ops::RangeInclusive<f64> = 0.001..=1000.0;
+
 /// A frame rate as a ratio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
@@ -95,10 +99,9 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// From frames per second; `None` unless it is within 0 to 1000 (0 excluded).
+    /// From frames per second; `None` unless it is within .001 to 1000.
     pub fn from_fps(fps: f64) -> Option<Self> {
-        (fps.is_finite() && fps > 0.0 && fps <= 1000.0)
-            .then(|| Self { num: (fps * 1e6).round() as u64, den: 1_000_000 })
+        RATES.contains(&fps).then(|| Self { num: (fps * 1e6).round() as u64, den: 1_000_000 })
     }
 
     /// The rate that a header tells, or why it is none.
@@ -106,8 +109,8 @@ impl Rate {
         let rate = Self { num, den };
         match (num, den) {
             (0, _) | (_, 0) => Err("it states no frame rate".into()),
-            _ if rate.fps() > 1000.0 => {
-                Err(format!("{} frames/s in its header; allowed: above 0, up to 1000", rate.fps()))
+            _ if !RATES.contains(&rate.fps()) => {
+                Err(format!("{} frames/s in its header; allowed: .001 to 1000", rate.fps()))
             }
             _ => Ok(rate),
         }
@@ -235,10 +238,9 @@ impl Clip {
         let header = |reason: String| ClipError::Header { path: path.to_owned(), reason };
         let wanted = match fps {
             None => None,
-            Some(fps) => Some(
-                Rate::from_fps(fps)
-                    .ok_or_else(|| header(format!("fps {fps}; allowed: above 0, up to 1000")))?,
-            ),
+            Some(fps) => {
+                Some(Rate::from_fps(fps).ok_or_else(|| header(format!("fps {fps}; allowed: .001 to 1000")))?)
+            }
         };
         let (source, stated_rate) = open(path)?;
         let rate = match (wanted, stated_rate) {
@@ -338,10 +340,32 @@ fn open(path: &Path) -> Result<Opened, ClipError> {
         Ok(opened) => Ok(opened),
         Err(Refusal::Bad(reason)) => Err(header(reason)),
         Err(Refusal::Foreign(reason)) => match ffmpeg::FfmpegReader::new(path) {
-            Ok(reader) => Ok((Box::new(reader), None)),
+            // ffmpeg takes 25 frames/s where nothing states a rate.
+            Ok(reader) if magic.starts_with(b"\xff\xd8\xff") => Ok((
+                Box::new(reader),
+                Some(Err("JPEG pictures without a container; they state no frame rate".into())),
+            )),
+            Ok(reader) => {
+                if is_raw_stream(&magic) {
+                    tracing::warn!(
+                        "{}: a raw stream without times; ffmpeg's guess is used; --fps sets the rate",
+                        path.display()
+                    );
+                }
+                Ok((Box::new(reader), None))
+            }
             Err(ffmpeg_reason) => Err(header(format!("{reason}; {ffmpeg_reason}"))),
         },
     }
+}
+
+/// Whether a file begins as H.264 and HEVC do without a container. The start codes of MPEG-1, 2 and 4 are greater.
+fn is_raw_stream(magic: &[u8; 12]) -> bool {
+    let unit = match magic {
+        [0, 0, 0, 1, unit, ..] | [0, 0, 1, unit, ..] => *unit,
+        _ => return false,
+    };
+    (1..0x80).contains(&unit)
 }
 
 fn read_up_to(reader: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
@@ -502,11 +526,25 @@ mod tests {
     }
 
     #[test]
+    fn raw_streams_are_told_from_program_streams() {
+        assert!(
+            is_raw_stream(b"\0\0\0\x01\x67\x42\0\x1e....") && is_raw_stream(b"\0\0\x01\x09\xf0\0\0\x01....")
+        );
+        assert!(is_raw_stream(b"\0\0\0\x01\x40\x01\x0c......"[..12].try_into().expect("twelve")));
+        for other in [b"\0\0\x01\xba\x44\0\0\0....", b"\0\0\x01\xb3\x16\0\0\0....", b"\0\0\0\x18ftypisom"] {
+            assert!(!is_raw_stream(other));
+        }
+    }
+
+    #[test]
     fn times_of_rational_rates_are_exact() {
         let rate = Rate { num: 30_000, den: 1001 };
         assert_eq!(rate.time_ns(30_000), 1_001_000_000_000);
         assert_eq!(Rate::from_fps(100.0).expect("valid").time_ns(7), 70_000_000);
-        assert_eq!(Rate::from_fps(0.0), None);
+        for fps in [0.0, 1e-9, 0.0009, 1000.1, f64::INFINITY] {
+            assert_eq!(Rate::from_fps(fps), None, "{fps}");
+        }
+        assert!(Rate::of_header(1, u64::from(u32::MAX)).is_err(), "136 years a frame");
     }
 
     proptest::proptest! {

@@ -50,7 +50,9 @@ impl JpegLuma {
         if data.is_empty() {
             return Err(fail("no bytes"));
         }
-        let mut at = start_of_image(data, 0).ok_or_else(|| fail("no start of image"))?;
+        // Junk may follow the start where that is the first thing in the buffer.
+        let start = start_of_image(data, 0).or_else(|| data.starts_with(b"\xff\xd8").then_some(0));
+        let mut at = start.ok_or_else(|| fail("no start of image"))?;
         let mut first = None;
         for _ in 0..MAX_PICTURES {
             match self.picture(&data[at..], out) {
@@ -512,6 +514,7 @@ mod tests {
             ("zeros behind", with(&[&a, &[0; 4096]])),
             ("another one behind", with(&[&a, &b[..b.len() / 2]])),
             ("fill bytes", with(&[&a[..2], &[0xff; 3], &a[2..]])),
+            ("junk behind the start", with(&[&a[..2], &[0x11; 5], &a[2..]])),
             ("junk between segments", with(&[&a[..20], &[0, 0x11, 0x22], &a[20..]])),
             (
                 "a thumbnail",

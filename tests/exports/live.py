@@ -68,11 +68,15 @@ def main(folder):
         children.append(subprocess.Popen(bridge, **quiet))
         au, events = inlet("glint-bench-au"), inlet("glint-bench-events")
 
-        table, found = au_stream.collect("glint/bench", 8, port=port)
+        # A machine that is busy with other work takes longer for the first movement.
+        for _ in range(10):
+            table, found = au_stream.collect("glint/bench", 8, port=port)
+            if len(found):
+                break
         units = [c for c in table if c.startswith("AU")]
         rate = (len(table) - 1) / ((table["at_ns"].iloc[-1] - table["at_ns"].iloc[0]) / 1e9)
         assert len(units) == 33 and table["face"].all() and rate <= 1.05 * HZ, (units, rate)
-        assert len(found), "no event in 8 s"
+        assert len(found), "no event in 80 s"
         tools = f"paho-mqtt {version('paho-mqtt')}, pandas {version('pandas')}"
         print(f"{'au':9} {tools:42} {len(table)} samples, {rate:.2f} a "
               f"second, {len(units)} units; {len(found)} events")

@@ -170,6 +170,47 @@ fn what_ffmpeg_cannot_read_and_where_it_is_missing() {
 }
 
 #[test]
+fn a_cut_picture_is_no_frame_in_any_container() {
+    let dir = tempfile::tempdir().expect("folder");
+    let (avi, mkv) = (dir.path().join("cut.avi"), dir.path().join("cut.mkv"));
+    let rate = glint::clip::Rate { num: 50, den: 1 };
+    let mut writer =
+        glint::clip::AviWriter::create(&avi, rate, (96, 64), glint::clip::Codec::Mjpeg(90)).expect("creates");
+    for n in 0..12u32 {
+        let luma: Vec<u8> = (0..96 * 64).map(|i: u32| (i * (7 + n) % 251) as u8).collect();
+        let mut jpeg = Vec::new();
+        let encoder = jpeg_encoder::Encoder::new(&mut jpeg, 90);
+        encoder.encode(&luma, 96, 64, jpeg_encoder::ColorType::Luma).expect("encodes");
+        jpeg.truncate(if (4..7).contains(&n) { jpeg.len() * 3 / 5 } else { jpeg.len() });
+        writer.write_chunk(&jpeg).expect("writes");
+    }
+    writer.finish().expect("finishes");
+    if !ffmpeg(&["-i", avi.to_str().expect("UTF-8"), "-c", "copy", mkv.to_str().expect("UTF-8")]) {
+        return;
+    }
+    let (frames, error) = read(&mkv);
+    let times: Vec<i64> = frames.iter().map(|f| f.at_ns / 20_000_000).collect();
+    assert!(error.is_none() && times == [0, 1, 2, 3, 7, 8, 9, 10, 11], "{times:?} {error:?}");
+}
+
+#[test]
+fn what_states_no_rate_or_is_no_film_is_refused() {
+    let dir = tempfile::tempdir().expect("folder");
+    let (film, text) = (dir.path().join("film.mjpeg"), dir.path().join("notes.txt"));
+    std::fs::write(&text, "no film\n".repeat(100)).expect("written");
+    if !made(&["-c:v", "mjpeg", "-f", "mjpeg"], &film) {
+        return;
+    }
+    let said = |path: &Path| Clip::open(path, None).err().expect("refused").to_string();
+    assert!(said(&film).contains("no frame rate; set one with --fps"), "{}", said(&film));
+    assert!(said(&text).contains("notes.txt: not an AVI"), "{}", said(&text));
+    let mut clip = Clip::open(&film, Some(30.0)).expect("opens");
+    let mut frame = Frame::default();
+    (0..3).for_each(|_| assert_eq!(clip.next(&mut frame).expect("a frame"), Some(Media::Frame)));
+    assert_eq!(frame.at_ns, 66_666_667);
+}
+
+#[test]
 fn a_film_that_is_left_early_leaves_no_child() {
     let dir = tempfile::tempdir().expect("folder");
     let film = dir.path().join("film.mkv");

@@ -6,6 +6,7 @@
 Ends with 77 where Chromium is not installed.
 """
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ DESKTOP, PHONE = (1280, 1500, False), (390, 844, True)
 TITLE = """(() => {{ const box = document.querySelector("g.{0} path").getBoundingClientRect();
     const hit = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
     return hit?.closest("g.{0}")?.querySelector("title")?.textContent ?? null; }})()"""
+CAUSE = re.compile(r"rejected: [a-z_]+\. Onset [\d.]+ s")
 SEEN = "[...document.images].every(i => i.complete && i.naturalWidth > 0) && document.images.length"
 
 
@@ -34,8 +36,15 @@ def check(browser, folder, report, has_faces):
         if size == DESKTOP:
             title = page.value(TITLE.format("event"))
             assert title and "Onset" in title, f"a mark of an event says {title!r}"
+            if page.value("document.querySelector('g.rejected') !== null"):
+                title = page.value(TITLE.format("rejected"))
+                assert title and CAUSE.match(title), f"a mark of a rejected candidate says {title!r}"
             if "--write" in sys.argv[3:] and not has_faces:
                 keep(page, folder, "report.png")
+            page.call("Emulation.setEmulatedMedia", media="print")
+            style = page.value("getComputedStyle(document.body).maxWidth")
+            assert style == "none", f"on paper the page is {style} wide at most"
+            assert not page.errors(), page.errors()
         page.close()
 
 

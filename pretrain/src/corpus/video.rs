@@ -181,7 +181,7 @@ impl SequenceTruth {
 
 /// Films a sequence into `DIR/ID.avi` (MJPEG) with its truth in `DIR/ID.json`; returns the number of frames.
 pub fn write(s: Sequence<'_>, fps: f64, id: &str, dir: &Path) -> Result<u64> {
-    let rate = Rate::from_fps(fps).with_context(|| format!("--fps: {fps}; allowed: above 0, up to 1000"))?;
+    let rate = Rate::from_fps(fps).with_context(|| format!("--fps: {fps}; allowed: .001 to 1000"))?;
     let truth = SequenceTruth::from_sequence(&s, fps);
     let path = dir.join(format!("{id}.avi"));
     let name = || path.display().to_string();

@@ -139,6 +139,62 @@ fn damaged_heads_cost_no_frame_and_move_no_time() {
 }
 
 #[test]
+fn what_lies_under_a_hole_is_lost_in_its_place() {
+    let dir = tempfile::tempdir().expect("folder");
+    for codec in [Codec::Mjpeg(90), Codec::Gray] {
+        let bytes = valid_file(dir.path(), codec);
+        let at = |n| chunk_at(&bytes, n);
+        // From, to, frames that are lost with their heads or without: a card that lost blocks.
+        for (what, from, to, lost) in [
+            ("a whole chunk", at(5), at(6), vec![5]),
+            ("three chunks", at(5), at(8), vec![5, 6, 7]),
+            ("the first", at(0), at(1), vec![0]),
+            ("from the middle of one to the middle of another", at(5) + 200, at(8) + 200, vec![5, 6, 7, 8]),
+        ] {
+            for filling in [0, 0x55] {
+                let mut file = bytes.clone();
+                file[from..to].fill(filling);
+                let (frames, _, error) = read(dir.path(), &file);
+                assert!(error.is_none(), "{what}, {filling}, {codec:?}: {error:?}");
+                let there: Vec<i64> = frames.iter().map(|f| f.at_ns / 10_000_000).collect();
+                let mut expected: Vec<i64> = (0..12).filter(|n| !lost.contains(n)).collect();
+                // A raw frame of the right size is one, whatever is in it; zeros alone are none.
+                if codec == Codec::Gray && (lost.len() == 4 || lost.len() == 1 && filling != 0) {
+                    expected.insert(lost[0] as usize, lost[0]);
+                }
+                assert_eq!(there, expected, "{what}, {filling}, {codec:?}");
+            }
+        }
+        // Two holes share what is missing by their sizes.
+        let mut file = bytes.clone();
+        file[at(2)..at(3)].fill(0);
+        file[at(6)..at(9)].fill(0);
+        let times: Vec<i64> = read(dir.path(), &file).0.iter().map(|f| f.at_ns / 10_000_000).collect();
+        assert_eq!(times, [0, 1, 3, 4, 5, 9, 10, 11], "{codec:?}");
+        // Of a file that is cut as well the hole takes no more than it can hold.
+        let times: Vec<i64> =
+            read(dir.path(), &file[..at(10)]).0.iter().map(|f| f.at_ns / 10_000_000).collect();
+        assert_eq!(times[..5], [0, 1, 3, 4, 5], "{codec:?}");
+    }
+}
+
+#[test]
+fn without_a_count_the_size_of_the_list_tells_of_an_end_that_is_missing() {
+    let dir = tempfile::tempdir().expect("folder");
+    let mut bytes = valid_file(dir.path(), Codec::Mjpeg(90));
+    for field in [48, 140] {
+        bytes[field..field + 4].fill(0);
+    }
+    assert_whole("no counts", &read(dir.path(), &bytes));
+    let (frames, _, error) = read(dir.path(), &bytes[..chunk_at(&bytes, 7)]);
+    assert!(frames.len() == 7 && matches!(error, Some(ClipError::Truncated { frame: 7, .. })), "{error:?}");
+    // Nor a size: the head of a chunk that is cut does.
+    bytes[FIRST - 8..FIRST - 4].fill(0);
+    let (frames, _, error) = read(dir.path(), &bytes[..chunk_at(&bytes, 7) + 5]);
+    assert!(frames.len() == 7 && matches!(error, Some(ClipError::Truncated { frame: 7, .. })), "{error:?}");
+}
+
+#[test]
 fn a_file_that_ends_between_chunks_is_truncated() {
     let dir = tempfile::tempdir().expect("folder");
     let bytes = valid_file(dir.path(), Codec::Mjpeg(90));

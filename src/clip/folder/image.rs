@@ -139,20 +139,24 @@ impl Png {
 
 /// The EXIF block of a JPEG.
 fn jpeg_exif(data: &[u8]) -> Option<&[u8]> {
-    let mut at = 2;
+    let mut at = 0;
     loop {
-        let [0xff, marker, a, b] = *data.get(at..at + 4)?.first_chunk::<4>()? else { return None };
-        let end = at + 2 + usize::from(u16::from_be_bytes([a, b]));
+        // As for the decoder there may be junk, and fill bytes between the segments.
+        at += data.get(at..)?.iter().position(|b| *b == 0xff)? + 1;
+        let [marker, a, b] = *data.get(at..at + 3)?.first_chunk::<3>()?;
         match marker {
-            0xe1 => {
-                if let Some(exif) = data.get(at + 4..end)?.strip_prefix(b"Exif\0\0") {
+            0xff => {}
+            0x00 | 0x01 | 0xd0..=0xd8 => at += 1,
+            0xda | 0xd9 => return None,
+            _ => {
+                let end = at + 1 + usize::from(u16::from_be_bytes([a, b])).max(2);
+                let exif = data.get(at + 3..end).filter(|_| marker == 0xe1);
+                if let Some(exif) = exif.and_then(|e| e.strip_prefix(b"Exif\0\0")) {
                     return Some(exif);
                 }
+                at = end;
             }
-            0xda | 0xd9 => return None,
-            _ => {}
         }
-        at = end;
     }
 }
 
@@ -236,6 +240,21 @@ mod tests {
         }
         assert_eq!(orientation(b"II*\0\xff\xff\xff\xff"), None);
         assert_eq!(orientation(&exif(6, true)[..12]), None);
+    }
+
+    #[test]
+    fn an_exif_block_is_found_behind_junk() {
+        let exif = exif(6, true);
+        let segment = [&b"\xff\xe1"[..], &(exif.len() as u16 + 8).to_be_bytes(), b"Exif\0\0", &exif].concat();
+        let other = b"\xff\xe0\0\x04ab";
+        for before in [&b""[..], other, b"\xff\xff", b"\x11\x22", b"\xff\xfe\0\0", b"\xff\xd8"] {
+            for lead in [&b""[..], b"\0\0"] {
+                let file = [lead, b"\xff\xd8", before, other, &segment, b"\xff\xda\0\x02"].concat();
+                assert_eq!(jpeg_exif(&file), Some(&exif[..]), "{before:?}");
+            }
+        }
+        assert_eq!(jpeg_exif(&[b"\xff\xd8\xff\xda\0\x02", &segment[..]].concat()), None);
+        assert_eq!(jpeg_exif(b"\xff\xd8\xff\xe1\xff"), None);
     }
 
     #[test]

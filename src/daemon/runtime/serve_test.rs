@@ -232,7 +232,7 @@ fn a_source_that_is_back_at_once_was_away() {
         Ok(Box::new(Broken { inner: Ticks { seq: 0, frames: 20 + at.unwrap_or(0) }, at }))
     });
     serve(setup).expect("ends well");
-    let states = |s: &Subscriber| s.of("glint/glint/state");
+    let states = |s: &Subscriber| s.contents("glint/glint/state");
     subscriber.wait("the end", 5, |s| states(s).last().is_some_and(|t| t.contains("\"stopped\"")));
     let away = states(&subscriber).iter().filter(|s| s.contains("\"reason\":\"no_camera\"")).count();
     assert_eq!(away, 5, "{:?}", states(&subscriber));

@@ -8,7 +8,7 @@ use glint::frame::{Frame, Mounting};
 /// Which frames of a clip, when, and how they are turned.
 #[derive(clap::Args, Debug, Clone, Copy, Default)]
 pub(crate) struct Selection {
-    /// Frames per second (above 0, up to 1000), in place of the clip's own times.
+    /// Frames per second (.001 to 1000), in place of the clip's own times.
     #[arg(long)]
     pub(crate) fps: Option<f64>,
     /// Rotate the frames clockwise by 90, 180 or 270 degrees. A rotation that the file states is applied already.
