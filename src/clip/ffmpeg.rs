@@ -18,6 +18,8 @@ use super::{Place, Raw, Source};
 const MAX_LINES: usize = 10;
 /// Longest line that is kept.
 const MAX_LINE: usize = 400;
+/// A server that is silent for so long is away, in microseconds.
+const SILENCE_US: &str = "15000000";
 /// What its demuxers say of a file that ends early.
 const CUT: [&str; 4] = ["partial file", "ended prematurely", "truncat", "error during demuxing"];
 
@@ -64,8 +66,8 @@ impl FfmpegReader {
         if !is_address(path) {
             // A name with a colon is no protocol.
             input.push("file:");
-        } else if path.to_string_lossy().starts_with("rtsp") {
-            command.args(["-rtsp_transport", "tcp"]);
+        } else {
+            command.args(patience(&path.to_string_lossy(), version()?));
         }
         input.push(path);
         if is_text(path) {
@@ -195,24 +197,39 @@ fn not_started(error: &std::io::Error) -> String {
     }
 }
 
-/// The option for frames as they come, which changed its name in version 5.1.
-fn passthrough() -> Result<[&'static str; 2], String> {
-    static OLD: OnceLock<Result<bool, String>> = OnceLock::new();
-    let old = OLD.get_or_init(|| {
-        let output = Command::new("ffmpeg").arg("-version").stdin(Stdio::null()).output();
-        let output = output.map_err(|e| not_started(&e))?;
-        Ok(is_old(&String::from_utf8_lossy(&output.stdout)))
-    });
-    Ok(if old.clone()? { ["-vsync", "passthrough"] } else { ["-fps_mode", "passthrough"] })
+/// The options that bound how long a silent server is waited for; RTSP's changed its name in version 5.0.
+fn patience(address: &str, version: (u32, u32)) -> Vec<&'static str> {
+    match address.split_once("://").map_or("", |(scheme, _)| scheme) {
+        "rtsp" | "rtsps" if version < (5, 0) => vec!["-rtsp_transport", "tcp", "-stimeout", SILENCE_US],
+        "rtsp" | "rtsps" => vec!["-rtsp_transport", "tcp", "-timeout", SILENCE_US],
+        "udp" => vec!["-timeout", SILENCE_US],
+        _ => vec!["-rw_timeout", SILENCE_US],
+    }
 }
 
-/// Whether a version line tells of one before 5.1; builds without a number are newer.
-fn is_old(version: &str) -> bool {
-    let number = version.strip_prefix("ffmpeg version ").unwrap_or_default().trim_start_matches('n');
+/// The option for frames as they come, which changed its name in version 5.1.
+fn passthrough() -> Result<[&'static str; 2], String> {
+    Ok([if version()? < (5, 1) { "-vsync" } else { "-fps_mode" }, "passthrough"])
+}
+
+/// The version of the program.
+fn version() -> Result<(u32, u32), String> {
+    static VERSION: OnceLock<Result<(u32, u32), String>> = OnceLock::new();
+    let version = VERSION.get_or_init(|| {
+        let output = Command::new("ffmpeg").arg("-version").stdin(Stdio::null()).output();
+        let output = output.map_err(|e| not_started(&e))?;
+        Ok(version_of(&String::from_utf8_lossy(&output.stdout)))
+    });
+    version.clone()
+}
+
+/// The version that a version line tells; builds without a number are newer than all.
+fn version_of(line: &str) -> (u32, u32) {
+    let number = line.strip_prefix("ffmpeg version ").unwrap_or_default().trim_start_matches('n');
     let mut parts = number.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
     match (parts.next(), parts.next()) {
-        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) < (5, 1),
-        _ => false,
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
+        _ => (u32::MAX, 0),
     }
 }
 
@@ -222,10 +239,18 @@ mod tests {
 
     #[test]
     fn versions_are_told_apart() {
-        assert!(is_old("ffmpeg version 4.2.7-0ubuntu0.1 Copyright (c)"));
-        assert!(is_old("ffmpeg version n5.0 Copyright (c)"));
-        assert!(!is_old("ffmpeg version 5.1.9-0+deb12u1 Copyright (c)"));
-        assert!(!is_old("ffmpeg version N-112233-gabcdef Copyright (c)"));
+        assert_eq!(version_of("ffmpeg version 4.2.7-0ubuntu0.1 Copyright (c)"), (4, 2));
+        assert_eq!(version_of("ffmpeg version n5.0 Copyright (c)"), (5, 0));
+        assert_eq!(version_of("ffmpeg version 5.1.9-0+deb12u1 Copyright (c)"), (5, 1));
+        assert!(version_of("ffmpeg version N-112233-gabcdef Copyright (c)") > (100, 0));
+    }
+
+    #[test]
+    fn no_server_is_waited_for_without_end() {
+        assert_eq!(patience("rtsp://camera/1", (4, 4))[2..], ["-stimeout", SILENCE_US]);
+        assert_eq!(patience("rtsp://camera/1", (5, 0))[2..], ["-timeout", SILENCE_US]);
+        assert_eq!(patience("https://host/clip.mp4", (4, 4)), ["-rw_timeout", SILENCE_US]);
+        assert_eq!(patience("udp://239.0.0.1:1234", (5, 1)), ["-timeout", SILENCE_US]);
     }
 
     #[test]
