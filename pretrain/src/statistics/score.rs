@@ -220,7 +220,7 @@ mod tests {
         let expected = (10.0 / 13.0 + 6.0 / 9.0 + 4.0 / 6.0) / 3.0;
         assert!((c.uf1() - expected).abs() < 1e-12, "{}", c.uf1());
         assert!((c.uar() - (5.0 / 7.0 + 3.0 / 4.0 + 2.0 / 3.0) / 3.0).abs() < 1e-12);
-        // The majority class alone: method.md's first row.
+        // The majority class alone.
         let majority = Confusion([[250, 0, 0], [109, 0, 0], [83, 0, 0]]);
         assert!((majority.uf1() - 0.241).abs() < 1e-3 && (majority.uar() - 1.0 / 3.0).abs() < 1e-12);
     }
