@@ -1,6 +1,9 @@
 //! A drawing as a list of shapes: written as SVG, or painted on a [`Canvas`].
 //!
 //! One list serves both, so a plot looks the same in either format. Coordinates are pixels from the upper left corner.
+//!
+//! The plotting crate `plotters` was left out. A mark of a report has a title, which a browser shows where it is pointed at; the SVG
+//! elements of `plotters-svg` 0.3 have none.
 
 mod chart;
 
