@@ -205,39 +205,6 @@ fn commands_are_answered_and_pause_closes_the_source() {
     daemon.join().expect("no panic").expect("ends well");
 }
 
-/// A source that breaks at a frame.
-struct Broken {
-    inner: Ticks,
-    at: Option<u64>,
-}
-
-impl FrameSource for Broken {
-    fn next(&mut self, frame: &mut Frame) -> Result<Grab, String> {
-        if self.at == Some(self.inner.seq) { Err("unplugged".into()) } else { self.inner.next(frame) }
-    }
-}
-
-#[test]
-fn a_source_that_is_back_at_once_was_away() {
-    let dir = tempfile::tempdir().expect("folder");
-    let Some(mut broker) = Broker::new(dir.path(), "allow_anonymous true") else { return };
-    broker.start();
-    let subscriber = Subscriber::start(broker.port, None);
-    let (mut setup, _) = setup(config(dir.path(), broker.port, ""), 0);
-    let mut opened = 0;
-    setup.open = Box::new(move || {
-        opened += 1;
-        // Each is away for 250 ms, half a period of the main thread's tick, at another phase of it.
-        let at = (opened <= 5).then_some(60 + 7 * opened);
-        Ok(Box::new(Broken { inner: Ticks { seq: 0, frames: 20 + at.unwrap_or(0) }, at }))
-    });
-    serve(setup).expect("ends well");
-    let states = |s: &Subscriber| s.contents("glint/glint/state");
-    subscriber.wait("the end", 5, |s| states(s).last().is_some_and(|t| t.contains("\"stopped\"")));
-    let away = states(&subscriber).iter().filter(|s| s.contains("\"reason\":\"no_camera\"")).count();
-    assert_eq!(away, 5, "{:?}", states(&subscriber));
-}
-
 /// A source that takes its time to close.
 struct Slow {
     inner: Ticks,

@@ -76,6 +76,14 @@ impl Bench {
         Self { received, shared, open, attempts: times, thread: Some(thread) }
     }
 
+    /// Waits until the main thread is told of a change, before its next tick.
+    fn wait_for_notice(&self) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let notice =
+            async { tokio::time::timeout(Duration::from_secs(5), self.shared.changed.notified()).await };
+        runtime.block_on(notice).expect("told at once");
+    }
+
     fn wait(&self, what: &str, until: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(20);
         while !until(self) {
@@ -142,12 +150,14 @@ fn a_lost_camera_is_opened_anew_with_growing_waits_and_the_thread_ticks() {
     let bench =
         Bench::new(8, vec![Ok(lost), Err("no camera".into()), Err("no camera".into()), Ok(frames(1))]);
     bench.wait("the loss is a state", |b| b.shared.no_source.load(Relaxed));
+    bench.wait_for_notice();
     bench.wait("opened anew", |b| {
         let age = monotonic_ns() - b.shared.capture_tick.load(Relaxed);
         assert!(age < 5_000_000_000, "silent for {age} ns");
         b.open.load(Relaxed) == 1 && b.attempts.lock().is_ok_and(|a| a.len() == 4)
     });
     bench.wait("the state ends with a frame", |b| !b.shared.no_source.load(Relaxed));
+    bench.wait_for_notice();
     let attempts = bench.attempts.lock().expect("no panic").clone();
     let waits: Vec<Duration> = attempts.windows(2).map(|w| w[1] - w[0]).collect();
     // A machine under load may wait longer, never shorter.
