@@ -169,8 +169,8 @@ impl AviReader {
         let hole = self.chunks.search(from)?;
         self.at = hole.end;
         let at_end = hole.end == self.chunks.length;
-        let told = if at_end { None } else { self.lost(from, &hole)? };
-        let count = match (&self.coding, told) {
+        let lost = if at_end { None } else { self.lost(from, &hole)? };
+        let count = match (&self.coding, lost) {
             (_, Some(lost)) => lost,
             _ if hole.zeros => 0,
             (Coding::Fourcc(crate::frame::PixelFormat::Mjpg), None) => hole.pictures,
@@ -205,12 +205,12 @@ impl AviReader {
         let damage = match self.damage {
             Some(damage) => damage,
             None => {
-                let (found, bytes) = self.ahead(from)?;
-                let found = self.slots + found;
-                if self.promised < found.max(1) {
+                let (ahead, bytes) = self.ahead(from)?;
+                let delivered = self.slots + ahead;
+                if self.promised < delivered.max(1) {
                     return Ok(None);
                 }
-                Damage { missing: self.promised - found, bytes }
+                Damage { missing: self.promised - delivered, bytes }
             }
         };
         let all = u128::from(damage.bytes.max(bytes).max(1));
@@ -232,10 +232,10 @@ impl AviReader {
 
     /// Chunks of the stream from a place on, empty ones too, and bytes that belong to none.
     fn ahead(&mut self, mut at: u64) -> std::io::Result<(u64, u64)> {
-        let (mut found, mut bytes) = (0, 0);
+        let (mut frames, mut bytes) = (0, 0);
         while let Some(head) = self.chunks.head(at)? {
             let ours = self.ours(head);
-            found += u64::from(ours);
+            frames += u64::from(ours);
             let next = match &head.id {
                 b"LIST" | b"RIFF" => Some(self.within(head)?),
                 _ if ours || self.chunks.plausible(head) => self.chunks.after(head)?,
@@ -251,7 +251,7 @@ impl AviReader {
                 }
             };
         }
-        Ok((found, bytes))
+        Ok((frames, bytes))
     }
 
     /// Where the next chunk stands behind the head of a list: inside of those that hold frames.

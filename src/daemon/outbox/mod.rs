@@ -101,11 +101,11 @@ impl Outbox {
     pub(crate) fn open(files: Files, max_age_s: u64, max_bytes: u64, prefix: &str, now_s: i64) -> Self {
         let mut outbox = Self::in_memory();
         (outbox.max_age_s, outbox.max_bytes) = (max_age_s.min(i64::MAX as u64) as i64, max_bytes);
-        let (ops, todo) = std::sync::mpsc::channel();
+        let (ops, ops_out) = std::sync::mpsc::channel();
         let (tell, mut news) = mpsc::unbounded_channel();
         let prefix = prefix.to_owned();
         let thread = std::thread::Builder::new().name("storage".into()).spawn(move || {
-            storage::run(&files, |device| format!("{prefix}/{device}/event"), &todo, &tell);
+            storage::run(&files, |device| format!("{prefix}/{device}/event"), &ops_out, &tell);
         });
         if let Err(e) = thread {
             outbox.failed(Failure { full: false, reason: e.to_string() }, now_s);
