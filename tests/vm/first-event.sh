@@ -12,11 +12,12 @@
 # The processor is emulated (TCG). Time inside follows the instructions, a nanosecond each (-icount): such a processor runs 10^9
 # instructions a second, and the machine's speed does not depend on the host's. See image.sh for what it fetches (once).
 #
+# GLINT_FILM         the film of the synthetic subject, 60 frames/s (default: examples/film makes it)
 # GLINT_VM_TIMEOUT   seconds after which the machine is stopped (default 3600)
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-case ${1:-} in --help | -h) sed -n '2,17s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
+case ${1:-} in --help | -h) sed -n '2,18s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 architecture=${1:-arm64}
 case $architecture in
     amd64) target=x86_64-unknown-linux-gnu; machine=(qemu-system-x86_64 -cpu max -M q35); console=ttyS0 ;;
