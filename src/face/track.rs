@@ -198,6 +198,17 @@ impl Track {
     /// Takes the present face as neutral and goes on measuring: it stands otherwise than before, and is known.
     pub fn rebase(&mut self, at_ns: i64) {
         self.neutral.copy_from_slice(&self.crop);
+        self.know(at_ns);
+    }
+
+    /// Takes a neutral face of this placing of the crop as the reference again.
+    pub fn restore(&mut self, neutral: &[f32], at_ns: i64) {
+        self.neutral.copy_from_slice(neutral);
+        self.know(at_ns);
+    }
+
+    /// The reference is another one, and trusted from the start.
+    fn know(&mut self, at_ns: i64) {
         self.quiet_s = NEUTRAL_START_SECONDS;
         (self.taken_ns, self.worn_since_ns) = (at_ns, None);
         self.refresh(at_ns);

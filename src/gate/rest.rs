@@ -35,7 +35,7 @@ const DEVIATIONS: f32 = 5.0;
 const GREATEST_FLOOR: f32 = 0.6;
 /// Time constant with which the long baseline follows a unit that is at rest, in seconds,
 const BASELINE_SECONDS: f32 = 0.7;
-/// and one that is up.
+/// and one that is up, or drawn down by one that is.
 const HELD_SECONDS: f32 = 15.0;
 /// A long movement has ended when it has fallen to this share of its greatest extent.
 const LONG_FALLEN: f32 = 0.4;
@@ -170,10 +170,14 @@ impl Gate {
         self.thresholds[unit].max((DEVIATIONS * self.deviation(unit)).min(GREATEST_FLOOR))
     }
 
-    /// Takes note that levels read too high by so much: what users see is lower from the next frame on. Rest and movements are of
-    /// levels alone, which go on.
-    pub(crate) fn correct(&mut self, too_high: &[f32; UNIT_COUNT]) {
-        self.baseline.iter_mut().zip(too_high).for_each(|(b, by)| *b += by);
+    /// Takes note of what a neutral face says that is known better than the long baseline: at `levels`, intensities are `above` it.
+    /// What users see follows from the next frame on. A unit that has seemed to be up since `since_ns` or later, against another
+    /// reference, and is not, was never up. Rest and movements are of levels alone, which go on.
+    pub(crate) fn correct(&mut self, levels: &[f32; UNIT_COUNT], above: &[f32; UNIT_COUNT], since_ns: i64) {
+        self.baseline = std::array::from_fn(|unit| levels[unit] - above[unit]);
+        for (long, above) in self.long.iter_mut().zip(above) {
+            long.take_if(|l| l.from_ns >= since_ns && *above < LONG_FALLEN * l.top.1);
+        }
     }
 
     /// Whether any unit is on its way up or down.
@@ -371,6 +375,7 @@ impl Gate {
 
     /// Follows the long baseline and what stays above it.
     fn follow(&mut self, at_ns: i64, dt_s: f32, now: &[f32; UNIT_COUNT]) {
+        let stands = self.long.iter().any(Option::is_some);
         for (unit, &level) in now.iter().enumerate() {
             let least = (LONG_LEAST.0 * self.floor(unit)).max(LONG_LEAST.1);
             let above = level - self.baseline[unit];
@@ -396,7 +401,10 @@ impl Gate {
                 }
             }
             self.was_high[unit] = above >= least;
-            let seconds = if self.long[unit].is_some() { HELD_SECONDS } else { BASELINE_SECONDS };
+            // An expression that stands draws other units down, and gives them back when it ends.
+            let is_drawn = stands && level < self.baseline[unit];
+            let is_held = self.long[unit].is_some() || is_drawn;
+            let seconds = if is_held { HELD_SECONDS } else { BASELINE_SECONDS };
             self.baseline[unit] += (dt_s / seconds).min(0.2) * (level - self.baseline[unit]);
         }
     }

@@ -1,6 +1,7 @@
 //! The whole chain on synthetic people.
 
 use super::*;
+use crate::au::{AU_COUNT, AUS};
 use crate::event::{Class, TimingQuality};
 use crate::synth::{Action, Camera, HeadMove, Pack, Scene, Script, Subject};
 
@@ -118,28 +119,35 @@ fn a_new_neutral_face_is_no_movement() {
 
 #[test]
 fn a_smile_that_stood_is_over_when_it_ends() {
-    // Up in 300 ms, held for 1.5 s, down in as long a time as the hold: over at 5.3 s.
-    let held = Action {
-        apex_ns: 2_300_000_000,
-        offset_ns: 5_300_000_000,
+    // Twice: up in 300 ms, held for 1.5 s, down in as long a time as the hold. Over 3.3 s after its onset.
+    let smile = |onset_ns: i64| Action {
+        apex_ns: onset_ns + 300_000_000,
+        offset_ns: onset_ns + 3_300_000_000,
         profile: crate::synth::Profile::Hold,
-        ..Action::micro(12, 0.5, 2_000_000_000)
+        ..Action::micro(12, 0.5, onset_ns)
     };
     for person in [9, 10, 11] {
         let subject = Subject::random(Pack::embedded().expect("pack"), person);
-        let script = Script::new(vec![held.clone()]).expect("valid");
+        let script = Script::new(vec![smile(2_000_000_000), smile(7_000_000_000)]).expect("valid");
         let mut scene = Scene::new(subject, script, Camera::default());
         let mut pipeline =
             Pipeline::new(Options::default(), &Models::embedded().expect("models")).expect("pipeline");
         let (mut frame, mut read) = (Frame::default(), Vec::new());
-        for seq in 0..390 {
+        for seq in 0..690 {
             scene.render(seq, (seq as f64 * 1e9 / 60.0) as i64, &mut frame);
             pipeline.push(&frame);
-            read.push(pipeline.observation().intensities.map_or(f32::NAN, |i| i[8]));
+            read.push(pipeline.observation().intensities.unwrap_or([f32::NAN; AU_COUNT]));
         }
-        let at = |s: f32| read[(60.0 * s) as usize];
-        assert!(at(1.9) < 0.2 && at(3.0) > 1.5, "{person}: {} {}", at(1.9), at(3.0));
-        assert!(at(5.6) < 0.5 && at(6.4) < 0.5, "{person}: {} {}", at(5.6), at(6.4));
+        let at = |s: f32| &read[(60.0 * s) as usize];
+        for onset_s in [2.0, 7.0] {
+            let (before, held) = (at(onset_s - 0.1)[8], at(onset_s + 1.0)[8]);
+            assert!(before < 0.2 && held > 1.5, "{person}, {onset_s} s: {before} {held}");
+            // No AU is left behind: neither that of the smile nor one that it had drawn down.
+            for s in [3.6, 4.4] {
+                let left = AUS.iter().zip(at(onset_s + s)).max_by(|a, b| a.1.total_cmp(b.1));
+                assert!(left.is_some_and(|l| *l.1 < 0.5), "{person}, {onset_s} s: {left:?} at {s} s");
+            }
+        }
     }
 }
 

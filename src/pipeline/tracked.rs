@@ -66,11 +66,12 @@ pub(super) struct TrackedFace {
 /// A neutral face that may come back.
 struct Before {
     neutral: Vec<f32>,
-    /// What was added to levels against it.
-    levels: [f32; UNIT_COUNT],
     taken_ns: i64,
-    /// When the face was compared with it last.
+    /// When the face was compared with it last, and whether it was alike.
     asked_ns: i64,
+    fits: bool,
+    /// Whether the expression has been over.
+    has_returned: bool,
 }
 
 /// Levels of all units and motion of all cells.
@@ -179,34 +180,42 @@ impl TrackedFace {
         }
     }
 
-    /// Takes the present face as neutral. Where an expression stands in it, the neutral face before it is remembered.
+    /// Takes the present face as neutral. Where an expression stands in it, the neutral face before it is remembered; where that
+    /// one is back, it is taken itself.
     fn rebase(&mut self, track: &mut Track, at_ns: i64) {
         self.away_since_ns = None;
+        if let Some(before) = self.before.take_if(|b| b.fits) {
+            track.restore(&before.neutral, at_ns);
+            return;
+        }
         if spot::is_of_head(&self.motion) {
             self.before = None;
-        } else if self.before.is_none() {
+        } else if self.before.as_ref().is_none_or(|b| b.has_returned) {
             let neutral = track.neutral.clone();
-            self.before =
-                Some(Before { neutral, levels: self.carry.levels, taken_ns: at_ns, asked_ns: at_ns });
+            let (taken_ns, asked_ns) = (at_ns, at_ns);
+            self.before = Some(Before { neutral, taken_ns, asked_ns, fits: false, has_returned: false });
         }
         track.rebase(at_ns);
     }
 
-    /// Whether an expression that stood is over: the face is the neutral one before it again. Levels go on as they do at every new
-    /// reference, so that nothing has moved; by how much they read too high is put right for those who see them.
+    /// Whether an expression that stood is over: the face is the neutral one before it again. Levels go on, so that nothing has moved;
+    /// those who see intensities see them against that neutral face. While the reference is still that of the expression they are
+    /// put right again and again: the network knows nothing of a face that leaves an expression.
     fn see_end(&mut self, track: &Track, net: &mut AuNet, at_ns: i64) {
         self.before.take_if(|before| at_ns - before.taken_ns > HELD_AT_MOST_NS);
-        let Some(before) = self.before.as_mut().filter(|b| at_ns - b.asked_ns >= ASK_NS) else { return };
-        before.asked_ns = at_ns;
+        let is_away = self.away_since_ns.is_some();
+        let is_due = |b: &Before| at_ns - b.asked_ns >= ASK_NS && (is_away || !b.has_returned);
+        let Some(before) = self.before.as_mut().filter(|b| is_due(b)) else { return };
         self.flow.set_reference(&before.neutral);
         features(self.flow.run(&track.crop), &before.neutral, &track.crop, &mut self.features);
         self.flow.set_reference(&self.reference);
-        if energy(&motion(&self.features)) < AWAY_PX * AWAY_PX
+        before.asked_ns = at_ns;
+        before.fits = energy(&motion(&self.features)) < AWAY_PX * AWAY_PX;
+        before.has_returned |= before.fits;
+        if before.fits
             && let Some(last) = &self.sample
         {
-            let levels = sum(&net.run(&self.features), &before.levels);
-            self.gate.correct(&difference(&last.levels, &levels));
-            self.before = None;
+            self.gate.correct(&last.levels, &net.run(&self.features), before.taken_ns);
         }
     }
 
