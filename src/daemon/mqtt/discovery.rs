@@ -11,7 +11,7 @@ use crate::daemon::config::Config;
 const EVENT: &str = "{% set d = value_json.data %}{% set l = d.label or {} %}{{ {\
     'event_type': d.kind, 'aus': d.aus | map(attribute='au') | list, 'sides': d.aus | map(attribute='side') | list, \
     'intensities': d.aus | map(attribute='intensity') | list, 'levels': d.aus | map(attribute='level') | list, \
-    'class': l.class, 'confidence': l.confidence, 'abstained': d.abstained, 'time': value_json.time, \
+    'class': l.get('class'), 'confidence': l.get('confidence'), 'abstained': d.abstained, 'time': value_json.time, \
     'onset_ns': d.onset_ns, 'apex_ns': d.apex_ns, 'offset_ns': d.offset_ns, \
     'duration_ms': ((d.offset_ns - d.onset_ns) / 1000000) | round(1), 'track': d.track, \
     'timing_quality': d.timing_quality, 'track_quality': d.track_quality, 'id': value_json.id} | tojson }}";
