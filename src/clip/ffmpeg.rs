@@ -20,8 +20,10 @@ const MAX_LINES: usize = 10;
 const MAX_LINE: usize = 400;
 /// A server that is silent for so long is away, in microseconds.
 const SILENCE_US: &str = "15000000";
-/// What its demuxers say of a file that ends early.
+/// What its demuxers say of a file that ends early,
 const CUT: [&str; 4] = ["partial file", "ended prematurely", "truncat", "error during demuxing"];
+/// and of one in which something else stands than should.
+const NONSENSE: &str = "Invalid data found";
 
 /// Pixel formats of a plane of luma; others are converted to one of them. All of eight bits, for the filter that takes
 /// the luma out allows no mixture.
@@ -42,6 +44,7 @@ pub(super) struct FfmpegReader {
 struct Messages {
     last: String,
     cut: bool,
+    nonsense: bool,
 }
 
 /// Whether a path is an address that only ffmpeg can open: `rtsp://...`, `https://...`.
@@ -125,6 +128,10 @@ impl Source for FfmpegReader {
     fn next(&mut self, luma: &mut Vec<u8>) -> std::io::Result<Raw> {
         match self.nut.next(luma) {
             Ok(Raw::End) => Ok(match end(&mut self.child, &mut self.listener) {
+                (None, messages) if messages.nonsense => Raw::Damaged(format!(
+                    "ffmpeg: {}; are the frames of the size and the pixel format that the file states?",
+                    messages.last
+                )),
                 (None, messages) if messages.cut => Raw::Cut,
                 (None, _) => Raw::End,
                 (Some(status), messages) => Raw::Damaged(format!("ffmpeg: {status}; {}", messages.last)),
@@ -177,6 +184,7 @@ fn listen(name: &str, input: &str, mut stderr: impl BufRead) -> Messages {
             tracing::warn!("{name}: ffmpeg: {text}");
         }
         // What begins with the input is said of reading it, not of a frame.
+        messages.nonsense |= text.starts_with(input) && text.contains(NONSENSE);
         messages.cut |= text.starts_with(input) || CUT.iter().any(|c| text.to_ascii_lowercase().contains(c));
         // What it advises is of its own options.
         if !text.starts_with("To ignore this") {
@@ -267,7 +275,8 @@ mod tests {
             listen("x.mp4", "file:x.mp4", &b"[mov] stream 0, offset 0x30: partial file\n\nError\n"[..]);
         assert!(messages.cut);
         assert_eq!(messages.last, "Error");
-        assert!(listen("x", "file:x", &b"file:x: Invalid data found when processing input\n"[..]).cut);
+        let nonsense = listen("x", "file:x", &b"file:x: Invalid data found when processing input\n"[..]);
+        assert!(nonsense.cut && nonsense.nonsense);
         let sound = &b"Stream map '0:V:0' matches no streams.\nTo ignore this, add a trailing '?'\n"[..];
         assert!(listen("x", "file:x", sound).last.ends_with("matches no streams."));
         assert!(!listen("x", "file:x", &b"[h264] error while decoding MB 3 5\n"[..]).cut);

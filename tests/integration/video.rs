@@ -259,3 +259,32 @@ fn a_part_of_a_clip_turned_and_written_to_stdout() {
         assert!(!output.status.success() && stderr(&output).contains(words), "{}", stderr(&output));
     }
 }
+
+/// A movement that is concluded when the clip ends is no frame.
+#[test]
+fn a_table_has_a_row_for_each_frame_and_no_other() {
+    let dir = tempfile::tempdir().expect("folder");
+    let clip = dir.path().join("smile.avi");
+    write_smile(&clip, glint::clip::Codec::Gray, 141);
+    let clip = clip.to_str().expect("UTF-8");
+    for format in ["glint", "openface"] {
+        let output = super::run(&["inspect", clip, "--csv", "-", "--format", format]);
+        assert!(stderr(&output).contains("1 micro"), "{}", stderr(&output));
+        assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 1 + 141, "{format}");
+    }
+}
+
+/// A tenth of the script, which has a clip for each container, codec, rate and rotation.
+#[test]
+fn a_tenth_of_the_matrix_has_ffprobes_frames_and_times() {
+    if !ffmpeg(&["-version"]) {
+        return;
+    }
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/media/matrix.py");
+    let program = env!("CARGO_BIN_EXE_glintd");
+    let output = Command::new("python3").args([script, program, "--every", "10"]).output();
+    let Ok(output) = output else { return super::tools::missing("python3") };
+    let table = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{table}{}", stderr(&output));
+    assert!(table.lines().count() >= 10, "{table}");
+}

@@ -74,7 +74,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             if is_shown {
                 record.add(&step, frame, pipeline);
             }
-            if let Some(table) = &mut table {
+            if let (Some(table), Some(frame)) = (&mut table, frame) {
                 table.row(&step, frame, pipeline)?;
             }
             if let Step::Event(movement) = step {

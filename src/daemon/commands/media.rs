@@ -48,18 +48,18 @@ fn progress(clip: &Clip) -> ProgressBar {
 }
 
 /// Opens a clip and pushes every frame; at the end the account says what was seen. `see` gets each step with the frame's
-/// number and time, the pipeline as it is after it, and the clip.
+/// number and time, the pipeline as it is after it, and the clip. A movement that the end of the clip concludes has no frame.
 pub(crate) fn run(
     path: &Path,
     selection: Selection,
     pipeline: &mut Pipeline,
     account: &mut Account,
-    mut see: impl FnMut(Step, &Frame, &Pipeline, &Clip) -> anyhow::Result<()>,
+    mut see: impl FnMut(Step, Option<&Frame>, &Pipeline, &Clip) -> anyhow::Result<()>,
 ) -> anyhow::Result<Ending> {
     let mut footage = Footage::open(path, selection)?;
     let bar = progress(footage.clip());
     let mut frame = Frame::default();
-    let (mut decoded, mut first_ns) = (0u64, None);
+    let (mut decoded, mut span_ns) = (0u64, None);
     let ending = loop {
         let step = match footage.next(&mut frame) {
             Ok(None) => break Ending::Complete,
@@ -74,16 +74,17 @@ pub(crate) fn run(
             }
             Err(error) => break Ending::Failed(error.into()),
         };
-        first_ns = first_ns.or(Some(frame.at_ns));
+        let (first_ns, _) = span_ns.unwrap_or((frame.at_ns, frame.at_ns));
+        span_ns = Some((first_ns, frame.at_ns));
         account.add(pipeline)?;
-        see(step, &frame, pipeline, footage.clip())?;
+        see(step, Some(&frame), pipeline, footage.clip())?;
         bar.inc(1);
     };
     loop {
         let last = pipeline.finish();
         account.add(pipeline)?;
         let Some(movement) = last else { break };
-        see(Step::Event(movement), &frame, pipeline, footage.clip())?;
+        see(Step::Event(movement), None, pipeline, footage.clip())?;
     }
     bar.finish_and_clear();
     if decoded == 0 && matches!(ending, Ending::Complete) {
@@ -91,7 +92,7 @@ pub(crate) fn run(
         let what = if part { "no frame between --from and --to" } else { "no frame could be decoded" };
         return Err(anyhow::anyhow!("{}: {what}", path.display()));
     }
-    let seconds = first_ns.map_or(0.0, |first| (frame.at_ns - first) as f64 / 1e9);
+    let seconds = span_ns.map_or(0.0, |(first, last)| (last - first) as f64 / 1e9);
     account.finish(pipeline, seconds)?;
     Ok(ending)
 }

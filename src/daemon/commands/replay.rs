@@ -130,7 +130,7 @@ fn each_event(
 ) -> anyhow::Result<Ending> {
     let start = Instant::now();
     media::run(path, selection, pipeline, account, |step, frame, _, clip: &Clip| {
-        if pace {
+        if let Some(frame) = frame.filter(|_| pace) {
             let due = Duration::from_nanos((frame.at_ns - selection.from.unwrap_or(0)).max(0) as u64);
             std::thread::sleep(due.saturating_sub(start.elapsed()));
         }

@@ -32,7 +32,6 @@ pub(crate) struct Table<'a> {
     path: &'a Path,
     format: Format,
     out: BufWriter<Box<dyn Write>>,
-    last_seq: Option<u64>,
 }
 
 impl<'a> Table<'a> {
@@ -49,20 +48,16 @@ impl<'a> Table<'a> {
             Format::Openface => openface_header(),
         };
         writeln!(out, "{header}").with_context(|| path.display().to_string())?;
-        Ok(Self { path, format, out, last_seq: None })
+        Ok(Self { path, format, out })
     }
 
     /// Writes what was measured in a frame.
     pub(crate) fn row(&mut self, step: &Step, frame: &Frame, pipeline: &Pipeline) -> anyhow::Result<()> {
         match self.format {
             Format::Glint => glint_row(&mut self.out, step, frame, pipeline),
-            // A movement that is found at the very end is no frame.
-            Format::Openface if self.last_seq == Some(frame.seq) => Ok(()),
             Format::Openface => openface_rows(&mut self.out, frame, &pipeline.faces()),
         }
-        .with_context(|| self.path.display().to_string())?;
-        self.last_seq = Some(frame.seq);
-        Ok(())
+        .with_context(|| self.path.display().to_string())
     }
 
     /// The end of the file.

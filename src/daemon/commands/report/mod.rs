@@ -63,8 +63,8 @@ impl Record {
         Self { strips: with_faces.then(BTreeMap::new), ..Self::default() }
     }
 
-    /// Takes the step of a frame.
-    pub(crate) fn add(&mut self, step: &Step, frame: &Frame, pipeline: &Pipeline) {
+    /// Takes the step of a frame, or one that the end of the clip makes.
+    pub(crate) fn add(&mut self, step: &Step, frame: Option<&Frame>, pipeline: &Pipeline) {
         if let Step::Event(movement) = step {
             if let Some(strips) = self.strips.as_mut().filter(|s| s.len() < STRIPS)
                 && movement.kind == Kind::Micro
@@ -74,10 +74,7 @@ impl Record {
             }
             self.events.push(movement.clone());
         }
-        // A movement that is found at the very end has no frame of its own.
-        if self.rows.last().is_some_and(|row| row.at_ns == frame.at_ns) {
-            return;
-        }
+        let Some(frame) = frame else { return };
         let o = pipeline.observation();
         let lost = self.last_seq.is_some_and(|last| frame.seq > last + 1);
         self.last_seq = Some(frame.seq);
