@@ -63,8 +63,9 @@ fn what_opens_a_file_for_writing_is_seen() {
     assert!(outside.is_err());
 }
 
-/// An operator opens the page, confirms the picture and takes one.
+/// An operator opens the page, confirms the picture and takes one; Prometheus asks for its numbers.
 fn look(site: &Site) {
+    assert_eq!(site.get("/metrics", &[]).status, 200);
     let mut live = Live::open(site, &[]);
     let session = live.session();
     let session_header = [("X-Glint-Session", session.as_str())];
@@ -175,6 +176,22 @@ fn a_run_on_the_synthetic_subject_writes_no_frame() {
 /// Of a format that ffmpeg decodes: it is a child, and followed.
 #[test]
 fn a_run_on_a_clip_that_a_child_decodes_writes_no_frame() {
+    with_clip(|clip| format!("source.kind = \"clip\"\nsource.path = {clip:?}"));
+}
+
+/// A program that shows what a camera sees, and shows it again after the reload.
+#[test]
+fn a_run_on_the_frames_of_a_program_writes_no_frame() {
+    with_clip(|clip| {
+        format!(
+            "source.kind = \"command\"\nsource.command = [\"ffmpeg\", \"-v\", \"error\", \"-nostdin\", \"-re\", \"-i\", {clip:?}, \
+             \"-pix_fmt\", \"yuv420p\", \"-f\", \"yuv4mpegpipe\", \"pipe:1\"]"
+        )
+    });
+}
+
+/// A whole run on a clip of smiles, as `source` configures it.
+fn with_clip(source: impl Fn(&Path) -> String) {
     if !strace() {
         return;
     }
@@ -192,5 +209,5 @@ fn a_run_on_a_clip_that_a_child_decodes_writes_no_frame() {
         super::tools::missing("ffmpeg with libx264");
         return;
     }
-    whole_run(&format!("source.kind = \"clip\"\nsource.path = {clip:?}"));
+    whole_run(&source(&clip));
 }
