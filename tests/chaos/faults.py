@@ -82,8 +82,8 @@ def device_stopped(world, random):
     device.start()
 
 
-def disk_full(world, random):
-    device = random.choice([d for d in world.devices if d.tmpfs])
+def fill(device):
+    """Leaves no room where the outbox lies; deleting the file gives it back."""
     filler = device.state / "filler"
     with open(filler, "wb", buffering=0) as file:
         try:
@@ -91,8 +91,34 @@ def disk_full(world, random):
                 pass
         except OSError:
             pass
+    return filler
+
+
+def disk_full(world, random):
+    device = random.choice([d for d in world.devices if d.tmpfs])
+    filler = fill(device)
     time.sleep(random.uniform(0.3, 2))
     filler.unlink()
+
+
+def only_memory(world, random):
+    """Disk full and broker away; then a reload, or a stop once there is room."""
+    device = random.choice([d for d in world.devices if d.tmpfs])
+    device.proxy.mode = "closed"
+    device.proxy.cut()
+    filler = fill(device)
+    time.sleep(random.uniform(0.5, 1.5))
+    if random.random() < 0.6:
+        device.process.send_signal(signal.SIGHUP)
+        time.sleep(random.uniform(0.5, 1.5))
+        filler.unlink()
+    else:
+        filler.unlink()
+        status = device.end(signal.SIGTERM)
+        if status != 0:
+            world.complain(device, f"stop ended with {status}")
+        device.start()
+    device.proxy.mode = "pass"
 
 
 def clock_stepped(world, random):
@@ -143,6 +169,7 @@ FAULTS = [
     ("glintd killed (SIGKILL)", device_killed, 5),
     ("glintd stopped or reloaded", device_stopped, 3),
     ("disk full", disk_full, 3),
+    ("disk full, broker away, reload or stop", only_memory, 3),
     ("clock stepped", clock_stepped, 3),
     ("bit flipped in the outbox", bit_flipped, 4),
     ("burst of commands", commands, 3),
@@ -154,7 +181,7 @@ def usable(devices):
     left_out = set()
     if not all(d.tmpfs for d in devices):
         print(f"chaos: skipped: disk full: mounting a tmpfs needs root (user id {os.geteuid()})", flush=True)
-        left_out.add(disk_full)
+        left_out |= {disk_full, only_memory}
     if not faketime():
         print("chaos: skipped: clock stepped: libfaketime is not installed", flush=True)
         left_out.add(clock_stepped)

@@ -22,19 +22,23 @@ pub(super) const DEAF: (u32, Duration) = (2, Duration::from_secs(600));
 impl Mqtt {
     pub(super) fn ended(&mut self, end: End) {
         let stood = self.connected_at.take().map(|at| at.elapsed());
+        let lasted = stood.is_some_and(|t| t >= LASTED);
         if stood.is_some() || self.last_complaint.as_ref() != Some(&end) {
             self.complain(&end);
         }
         self.refused = matches!(end, End::Refused(_));
-        if stood.is_some_and(|t| t >= LASTED) {
+        if lasted {
             self.backoff = BACKOFF.0;
             (self.short, self.too_large, self.taken_over) = (0, 0, false);
         }
-        // With events or the check on their way it is rather they that the broker does not want.
-        if end == End::Closed && stood.is_some_and(|t| t < TAKEN_OVER.0) {
-            let checking = matches!(self.check, Check::Waiting(..));
+        // With the check, a report or events on their way it is rather they that the broker does not want.
+        let closed_soon = end == End::Closed && stood.is_some_and(|t| t < TAKEN_OVER.0);
+        let checking = matches!(self.check, Check::Waiting(..));
+        let reporting = self.reports.ended(closed_soon, lasted);
+        if closed_soon {
             self.checks_cut += u32::from(checking);
-            self.short += u32::from(self.in_flight == 0 && !checking && !self.events_rejected);
+            let idle = self.in_flight == 0 && !checking && !reporting && !self.events_rejected;
+            self.short += u32::from(idle);
         }
         if !self.taken_over && (end == End::TakenOver || self.short >= TAKEN_OVER.1) {
             self.taken_over = true;

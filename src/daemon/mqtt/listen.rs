@@ -27,7 +27,7 @@ pub(super) enum Check {
 }
 
 impl Mqtt {
-    /// Asks for the topics of commands, and for our own `check` where the broker cannot say that it refuses.
+    /// Asks for the topics of commands, and for our own `check` where it is of use.
     pub(super) fn subscribe(&mut self) {
         let mut topics: Vec<String> =
             Command::ALL.iter().map(|c| format!("{}/{}/set", self.base, c.as_str())).collect();
@@ -35,38 +35,69 @@ impl Mqtt {
             topics.push(discovery::status(&self.config));
         }
         topics.extend(self.withdrawals.statuses().cloned());
-        let check = format!("{}/check", self.base);
-        let given_up = self.checks_cut >= CHECKS;
-        if given_up {
-            self.check = Check::Failed;
-        }
-        let ask = self.config.mqtt.protocol == Protocol::V311 && !given_up;
-        if ask {
-            topics.push(check.clone());
+        if self.checks() {
+            topics.push(format!("{}/check", self.base));
         }
         let Some((link, _)) = &self.link else { return };
-        // The queue of a new connection is empty.
-        link.subscribe(&topics);
-        self.subscribing = topics;
+        // Where the queue is full it is tried again.
+        self.subscribe_again = !link.subscribe(&topics);
+        if !self.subscribe_again {
+            self.subscribing.push_back(topics);
+        }
+    }
+
+    /// Whether we listen to ourselves: where the broker cannot say that it refuses.
+    fn checks(&self) -> bool {
+        self.config.mqtt.protocol == Protocol::V311 && self.checks_cut < CHECKS
+    }
+
+    /// Says something to ourselves.
+    pub(super) fn ask_check(&mut self) {
+        if self.checks_cut >= CHECKS {
+            self.check = Check::Failed;
+        }
+        let Some((link, _)) = self.link.as_ref().filter(|_| self.checks()) else { return };
+        let topic = format!("{}/check", self.base);
         let nonce = format!("{:016x}", RandomState::new().build_hasher().finish());
-        if ask
-            && link.publish(Message { topic: &check, payload: nonce.clone(), retain: false, expiry_s: None })
-        {
-            self.unnumbered.push_back(Cargo::Report);
+        if link.publish(Message { topic: &topic, payload: nonce.clone(), retain: false, expiry_s: None }) {
+            self.unnumbered.push_back(Cargo::Check);
             self.check = Check::Waiting(nonce, Instant::now() + CHECK);
         }
     }
 
-    /// The broker's answer to our subscription: from here on commands count.
+    /// Something was done on the spot. What was sent before must not undo it, however long it was on its way: commands count
+    /// again once the broker has answered a subscription that it got after this. It keeps the order of what it sends.
+    pub(crate) fn forget_commands(&mut self) {
+        self.obey_from = None;
+        // One that is answered at the next connection is as good.
+        self.subscribe_again = self.device && self.connected() && self.deaf_until.is_none();
+        self.listen_again();
+    }
+
+    /// Subscribes again where that waits for room in the queue, or for the end of the time without commands.
+    pub(super) fn listen_again(&mut self) {
+        if self.connected() && self.deaf_until.is_some_and(|until| Instant::now() >= until) {
+            tracing::info!("commands are on again");
+            self.deaf_until = None;
+            self.subscribe_again = self.device;
+        }
+        if self.connected() && self.subscribe_again {
+            self.subscribe();
+        }
+    }
+
+    /// The broker's answer to our subscription: from here on commands count, if none came after it.
     pub(super) fn subscribed(&mut self, refusals: &[Option<String>]) {
-        for (topic, refusal) in std::mem::take(&mut self.subscribing).iter().zip(refusals) {
+        for (topic, refusal) in self.subscribing.pop_front().unwrap_or_default().iter().zip(refusals) {
             if let Some(reason) = refusal {
                 tracing::error!(topic, reason, "the broker refuses a subscription: see its access rules");
                 // Home Assistant's word and the self-check are no commands.
                 self.commands_rejected |= topic.ends_with("/set");
             }
         }
-        self.obey_from = self.obey_from.or(Some(Instant::now()));
+        if self.subscribing.is_empty() && !self.subscribe_again {
+            self.obey_from = self.obey_from.or(Some(Instant::now()));
+        }
     }
 
     pub(super) fn look_at_the_check(&mut self) {

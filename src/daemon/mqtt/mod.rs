@@ -13,9 +13,10 @@ mod discovery;
 mod ending;
 pub(crate) mod link;
 mod listen;
+mod reports;
 mod withdraw;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -30,6 +31,7 @@ use discovery::discovery;
 use ending::LASTED;
 use link::{End, Identity, Link, Message, Signal, WINDOW};
 use listen::Check;
+use reports::Reports;
 use withdraw::Withdrawals;
 
 /// Waits between two attempts to connect: doubled after each, unless the connection lasted. Tests provoke more faults in a
@@ -51,6 +53,8 @@ enum Cargo {
     Withdrawal,
     /// Something about the device.
     Report,
+    /// What we say to ourselves.
+    Check,
     /// A measurement, QoS 0: nobody acknowledges it.
     Sample,
 }
@@ -82,18 +86,18 @@ pub(crate) struct Mqtt {
     connections: u64,
     retry_at: Instant,
     backoff: Duration,
-    retained: BTreeMap<String, String>,
-    /// Topics of `retained` that are not in the library's queue yet.
-    unsaid: BTreeSet<String>,
-    /// Topics of the subscription that the broker has not answered yet.
-    subscribing: Vec<String>,
+    reports: Reports,
+    /// Topics of the subscriptions that the broker has not answered yet, in order.
+    subscribing: VecDeque<Vec<String>>,
+    /// Whether to subscribe once more when there is room: something was done on the spot.
+    subscribe_again: bool,
     /// Commands count from here on.
     obey_from: Option<Instant>,
     /// What is retained under names of before.
     withdrawals: Withdrawals,
     /// Publishes whose packet id is not known yet, in order.
     unnumbered: VecDeque<Cargo>,
-    /// By packet id; reports are not followed.
+    /// By packet id.
     unacknowledged: HashMap<u16, Cargo>,
     in_flight: usize,
     last_key: Option<i64>,
@@ -127,7 +131,7 @@ impl Mqtt {
         mqtt.withdrawals = Withdrawals::new(stale_topics);
         if config.mqtt.discovery {
             let announced = discovery(config, &mqtt.base).to_string();
-            mqtt.retained.insert(announcement(config), announced);
+            mqtt.reports.set(announcement(config), announced);
         }
         mqtt
     }
@@ -147,9 +151,9 @@ impl Mqtt {
             connections: 0,
             retry_at: now,
             backoff: BACKOFF.0,
-            retained: BTreeMap::new(),
-            unsaid: BTreeSet::new(),
-            subscribing: Vec::new(),
+            reports: Reports::default(),
+            subscribing: VecDeque::new(),
+            subscribe_again: false,
             obey_from: None,
             withdrawals: Withdrawals::default(),
             unnumbered: VecDeque::new(),
@@ -196,6 +200,7 @@ impl Mqtt {
             (self.taken_over, "session_taken_over"),
             (self.events_rejected, "events_refused"),
             (self.commands_rejected || self.deaf_until.is_some(), "commands_refused"),
+            (self.reports.are_refused(), "reports_refused"),
             (self.check == Check::Failed, "check_failed"),
         ]
         .into_iter()
@@ -231,7 +236,7 @@ impl Mqtt {
             Signal::Connected { session_present } => self.greet(session_present),
             Signal::Subscribed(refusals) => self.subscribed(&refusals),
             Signal::Sent(id) => match self.unnumbered.pop_front() {
-                Some(Cargo::Report | Cargo::Sample) | None => {}
+                Some(Cargo::Check | Cargo::Sample) | None => {}
                 Some(cargo) => _ = self.unacknowledged.insert(id, cargo),
             },
             Signal::Acknowledged(id) => match self.unacknowledged.remove(&id) {
@@ -242,7 +247,8 @@ impl Mqtt {
                     outbox.remove(key);
                 }
                 Some(Cargo::Withdrawal) => self.withdrawals.acknowledged(),
-                Some(Cargo::Report | Cargo::Sample) | None => {}
+                Some(Cargo::Report) => self.reports.answered(false, Instant::now()),
+                Some(Cargo::Check | Cargo::Sample) | None => {}
             },
             Signal::Rejected(id, reason) => self.rejected(id, &reason),
             Signal::Message { topic, payload, retained, duplicate } => {
@@ -267,11 +273,13 @@ impl Mqtt {
         if !self.device {
             return;
         }
+        self.subscribe_again = false;
         if self.deaf_until.is_some_and(|until| now >= until) {
             self.deaf_until = None;
         }
         if self.deaf_until.is_none() {
             self.subscribe();
+            self.ask_check();
         }
         if session_present {
             tracing::warn!(
@@ -279,10 +287,7 @@ impl Mqtt {
             );
             self.obey_from = Some(now + STALE_SESSION);
         }
-        let status = format!("{}/status", self.base);
-        self.retained.insert(status.clone(), "online".into());
-        // Status first: whoever hears it may take the rest for that of a living device.
-        self.say(&status);
+        self.reports.set(format!("{}/status", self.base), "online".into());
         self.say_retained();
         self.withdrawals.greet();
     }
@@ -300,13 +305,15 @@ impl Mqtt {
                 self.withdrawals.acknowledged();
                 return;
             }
-            Some(Cargo::Report | Cargo::Sample) | None => {
+            Some(Cargo::Report) => {
                 tracing::error!(
                     reason,
                     "the broker refuses a message about the device: see its access rules"
                 );
+                self.reports.answered(true, Instant::now());
                 return;
             }
+            Some(Cargo::Check | Cargo::Sample) | None => return,
         }
         if !self.events_rejected {
             tracing::error!(
@@ -324,30 +331,27 @@ impl Mqtt {
 
     /// Everything that is retained is to be said again.
     fn say_retained(&mut self) {
-        self.unsaid = self.retained.keys().cloned().collect();
+        self.reports.say_again();
         self.say_unsaid();
     }
 
-    /// Puts a retained message into the library's queue; false where there is no room.
-    fn say(&mut self, topic: &str) -> bool {
-        let (Some((link, _)), Some(payload)) = (&self.link, self.retained.get(topic)) else { return false };
-        let payload = payload.clone();
-        let queued = link.publish(Message { topic, payload, retain: true, expiry_s: None });
-        if queued {
-            self.unnumbered.push_back(Cargo::Report);
-            self.unsaid.remove(topic);
-        }
-        queued
-    }
-
-    /// Says what waits for room in the queue: of each topic the latest.
+    /// Says what waits for room in the queue: of each topic the latest. Status first: whoever hears it may take the rest for
+    /// that of a living device.
     fn say_unsaid(&mut self) {
-        while self.connected()
-            && let Some(topic) = self.unsaid.first().cloned()
-        {
-            if !self.say(&topic) {
+        let status = format!("{}/status", self.base);
+        // What the broker closes the connection for is found out one message at a time.
+        let is_checking = matches!(self.check, Check::Waiting(..));
+        while self.connected() && !(is_checking && self.reports.go_first()) {
+            let (Some((link, _)), Some((topic, payload))) =
+                (&self.link, self.reports.next(&status, Instant::now()))
+            else {
+                return;
+            };
+            if !link.publish(Message { topic: &topic, payload, retain: true, expiry_s: None }) {
                 return;
             }
+            self.unnumbered.push_back(Cargo::Report);
+            self.reports.sent(topic);
         }
     }
 
@@ -371,13 +375,9 @@ impl Mqtt {
 
     /// Sets the content of a retained topic below `<prefix>/<device>/`.
     pub(crate) fn retain(&mut self, name: &str, payload: String) {
-        let topic = format!("{}/{name}", self.base);
-        if self.retained.get(&topic) == Some(&payload) {
-            return;
+        if self.reports.set(format!("{}/{name}", self.base), payload) {
+            self.say_unsaid();
         }
-        self.retained.insert(topic.clone(), payload);
-        self.unsaid.insert(topic);
-        self.say_unsaid();
     }
 
     /// Says a measurement below `<prefix>/<device>/`, once and without acknowledgement. False where it is dropped: there is
@@ -399,9 +399,10 @@ impl Mqtt {
 
     /// Sends what waits in the outbox, as much as may be unacknowledged at a time.
     pub(crate) fn pump(&mut self, outbox: &mut Outbox, now_s: i64) {
+        self.look_at_the_check();
+        self.listen_again();
         self.say_unsaid();
         self.withdraw();
-        self.look_at_the_check();
         let now = Instant::now();
         // One at a time while the broker refuses.
         let window = if self.events_rejected { 1 } else { WINDOW };
@@ -410,7 +411,8 @@ impl Mqtt {
             self.rewound = outbox.rewound;
             self.last_key = None;
         }
-        while self.connected() && self.in_flight < window && now >= self.hold_until {
+        let may_send = self.connected() && now >= self.hold_until && !self.reports.go_first();
+        while may_send && self.in_flight < window {
             let Some(next) = outbox.next_after(self.last_key, now_s) else {
                 // Those that were refused are offered again from the start, but not all the time.
                 if self.pass.0 && self.in_flight == 0 && now >= self.pass.1 + self.rejected_backoff {
@@ -443,7 +445,7 @@ impl Mqtt {
 
     /// Whether nothing is on its way.
     fn idle(&self) -> bool {
-        self.in_flight == 0 && self.unnumbered.is_empty() && self.unsaid.is_empty()
+        self.in_flight == 0 && self.unnumbered.is_empty() && self.reports.is_said()
     }
 
     /// Says `offline`, waits a moment for what is on its way, and ends the connection.

@@ -54,10 +54,10 @@ async fn waits_grow_until_a_connection_lasts() {
 async fn refused_subscriptions_and_a_lost_check_are_problems() {
     let mut mqtt = mqtt("");
     mqtt.greet(false);
-    mqtt.subscribing = vec!["homeassistant/status".into(), "glint/glint/pause/set".into()];
+    mqtt.subscribing = VecDeque::from([vec!["homeassistant/status".into(), "glint/glint/pause/set".into()]]);
     mqtt.subscribed(&[Some("refused".into()), None]);
     assert!(mqtt.problems().is_empty());
-    mqtt.subscribing = vec!["homeassistant/status".into(), "glint/glint/pause/set".into()];
+    mqtt.subscribing = VecDeque::from([vec!["homeassistant/status".into(), "glint/glint/pause/set".into()]]);
     mqtt.subscribed(&[None, Some("refused".into())]);
     assert_eq!(mqtt.problems(), ["commands_refused"]);
     mqtt.check = Check::Waiting("n".into(), Instant::now());
@@ -68,4 +68,39 @@ async fn refused_subscriptions_and_a_lost_check_are_problems() {
     mqtt.ended(End::TooLarge);
     mqtt.greet(false);
     assert_eq!(mqtt.problems(), ["commands_refused"], "events go on, without commands");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn what_was_sent_before_something_was_done_on_the_spot_does_not_act() {
+    let mut mqtt = mqtt("");
+    let resume = "glint/glint/resume/set";
+    mqtt.greet(false);
+    mqtt.subscribing = VecDeque::from([Vec::new()]);
+    mqtt.subscribed(&[]);
+    assert_eq!(mqtt.message(resume, b"1", false, false), Some(Command::Resume));
+    mqtt.forget_commands();
+    assert_eq!(mqtt.message(resume, b"1", false, false), None, "it may be older");
+    // Twice on the spot: the answer to the first subscription says nothing of the second.
+    mqtt.subscribe_again = false;
+    mqtt.subscribing = VecDeque::from([Vec::new(), Vec::new()]);
+    mqtt.subscribed(&[]);
+    assert_eq!(mqtt.message(resume, b"1", false, false), None);
+    mqtt.subscribed(&[]);
+    assert_eq!(mqtt.message(resume, b"1", false, false), Some(Command::Resume));
+    // Nothing was subscribed while the broker was away.
+    mqtt.ended(End::Closed);
+    mqtt.forget_commands();
+    assert!(!mqtt.subscribe_again);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn commands_come_back_on_the_connection_that_stands() {
+    let mut mqtt = mqtt("");
+    mqtt.ended(End::TooLarge);
+    mqtt.ended(End::TooLarge);
+    mqtt.greet(false);
+    assert_eq!(mqtt.problems(), ["commands_refused"]);
+    mqtt.deaf_until = Some(Instant::now());
+    mqtt.listen_again();
+    assert!(mqtt.problems().is_empty() && mqtt.subscribe_again);
 }

@@ -10,7 +10,7 @@ pub(crate) mod storage;
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -62,6 +62,15 @@ pub(crate) struct Next {
     pub(crate) json: String,
     /// Seconds for which it may still be delivered.
     pub(crate) left_s: u64,
+}
+
+/// An event that was accepted and that only memory has.
+pub(crate) struct Unwritten {
+    id: String,
+    topic: String,
+    json: String,
+    accepted_s: i64,
+    stamp: Stamp,
 }
 
 /// The thread of the file.
@@ -245,6 +254,11 @@ impl Outbox {
         }
     }
 
+    /// Has the thread see to it that a file which was made or deleted is so on disk.
+    pub(crate) fn sync(&self, path: &Path) {
+        self.ask(Op::Sync(path.to_owned()));
+    }
+
     /// Events that a file held come before those that are here, and its losses count.
     fn take_in(&mut self, contents: Contents, now_s: i64) {
         let now = Stamp::now();
@@ -289,10 +303,15 @@ impl Outbox {
         if self.failure.take().is_some() {
             tracing::info!("the outbox writes to disk again");
         }
-        for entry in self.entries.values_mut().filter(|e| e.place == Place::Memory) {
-            if let (Some(storage), Some(json)) = (&self.storage, &entry.json) {
-                let (stamp, topic) = (entry.stamp.clone(), entry.topic.clone());
-                _ = storage.ops.send(Op::Put { key: entry.key, stamp, topic, json: json.clone() });
+        self.write_memory();
+    }
+
+    /// Has the thread write what only memory has.
+    fn write_memory(&self) {
+        for entry in self.entries.values().filter(|e| e.place == Place::Memory) {
+            if let Some(json) = &entry.json {
+                let (stamp, topic, json) = (entry.stamp.clone(), entry.topic.clone(), json.clone());
+                self.ask(Op::Put { key: entry.key, stamp, topic, json });
             }
         }
     }
@@ -307,37 +326,32 @@ impl Outbox {
 
     /// Takes an event in. It is accepted, and logged so, once the thread has told where it is.
     pub(crate) fn put(&mut self, id: &str, topic: &str, json: &str, now_s: i64) {
+        let (id, topic, json) = (id.into(), topic.into(), json.into());
+        let place = if self.storage.is_some() { Place::Writing } else { Place::Memory };
+        self.enter(Unwritten { id, topic, json, accepted_s: now_s, stamp: Stamp::now() }, place);
+        self.expire(now_s);
+    }
+
+    /// Takes in what an outbox that was closed could not write, before anything new.
+    pub(crate) fn take_over(&mut self, events: Vec<Unwritten>, now_s: i64) {
+        // They have been accepted, and logged so.
+        events.into_iter().for_each(|event| self.enter(event, Place::Memory));
+        self.expire(now_s);
+    }
+
+    fn enter(&mut self, event: Unwritten, place: Place) {
+        let Unwritten { id, topic, json, accepted_s, stamp } = event;
         let order = self.next_order;
         self.next_order += 1;
         let key = (self.run, order.cast_unsigned());
-        let stamp = Stamp::now();
         let bytes = json.len() as u64;
         self.bytes += bytes;
         self.memory_bytes += bytes;
         self.orders.insert(key, order);
-        let (place, put) = match self.storage {
-            Some(_) => (
-                Place::Writing,
-                Some(Op::Put { key, stamp: stamp.clone(), topic: topic.into(), json: json.into() }),
-            ),
-            None => (Place::Memory, None),
-        };
-        let entry = Entry {
-            key,
-            id: id.into(),
-            topic: topic.into(),
-            accepted_s: now_s,
-            stamp,
-            bytes,
-            json: Some(json.into()),
-            place,
-            reading: false,
-        };
+        self.ask(Op::Put { key, stamp: stamp.clone(), topic: topic.clone(), json: json.clone() });
+        let entry =
+            Entry { key, id, topic, accepted_s, stamp, bytes, json: Some(json), place, reading: false };
         self.entries.insert(order, entry);
-        if let Some(put) = put {
-            self.ask(put);
-        }
-        self.expire(now_s);
     }
 
     /// Takes events out: acknowledged, expired or purged.
@@ -434,22 +448,41 @@ impl Outbox {
         failure.into_iter().chain(self.left_behind.then_some("outbox_left_behind"))
     }
 
-    /// Lets the thread finish what it was asked for, and gives the file free; not longer than `patience`.
-    pub(crate) fn close(mut self, patience: Duration, now_s: i64) {
-        let Some(Storage { ops, mut news }) = self.storage.take() else { return };
-        drop(ops);
-        let deadline = Instant::now() + patience;
-        loop {
-            match news.try_recv() {
-                Ok(news) => self.handle(news, now_s),
-                Err(mpsc::error::TryRecvError::Disconnected) => return,
-                Err(mpsc::error::TryRecvError::Empty) if Instant::now() >= deadline => {
-                    tracing::error!("the disk does not answer: the latest events may not be on it");
-                    return;
+    /// Tries once more to write what only memory has, lets the thread finish, and gives the file free; not longer than
+    /// `patience`. Gives back what is not on disk.
+    pub(crate) fn close(mut self, patience: Duration, now_s: i64) -> Vec<Unwritten> {
+        if self.entries.values().any(|e| e.place == Place::Memory) {
+            self.ask(Op::Retry);
+            self.write_memory();
+        }
+        if let Some(Storage { ops, mut news }) = self.storage.take() {
+            drop(ops);
+            let deadline = Instant::now() + patience;
+            loop {
+                match news.try_recv() {
+                    Ok(news) => self.handle(news, now_s),
+                    Err(mpsc::error::TryRecvError::Disconnected) => break,
+                    Err(mpsc::error::TryRecvError::Empty) if Instant::now() >= deadline => {
+                        tracing::error!("the disk does not answer: the latest events may not be on it");
+                        break;
+                    }
+                    Err(mpsc::error::TryRecvError::Empty) => std::thread::sleep(Duration::from_millis(5)),
                 }
-                Err(mpsc::error::TryRecvError::Empty) => std::thread::sleep(Duration::from_millis(5)),
             }
         }
+        let unwritten = self.entries.into_values().filter(|e| e.place != Place::Disk);
+        let event = |e: Entry| {
+            let Entry { id, topic, json, accepted_s, stamp, .. } = e;
+            Some(Unwritten { id, topic, json: json?, accepted_s, stamp })
+        };
+        unwritten.filter_map(event).collect()
+    }
+}
+
+/// Says of each event that the process ends before it was delivered or written.
+pub(crate) fn log_lost(events: &[Unwritten]) {
+    for event in events {
+        tracing::error!(id = event.id, "event lost: it could be neither sent nor written to the outbox");
     }
 }
 

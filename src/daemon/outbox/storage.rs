@@ -49,6 +49,8 @@ pub(crate) enum Op {
     Retry,
     /// Replace the note.
     Note(Note),
+    /// A file was made or deleted: have that on disk.
+    Sync(PathBuf),
 }
 
 /// What the thread tells.
@@ -215,6 +217,8 @@ impl<'a> Storage<'a> {
         let (mut retry, mut noted) = (false, false);
         for op in batch {
             match op {
+                Op::Put { key, .. } if self.is_written(key) => tell(News::Stored(key)),
+                Op::Put { key, .. } if put.iter().any(|(k, ..)| *k == key) => {}
                 Op::Put { key, stamp, topic, json } => {
                     let record = event_record(key, &stamp, &topic, &json);
                     put.push((key, records.len(), record.len()));
@@ -235,6 +239,11 @@ impl<'a> Storage<'a> {
                     tell(News::Content(key, log.and_then(|log| log.content(key))));
                 }
                 Op::Retry => retry = true,
+                Op::Sync(path) => {
+                    if let Err(e) = whole::sync_folder(&path) {
+                        tracing::error!(file = %path.display(), "a power cut may undo a change of this file: {e}");
+                    }
+                }
                 Op::Note(note) => {
                     self.note = Some(note);
                     noted = true;
@@ -260,6 +269,11 @@ impl<'a> Storage<'a> {
         for (key, _, _) in put {
             tell(if written.is_ok() { News::Stored(key) } else { News::NotStored(key) });
         }
+    }
+
+    /// Whether the file holds an event. One that only memory has is asked for again whenever the file comes back.
+    fn is_written(&self, key: Key) -> bool {
+        self.log.as_ref().is_some_and(|log| log.live.contains_key(&key))
     }
 
     /// Events first: they are what must not be lost.

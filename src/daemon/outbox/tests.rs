@@ -1,7 +1,5 @@
 //! The queue with its file.
 
-use std::path::Path;
-
 use super::*;
 
 fn open(path: &Path, max_bytes: u64, now_s: i64) -> Outbox {
@@ -46,7 +44,7 @@ fn all(outbox: &mut Outbox, now_s: i64) -> String {
 }
 
 fn close(outbox: Outbox) {
-    outbox.close(Duration::from_secs(5), 0);
+    assert!(outbox.close(Duration::from_secs(5), 0).is_empty());
 }
 
 #[test]
@@ -134,4 +132,35 @@ fn a_file_that_comes_free_later_keeps_its_events_and_gets_the_new_ones() {
     assert_eq!(all(&mut second, RETRY_S), "abcde");
     close(second);
     assert_eq!(all(&mut open(&path, 1000, 0), 0), "abcde");
+}
+
+#[test]
+fn what_only_memory_has_is_written_at_the_end_or_given_back() {
+    let dir = tempfile::tempdir().expect("folder");
+    let blocked = dir.path().join("blocked");
+    std::fs::write(&blocked, "").expect("file");
+    let path = blocked.join("outbox");
+    let mut outbox = open(&path, 1000, 0);
+    for id in ["a", "b"] {
+        put(&mut outbox, id, 40);
+    }
+    // Still no disk: the next configuration gets them, with their age.
+    let left = outbox.close(Duration::from_secs(5), 41);
+    assert_eq!(left.len(), 2);
+    let mut outbox = open(&path, 1000, 50);
+    outbox.take_over(left, 50);
+    put(&mut outbox, "c", 50);
+    assert_eq!(all(&mut outbox, 50), "abc");
+    assert_eq!(outbox.next_after(None, 50).map(|next| next.left_s), Some(90));
+    // The disk is well again, and nobody has noticed yet.
+    std::fs::remove_file(&blocked).expect("removed");
+    close(outbox);
+    let mut outbox = open(&path, 1000, 50);
+    assert_eq!(all(&mut outbox, 50), "abc");
+    // What was told to be written twice is there once.
+    outbox.entries.values_mut().for_each(|e| e.place = Place::Memory);
+    outbox.write_memory();
+    outbox.write_memory();
+    close(outbox);
+    assert_eq!(all(&mut open(&path, 1000, 50), 50), "abc");
 }

@@ -77,7 +77,7 @@ impl Page {
 }
 
 /// Every reason and problem that the topics `state` and `health` have a word for.
-const PROBLEMS: [&str; 18] = [
+const PROBLEMS: [&str; 19] = [
     "no_camera",
     "no_face",
     "too_small",
@@ -92,6 +92,7 @@ const PROBLEMS: [&str; 18] = [
     "session_taken_over",
     "events_refused",
     "commands_refused",
+    "reports_refused",
     "check_failed",
     "page_unusable",
     "audit_unusable",

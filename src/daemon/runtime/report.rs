@@ -79,7 +79,7 @@ pub(crate) struct Health {
     /// What the device does.
     pub(crate) state: Phase,
     /// Reasons as in `state`, and outbox_full, outbox_unusable, outbox_left_behind, broker_refused, session_taken_over, events_refused, commands_refused,
-    /// check_failed, page_unusable, audit_unusable, models_unusable.
+    /// reports_refused, check_failed, page_unusable, audit_unusable, models_unusable.
     pub(crate) problems: Vec<&'static str>,
     /// Seconds since the start.
     pub(crate) uptime_s: u64,

@@ -39,7 +39,7 @@ use crate::daemon::config::Config;
 use crate::daemon::grab::Opener;
 use crate::daemon::mqtt::credentials::Credentials;
 use crate::daemon::mqtt::{Command, Mqtt, base};
-use crate::daemon::outbox::Outbox;
+use crate::daemon::outbox::{Outbox, Unwritten, log_lost};
 use crate::daemon::page::{self, Page, Post};
 use crate::daemon::sources::capture::Shared;
 use marker::absent;
@@ -75,8 +75,8 @@ pub(crate) struct Setup {
 enum Outcome {
     /// It was told to, or its source ended.
     Stopped,
-    /// This configuration, which has been read and found right, takes over.
-    Reload(Box<Setup>),
+    /// This configuration, which has been read and found right, takes over, with the events that the disk did not take.
+    Reload(Box<Setup>, Vec<Unwritten>),
 }
 
 /// Reads the configuration and everything that it names; called again for each reload.
@@ -102,10 +102,11 @@ impl Host {
     /// Runs daemons, one after the other, until one is told to stop or its source ends.
     pub(crate) fn serve(&mut self, mut setup: Setup, load: &Load) -> anyhow::Result<()> {
         let Some(runtime) = &self.runtime else { return Ok(()) };
+        let mut unwritten = Vec::new();
         loop {
-            match runtime.block_on(main_loop(setup, &mut self.signals, load))? {
+            match runtime.block_on(main_loop(setup, unwritten, &mut self.signals, load))? {
                 Outcome::Stopped => return Ok(()),
-                Outcome::Reload(next) => setup = *next,
+                Outcome::Reload(next, left) => (setup, unwritten) = (*next, left),
             }
         }
     }
@@ -169,8 +170,13 @@ struct Main {
     models_problem: Option<&'static str>,
 }
 
-async fn main_loop(setup: Setup, signals: &mut Signals, load: &Load) -> anyhow::Result<Outcome> {
-    let (mut main, mut threads) = start(setup)?;
+async fn main_loop(
+    setup: Setup,
+    unwritten: Vec<Unwritten>,
+    signals: &mut Signals,
+    load: &Load,
+) -> anyhow::Result<Outcome> {
+    let (mut main, mut threads) = start(setup, unwritten)?;
     let mut tick = tokio::time::interval(Duration::from_millis(500));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut next: Option<Box<Setup>> = None;
@@ -247,15 +253,22 @@ async fn main_loop(setup: Setup, signals: &mut Signals, load: &Load) -> anyhow::
         page.stop();
     }
     main.mqtt.disconnect_in_order(&mut main.outbox).await;
-    main.outbox.close(FLUSH, now_s());
+    let unwritten = main.outbox.close(FLUSH, now_s());
     main.audit.close();
     for (name, thread) in threads.all {
         if thread.join().is_err() {
+            log_lost(&unwritten);
             anyhow::bail!("the {name} thread panicked");
         }
     }
     // A signal that came meanwhile waits for the next one.
-    Ok(next.map_or(Outcome::Stopped, Outcome::Reload))
+    Ok(match next {
+        Some(next) => Outcome::Reload(next, unwritten),
+        None => {
+            log_lost(&unwritten);
+            Outcome::Stopped
+        }
+    })
 }
 
 /// Sleeps until a deadline; for ever without one.
@@ -298,6 +311,9 @@ impl Main {
     fn command(&mut self, command: Command, origin: &Origin) -> Reply {
         let mut reply = Reply::new(rfc3339(wall().as_millis() as i64));
         self.audit.note(command.as_str(), origin);
+        if !matches!(origin, Origin::Mqtt) {
+            self.mqtt.forget_commands();
+        }
         match command {
             Command::Pause => {
                 self.shared.pause.store(true, SeqCst);
@@ -305,6 +321,7 @@ impl Main {
                     tracing::error!(file = %self.marker.display(), "a restart would end this pause: {e}");
                     reply.kept_over_restart = Some(false);
                 }
+                self.outbox.sync(&self.marker);
                 self.pausing = Some(reply.clone());
                 self.next_health_s = i64::MIN;
                 self.tick();
@@ -316,6 +333,7 @@ impl Main {
                     (reply.done, reply.error) = (false, Some(e.to_string()));
                 }
                 _ => {
+                    self.outbox.sync(&self.marker);
                     self.shared.pause.store(false, SeqCst);
                     if let Some(mut pause) = self.pausing.take() {
                         (pause.done, pause.error) =

@@ -437,6 +437,40 @@ fn a_broker_that_refuses_the_login_keeps_the_events_waiting() {
     assert_eq!(outbox.len(), 5, "accepted events wait on disk");
 }
 
+/// An access list that forgets `capabilities`. Mosquitto 2.0 closes the connection there.
+fn forgotten_topic(protocol: &str) {
+    let dir = tempfile::tempdir().expect("folder");
+    let acl = dir.path().join("acl");
+    let writable =
+        ["status", "state", "health", "event", "check"].map(|t| format!("topic write glint/glint/{t}\n"));
+    std::fs::write(&acl, format!("topic read #\n{}", writable.concat())).expect("written");
+    let more = format!("allow_anonymous true\nacl_file {}", acl.display());
+    let Some(mut broker) = Broker::new(dir.path(), &more) else { return };
+    broker.start();
+    let subscriber = Subscriber::start(broker.port, None);
+    let more = format!("mqtt.protocol = \"{protocol}\"\nhealth.interval_s = 1");
+    let (setup, made) = setup(config(dir.path(), broker.port, &more), 1500);
+    let daemon = std::thread::spawn(move || serve(setup));
+    subscriber.wait("events", 15, |s| s.events("glint").len() >= 50);
+    let health = |s: &Subscriber| s.contents("glint/glint/health").pop().unwrap_or_default();
+    subscriber.wait("a report", 5, |s| !health(s).is_empty());
+    assert!(!health(&subscriber).contains("session_taken_over"), "{}", health(&subscriber));
+    daemon.join().expect("no panic").expect("ends well");
+    assert_eq!(subscriber.events("glint").len(), made.load(Relaxed) as usize);
+    assert!(subscriber.contents("glint/glint/capabilities").is_empty());
+    assert!(subscriber.events("glint").values().all(|contents| contents.len() == 1));
+}
+
+#[test]
+fn a_topic_that_the_access_list_forgets_holds_no_event_up() {
+    forgotten_topic("3.1.1");
+}
+
+#[test]
+fn nor_does_it_with_mqtt_5() {
+    forgotten_topic("5");
+}
+
 #[test]
 fn without_a_disk_events_are_still_sent_and_health_says_so() {
     let dir = tempfile::tempdir().expect("folder");

@@ -280,9 +280,10 @@ impl Log {
             match kind {
                 1 => {
                     if let Some((event, _)) = parse_event(&body) {
-                        self.live.insert(event.key, (offset, bytes));
-                        self.live_bytes += bytes as u64;
-                        events.push(event);
+                        if self.live.insert(event.key, (offset, bytes)).is_none() {
+                            self.live_bytes += bytes as u64;
+                            events.push(event);
+                        }
                     }
                 }
                 2 => removed.extend(keys(&body)),

@@ -12,8 +12,8 @@ use super::{Main, Setup, watched};
 use crate::daemon::clock::{boot_id, monotonic_ns, now_s};
 use crate::daemon::config::Config;
 use crate::daemon::mqtt::Mqtt;
-use crate::daemon::outbox::Outbox;
 use crate::daemon::outbox::storage::Files;
+use crate::daemon::outbox::{Outbox, Unwritten};
 use crate::daemon::runtime::audit::Audit;
 use crate::daemon::runtime::memory::Memory;
 use crate::daemon::runtime::report::json;
@@ -35,13 +35,14 @@ pub(super) struct Threads {
     pub(super) all: [(&'static str, std::thread::JoinHandle<()>); 2],
 }
 
-/// Starts what a daemon is made of.
-pub(super) fn start(setup: Setup) -> anyhow::Result<(Main, Threads)> {
+/// Starts what a daemon is made of, with the events that the outbox before could not write.
+pub(super) fn start(setup: Setup, unwritten: Vec<Unwritten>) -> anyhow::Result<(Main, Threads)> {
     let Setup { config, credentials, vision, open, capabilities, models_problem, memory, page } = setup;
     let shared = Arc::new(Shared::default());
     let marker = marker(&config.outbox.path);
     shared.pause.store(paused_before(&marker, &memory), SeqCst);
-    let outbox = open_outbox(&config, &memory);
+    let mut outbox = open_outbox(&config, &memory);
+    outbox.take_over(unwritten, now_s());
     let now = monotonic_ns();
     shared.capture_tick.store(now, Relaxed);
     shared.vision_tick.store(now, Relaxed);
