@@ -26,6 +26,8 @@ const ROWS: usize = 3;
 /// has ten thousand of them.
 const MOST_MARKS: usize = 2000;
 const JOINED: f32 = 2.0;
+/// Events that take more than this share of the width have their marks alone: shading would cover the traces.
+const MOST_SHADED: f32 = 0.3;
 /// Height of all marks and the room below them.
 const MARKS: f32 = 2.0 * ROWS as f32 * MARK + 28.0;
 
@@ -91,9 +93,17 @@ fn finish(
         (Marks::new(top - MARKS + 8.0), Marks::new(top - MARKS / 2.0 + 4.0));
     shapes.push(Shape::text((8.0, event_marks.top + 2.0 * MARK), "events", Anchor::Start));
     shapes.push(Shape::text((8.0, rejected_marks.top + 2.0 * MARK), "rejected", Anchor::Start));
-    for e in record.events.iter().filter(|e| span.shows(e.onset_ns, e.offset_ns)) {
+    let events: Vec<&Movement> =
+        record.events.iter().filter(|e| span.shows(e.onset_ns, e.offset_ns)).collect();
+    let width = |e: &&Movement| {
+        let (a, b) = extent(span, e.onset_ns, e.offset_ns);
+        b - a
+    };
+    let is_dense = events.iter().map(width).sum::<f32>() > MOST_SHADED * (span.x.1 - span.x.0);
+    let shaded = (!is_dense).then_some((top, bottom));
+    for e in events {
         let mark = event_marks.place(extent(span, e.onset_ns, e.offset_ns));
-        shapes.push(event(e, span, mark, (top, bottom), classes[0]));
+        shapes.push(event(e, span, mark, shaded, classes[0]));
     }
     let shown: Vec<&Concluded> =
         record.rejected.iter().filter(|c| span.shows(c.onset_ns, c.offset_ns)).collect();
@@ -184,21 +194,21 @@ fn times(onset_ns: i64, apex_ns: i64, offset_ns: i64, aus: &[AuReading]) -> Stri
     format!("Onset {onset:.3} s, apex {apex:.3} s, offset {offset:.3} s. {}", readings(aus))
 }
 
-/// An event: its mark, the shaded stretch of all lanes, thin lines at onset and offset, a thick one at the apex.
-fn event(e: &Movement, span: Span, mark: f32, (top, bottom): (f32, f32), class: &'static str) -> Shape {
+/// An event: its mark, and where `shaded` the stretch of all lanes, thin lines at onset and offset, a thick one at the apex.
+fn event(e: &Movement, span: Span, mark: f32, shaded: Option<(f32, f32)>, class: &'static str) -> Shape {
     let (pale, strong) = colors(e.kind);
     let (a, b) = extent(span, e.onset_ns, e.offset_ns);
     let apex = span.at(e.apex_ns);
-    let mut shapes = vec![
-        Shape::Fill { from: (a, mark), to: (b, mark + MARK - 2.0), color: strong },
-        Shape::Fill { from: (a, top), to: (b, bottom), color: pale },
-    ];
-    if b - a >= 6.0 {
-        let ends = [a, b].map(|x| vec![(x, top), (x, bottom)]).to_vec();
-        shapes.push(Shape::Path { lines: ends, color: strong, width: 1.0 });
+    let mut shapes = vec![Shape::Fill { from: (a, mark), to: (b, mark + MARK - 2.0), color: strong }];
+    if let Some((top, bottom)) = shaded {
+        shapes.push(Shape::Fill { from: (a, top), to: (b, bottom), color: pale });
+        if b - a >= 6.0 {
+            let ends = [a, b].map(|x| vec![(x, top), (x, bottom)]).to_vec();
+            shapes.push(Shape::Path { lines: ends, color: strong, width: 1.0 });
+        }
+        let width = if b - a >= 6.0 { 2.0 } else { 1.0 };
+        shapes.push(Shape::Path { lines: vec![vec![(apex, top), (apex, bottom)]], color: strong, width });
     }
-    let width = if b - a >= 6.0 { 2.0 } else { 1.0 };
-    shapes.push(Shape::Path { lines: vec![vec![(apex, top), (apex, bottom)]], color: strong, width });
     let times = times(e.onset_ns, e.apex_ns, e.offset_ns, &e.aus);
     Shape::Group { class, title: format!("{}. {times}", kind_name(e.kind)), shapes }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use glint::au::{Side, UNIT_COUNT, unit_indices};
+use glint::drawing::Shape;
 use glint::event::{AuReading, Kind, Movement, TimingQuality};
 use quick_xml::Reader;
 use quick_xml::events::Event as Xml;
@@ -88,6 +89,27 @@ fn rows(seconds: f64, fps: f64, rest: impl Fn(usize, usize) -> f32) -> Vec<Row> 
         }
     };
     (0..(seconds * fps) as usize).map(row).collect()
+}
+
+/// What shades the lanes, in all events of a figure.
+fn shading(events: Vec<Movement>, seconds: f64) -> usize {
+    let count = events.len();
+    let record = Record { rows: rows(seconds, 10.0, |_, _| 0.0), events, ..Record::default() };
+    let groups = figure::whole(&record, "a clip").shapes;
+    let of_events = groups.iter().filter_map(|shape| match shape {
+        Shape::Group { class: "event", shapes, .. } => Some(shapes.len() - 1),
+        _ => None,
+    });
+    let of_events: Vec<usize> = of_events.collect();
+    assert_eq!(of_events.len(), count, "each has its mark");
+    of_events.iter().sum()
+}
+
+#[test]
+fn events_that_would_cover_half_an_hour_of_traces_have_marks_alone() {
+    let every = |s: i64, n: i64| (1..=n).map(|i| movement(Kind::Micro, i * s * 1_000_000_000, 12)).collect();
+    assert!(shading(every(60, 25), 1800.0) > 25);
+    assert_eq!(shading(every(2, 800), 1800.0), 0);
 }
 
 #[test]
