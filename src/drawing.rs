@@ -2,8 +2,10 @@
 //!
 //! One list serves both, so a plot looks the same in either format. Coordinates are pixels from the upper left corner.
 //!
-//! The plotting crate `plotters` was left out. A mark of a report has a title, which a browser shows where it is pointed at; the SVG
-//! elements of `plotters-svg` 0.3 have none.
+//! The plotting crate `plotters` was tried and left out. A mark of a report has a title, which a browser shows where it is pointed
+//! at; the SVG elements of `plotters-svg` 0.3 have none. Its bitmap back end (0.3.7, with `ab_glyph`) draws no text without a font:
+//! it would add .6 MB to the program, a font of .3 MB and more, a second version of `png`, and `image`. The letters of a
+//! PNG are therefore those of `font8x8`; where they are too coarse, the SVG has the reader's own fonts at any size.
 
 mod chart;
 
