@@ -81,7 +81,7 @@ impl Default for Film {
 /// What the pipeline saw in the film.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Seen {
+struct FilmReadings {
     /// x and y of the 68 landmarks at rest, in pixels.
     landmarks: Vec<[f32; 2]>,
     /// The strongest AU of the movement, and its intensity.
@@ -98,12 +98,12 @@ pub struct Goldens {
     judge: Vec<Case>,
     student: Vec<Case>,
     film: Film,
-    seen: Seen,
+    seen: FilmReadings,
 }
 
 /// The film as the pipeline saw it, with what the networks were given.
 struct Watched {
-    seen: Seen,
+    seen: FilmReadings,
     /// Stabilised crops at rest and at the apex.
     crops: [Vec<f32>; 2],
     measures: Measures,
@@ -162,7 +162,7 @@ impl Film {
         let measures = measures.ok_or("the movement of the film was not measured")?;
         let landmarks = landmarks.ok_or("no face was found in the film")?;
         let strongest = movement.aus.first().ok_or("the movement of the film has no action unit")?;
-        let seen = Seen {
+        let seen = FilmReadings {
             landmarks: landmarks.iter().map(|p| [p.x, p.y]).collect(),
             au: strongest.au,
             intensity: strongest.intensity,
@@ -253,7 +253,7 @@ impl Goldens {
         self.compare_film(&seen).map_err(fail("film"))
     }
 
-    fn compare_film(&self, seen: &Seen) -> Result<(), String> {
+    fn compare_film(&self, seen: &FilmReadings) -> Result<(), String> {
         let expected = &self.seen;
         let pairs = seen.landmarks.iter().zip(&expected.landmarks);
         let apart: f32 = pairs.map(|(a, b)| Point::new(a[0], a[1]).distance(Point::new(b[0], b[1]))).sum();

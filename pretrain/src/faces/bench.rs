@@ -16,7 +16,7 @@ use glint::student::median;
 use glint::synth::{NoiseTable, Pack, Subject};
 use rand::Rng;
 
-use super::clips::{self, Seen};
+use super::clips::{self, FollowedClip};
 use super::detection::Trial;
 use super::points::{self, Finder};
 use super::report::{FaceReport, Method, Shown, Still};
@@ -221,7 +221,7 @@ impl Bench<'_> {
             .collect()
     }
 
-    fn clips(&self) -> Result<Vec<Seen>> {
+    fn clips(&self) -> Result<Vec<FollowedClip>> {
         let Some(dir) = &self.settings.clips else {
             eprintln!("no --clips: real clips are left out");
             return Ok(Vec::new());

@@ -18,7 +18,7 @@ const COLUMNS: usize = 12;
 
 /// What was seen of a clip.
 #[derive(Debug, Clone, Default)]
-pub struct Seen {
+pub struct FollowedClip {
     /// File name.
     pub name: String,
     /// Frames.
@@ -33,7 +33,7 @@ pub struct Seen {
     crops: Vec<Vec<f32>>,
 }
 
-impl Seen {
+impl FollowedClip {
     /// New identities after the first one: in a clip of one person, switches.
     pub fn switches(&self) -> usize {
         self.tracks.len().saturating_sub(1)
@@ -41,10 +41,10 @@ impl Seen {
 }
 
 /// Follows the largest face of a clip.
-pub fn watch(path: &Path, models: &Models) -> Result<Seen> {
+pub fn watch(path: &Path, models: &Models) -> Result<FollowedClip> {
     let mut stage = FaceStage::new(Detector::new(&models.detector)?, Landmarker::new(&models.landmarks)?, 1);
     let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-    let mut seen = Seen { name, ..Seen::default() };
+    let mut seen = FollowedClip { name, ..FollowedClip::default() };
     let mut crops: Vec<Vec<f32>> = Vec::new();
     let (mut stride, mut last_ns) = (1, 0);
     let mut video = Clip::open(path, None)?;
@@ -92,7 +92,7 @@ pub fn files(dir: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Writes the crops of all clips, one clip a row.
-pub fn sheet(clips: &[Seen], path: &Path) -> Result<()> {
+pub fn sheet(clips: &[FollowedClip], path: &Path) -> Result<()> {
     let rows = clips.len().max(1);
     let mut sheet = GrayImage::new((COLUMNS * CROP_WIDTH) as u32, (rows * CROP_HEIGHT) as u32);
     for (row, clip) in clips.iter().enumerate() {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::clips::Seen;
+use super::clips::FollowedClip;
 use super::detection::Trial;
 use super::mean;
 use super::points::Agreement;
@@ -32,7 +32,7 @@ pub struct FaceReport {
     pub(super) confused: (usize, usize),
     pub(super) heads: Vec<Method>,
     pub(super) still: Vec<Still>,
-    pub(super) clips: Vec<Seen>,
+    pub(super) clips: Vec<FollowedClip>,
 }
 
 /// Widths of a face between which recall is told.

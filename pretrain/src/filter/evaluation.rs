@@ -60,7 +60,7 @@ struct Fate {
 const TIMES: [f32; 5] = [1.0, 1.5, 2.0, 3.0, f32::INFINITY];
 
 /// What was seen of one sequence.
-struct Seen {
+struct FilteredSequence {
     tallies: BTreeMap<String, Tally>,
     fates: Vec<Fate>,
     /// Pairs kept: those of micro-expressions, all.
@@ -85,7 +85,7 @@ pub fn run(args: &FilmSettings, models: &Models, rules: Rules) -> Result<Results
     let cast = Cast::load(&args.assets, args.split, args.people, args.seed)?;
     let bar = run::bar("videos", args.videos + args.distractors);
     let begun = Instant::now();
-    let seen: Vec<Seen> = (0..args.videos + args.distractors)
+    let seen: Vec<FilteredSequence> = (0..args.videos + args.distractors)
         .into_par_iter()
         .map(|i| {
             let content = if i < args.videos { Content::Mixed } else { Content::Distractors };
@@ -216,7 +216,7 @@ fn above_minimum(m: &Micro, least: &[f32; AU_COUNT]) -> (f32, u8) {
 
 /// One sequence through the scanner, by what happened in it. Micro-expressions whose AUs all stay below their minima are
 /// counted apart: nobody recognises them.
-fn watch(s: Sequence<'_>, fps: f64, models: &Models, rules: Rules) -> Result<Seen> {
+fn watch(s: Sequence<'_>, fps: f64, models: &Models, rules: Rules) -> Result<FilteredSequence> {
     struct Happening {
         name: String,
         from_ns: i64,
@@ -278,5 +278,5 @@ fn watch(s: Sequence<'_>, fps: f64, models: &Models, rules: Rules) -> Result<See
             *tally.lost.entry(why).or_default() += 1;
         }
     }
-    Ok(Seen { tallies: out, fates, kept: pairs, frames: scanner.frames[0] })
+    Ok(FilteredSequence { tallies: out, fates, kept: pairs, frames: scanner.frames[0] })
 }

@@ -33,7 +33,7 @@ pub struct Quantized {
 
 /// Values of one tensor over the calibration inputs.
 #[derive(Default, Clone)]
-struct Seen {
+struct Activations {
     /// Some of the values.
     values: Vec<f32>,
     /// Mean of each channel.
@@ -47,7 +47,7 @@ struct Seen {
 /// Largest number of values kept of a tensor: enough for a scale.
 const KEPT: usize = 200_000;
 
-fn observe(seen: &mut Seen, tensor: &[f32], channels: usize, samples: usize) {
+fn observe(seen: &mut Activations, tensor: &[f32], channels: usize, samples: usize) {
     seen.means.resize(channels, 0.0);
     seen.active.resize(channels, 0.0);
     seen.elements.resize(tensor.len(), 0.0);
@@ -92,7 +92,7 @@ fn build(
     float: &FloatChain,
     input: ([usize; 3], u8),
     exponents: &[i32],
-    seen: &[Seen],
+    seen: &[Activations],
     quantized_means: &[Vec<f64>],
     behind: &[Vec<f64>],
 ) -> Result<Chain> {
@@ -275,7 +275,7 @@ pub fn quantize(
             network.output_shapes[0]
         );
     };
-    let mut seen = vec![Seen::default(); float.convs.len() + 1];
+    let mut seen = vec![Activations::default(); float.convs.len() + 1];
     let mut moments = Vec::new();
     for (conv, read) in float.convs.iter().zip(&network.output_shapes) {
         let &[1, c, h, w] = &read[..] else { bail!("{}: reads {read:?}", conv.output) };

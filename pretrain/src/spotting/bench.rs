@@ -15,7 +15,7 @@ use super::rate::{AtRate, Watched, add};
 use super::real;
 use super::report::{Groups, SpottingReport};
 use super::score::Tally;
-use super::watch::{self, Seen};
+use super::watch::{self, WatchedClip};
 use crate::corpus::plan::{self, Cast, Content};
 use crate::corpus::{person, video};
 
@@ -87,7 +87,7 @@ pub fn generated(
     plan: &Plan,
     assets: &Path,
     models: Models,
-    clips: Vec<(String, Seen)>,
+    clips: Vec<(String, WatchedClip)>,
 ) -> Result<SpottingReport> {
     let split = match plan.split {
         Split::Tune => person::Split::Train,
@@ -147,7 +147,7 @@ pub fn filmed(dir: &Path, models: &Models) -> Result<real::FootageReport> {
 }
 
 /// What can be measured on a folder of sequences: those without movements tell the false alarms.
-pub fn recorded(dir: &Path, models: &Models, clips: Vec<(String, Seen)>) -> Result<SpottingReport> {
+pub fn recorded(dir: &Path, models: &Models, clips: Vec<(String, WatchedClip)>) -> Result<SpottingReport> {
     let files = video::list(dir)?;
     let seen = each("sequences", files.len() as u64, |i| watch::clip(&files[i as usize].0, models))?;
     let (mut rates, mut curve) = (BTreeMap::new(), Tally::default());
@@ -215,7 +215,7 @@ fn each<T: Send>(what: &str, count: u64, item: impl Fn(u64) -> Result<T> + Sync)
 }
 
 /// What is said of real clips.
-pub fn clips(dir: &Path, models: &Models) -> Result<Vec<(String, Seen)>> {
+pub fn clips(dir: &Path, models: &Models) -> Result<Vec<(String, WatchedClip)>> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(dir).with_context(|| dir.display().to_string())? {
         paths.push(entry.with_context(|| dir.display().to_string())?.path());
@@ -287,7 +287,7 @@ mod tests {
         let watched = |movements: Vec<_>| Watched {
             micros: vec![micro(1000, 1300)],
             distractors: Vec::new(),
-            seen: Seen { movements, ..Seen::default() },
+            seen: WatchedClip { movements, ..WatchedClip::default() },
         };
         let traits = |text: &str| serde_json::from_str(text).expect("JSON");
         let mut groups = Groups::new();

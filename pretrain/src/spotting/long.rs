@@ -37,7 +37,7 @@ pub struct LongVideoReport {
 }
 
 /// What was seen of a video.
-struct Seen {
+struct WatchedVideo {
     spotted: Vec<Labelled>,
     minutes: f64,
     unread: usize,
@@ -46,7 +46,7 @@ struct Seen {
 /// Runs every video through the pipeline and counts.
 pub fn evaluate(videos: &LongVideos, models: &Models) -> Result<LongVideoReport> {
     let bar = run::bar("videos", videos.videos.len() as u64);
-    let seen: Vec<Seen> = videos
+    let seen: Vec<WatchedVideo> = videos
         .videos
         .par_iter()
         .map(|video| {
@@ -78,7 +78,7 @@ pub fn evaluate(videos: &LongVideos, models: &Models) -> Result<LongVideoReport>
 }
 
 /// The movements found in a video, in numbers of its frames.
-fn watch(video: &LongVideo, models: &Models) -> Result<Seen> {
+fn watch(video: &LongVideo, models: &Models) -> Result<WatchedVideo> {
     let mut pipeline = pipeline(models)?;
     let (mut decoder, mut frame) = (LumaDecoder::default(), Frame::default());
     let (first, last) = video.frames.span();
@@ -113,7 +113,7 @@ fn watch(video: &LongVideo, models: &Models) -> Result<Seen> {
             class: m.label.as_ref().map(|l| l.class as usize),
         })
         .collect();
-    Ok(Seen { spotted, minutes: f64::from(last - first + 1) / video.fps / 60.0, unread })
+    Ok(WatchedVideo { spotted, minutes: f64::from(last - first + 1) / video.fps / 60.0, unread })
 }
 
 impl LongVideoReport {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use glint::pipeline::Counters;
 
 use super::score::{Tally, cause, poisson_interval};
-use super::watch::Seen;
+use super::watch::WatchedClip;
 use crate::corpus::plan::{Distractor, Micro, Span};
 
 /// Movements that travel less than this in the frame are those where others see nothing.
@@ -18,7 +18,7 @@ pub struct Watched {
     /// What else happens.
     pub distractors: Vec<Span>,
     /// What was said of it.
-    pub seen: Seen,
+    pub seen: WatchedClip,
 }
 
 /// What was found at one frame rate.

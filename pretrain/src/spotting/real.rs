@@ -10,7 +10,7 @@ use rand::Rng;
 use serde::Deserialize;
 
 use super::score::{Tally, median};
-use super::watch::Seen;
+use super::watch::WatchedClip;
 use crate::augment::generator;
 use crate::corpus::plan::Micro;
 
@@ -104,7 +104,7 @@ pub struct FootageReport {
 const DRAWS: usize = 2000;
 
 /// Compares what was seen of each recording with its truth.
-pub fn compare(recordings: &[Recording], seen: &[Seen]) -> FootageReport {
+pub fn compare(recordings: &[Recording], seen: &[WatchedClip]) -> FootageReport {
     let mut out = FootageReport::default();
     let (mut open, mut frames, mut visible) = (0, 0, Vec::new());
     for (r, s) in recordings.iter().zip(seen) {
@@ -197,9 +197,9 @@ mod tests {
     #[test]
     fn counts_are_those_of_the_scorer_that_comes_with_the_footage() {
         let recordings = load(folder(SHEET).path()).expect("read");
-        let seen = |spans: &[(i64, i64)]| Seen {
+        let seen = |spans: &[(i64, i64)]| WatchedClip {
             movements: spans.iter().map(|&(from, to)| movement(from, to)).collect(),
-            ..Seen::default()
+            ..WatchedClip::default()
         };
         let seen = [
             seen(&[(1040, 1330), (1010, 1290), (1150, 1600), (3000, 3300)]),

@@ -12,7 +12,7 @@ use super::intensity::{self, Agreement, Reading};
 use super::rate::{AtRate, SMALL_PX, rejections, share};
 use super::real;
 use super::score::{Tally, binomial_interval, poisson_interval};
-use super::watch::Seen;
+use super::watch::WatchedClip;
 
 /// Movements by what people look like: trait, then its value.
 pub type Groups = BTreeMap<String, BTreeMap<String, Tally>>;
@@ -32,7 +32,7 @@ pub struct SpottingReport {
     /// and poses that could not be measured.
     pub lost_poses: usize,
     /// Real clips without truth.
-    pub clips: Vec<(String, Seen)>,
+    pub clips: Vec<(String, WatchedClip)>,
     /// Real footage with truth.
     pub real: Vec<(PathBuf, real::FootageReport)>,
     /// Movements of each group of people.
@@ -41,7 +41,7 @@ pub struct SpottingReport {
 
 impl SpottingReport {
     /// Nothing but real clips.
-    pub fn nothing(clips: Vec<(String, Seen)>) -> Self {
+    pub fn nothing(clips: Vec<(String, WatchedClip)>) -> Self {
         let fit = Weibull::fit(&[]);
         let (still, readings) = (Counters::default(), Vec::new());
         Self {

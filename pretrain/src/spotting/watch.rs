@@ -13,7 +13,7 @@ use crate::corpus::plan::Sequence;
 
 /// What the pipeline said of one recording.
 #[derive(Debug, Clone, Default)]
-pub struct Seen {
+pub struct WatchedClip {
     /// Published movements.
     pub movements: Vec<Movement>,
     /// The pipeline's own counts.
@@ -28,7 +28,7 @@ pub struct Seen {
     pub seconds: f64,
 }
 
-impl Seen {
+impl WatchedClip {
     fn step(&mut self, step: Step, pipeline: &Pipeline) {
         match step {
             Step::Event(movement) => self.movements.push(movement),
@@ -52,10 +52,10 @@ pub fn pipeline(models: &Models) -> Result<Pipeline> {
 }
 
 /// A sequence at `fps`.
-pub fn sequence(s: Sequence<'_>, fps: f64, models: &Models) -> Result<Seen> {
+pub fn sequence(s: Sequence<'_>, fps: f64, models: &Models) -> Result<WatchedClip> {
     let mut pipeline = pipeline(models)?;
     let mut scene = Scene::new(s.person, s.script, s.camera);
-    let mut seen = Seen { seconds: s.seconds, ..Seen::default() };
+    let mut seen = WatchedClip { seconds: s.seconds, ..WatchedClip::default() };
     let mut frame = Frame::default();
     for seq in 0..(s.seconds * fps) as u64 {
         scene.render(seq, (seq as f64 * 1e9 / fps).round() as i64, &mut frame);
@@ -67,10 +67,10 @@ pub fn sequence(s: Sequence<'_>, fps: f64, models: &Models) -> Result<Seen> {
 }
 
 /// A clip that glint reads, or any other video file through ffmpeg.
-pub fn clip(path: &Path, models: &Models) -> Result<Seen> {
+pub fn clip(path: &Path, models: &Models) -> Result<WatchedClip> {
     let mut video = Clip::open(path, None)?;
     let mut pipeline = pipeline(models)?;
-    let mut seen = Seen::default();
+    let mut seen = WatchedClip::default();
     let mut frame = Frame::default();
     while let Some(media) = video.next(&mut frame)? {
         match media {

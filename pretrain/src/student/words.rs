@@ -13,7 +13,7 @@ use crate::corpus::plan::{self, Cast, Content};
 use crate::corpus::video;
 use crate::run::bar;
 use crate::spotting::score::matches;
-use crate::spotting::watch::{self, Seen};
+use crate::spotting::watch::{self, WatchedClip};
 use crate::statistics::score::{Confusion, argmax, bins, calibration_error, probabilities, temperature};
 
 /// A movement that was found: what it is, and what was said of it with which confidence.
@@ -60,7 +60,7 @@ pub fn answers_of_recordings(dir: &Path, models: &Models) -> Result<(usize, Vec<
 }
 
 /// What was said of the movements that were found.
-fn answers_to(micros: &[plan::Micro], seen: &Seen) -> Vec<Answer> {
+fn answers_to(micros: &[plan::Micro], seen: &WatchedClip) -> Vec<Answer> {
     let answer = |(micro, matched): (&plan::Micro, Option<usize>)| {
         let label = seen.movements[matched?].label.as_ref();
         Some((micro.class as usize, label.map(|l| (l.class as usize, l.confidence))))

@@ -15,7 +15,7 @@ use crate::daemon::runtime::visibility::{FLICKER, Light, SMALL_EYES_PX, View, re
 const SETTLE: Duration = Duration::from_millis(1500);
 /// What was seen after the source had settled.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Seen {
+pub(super) struct ViewStatistics {
     views: Vec<View>,
     contrast: Vec<f32>,
     saturated: Vec<f32>,
@@ -29,8 +29,8 @@ pub(super) fn watch(
     source: &mut dyn FrameSource,
     pipeline: &mut Pipeline,
     length: Duration,
-) -> Result<Seen, String> {
-    let mut seen = Seen::default();
+) -> Result<ViewStatistics, String> {
+    let mut seen = ViewStatistics::default();
     let (mut light, mut frame) = (Light::default(), Frame::default());
     let started = Instant::now();
     let mut first: Option<Instant> = None;
@@ -77,7 +77,7 @@ fn median(values: impl Iterator<Item = f32>) -> Option<f32> {
     sorted.get(sorted.len() / 2).copied()
 }
 
-impl Seen {
+impl ViewStatistics {
     /// What is to be said of it. What follows from another fault is not told beside it.
     pub(super) fn findings(&self) -> Vec<Finding> {
         let mut out = Vec::new();
@@ -182,8 +182,8 @@ mod tests {
     use super::*;
     use crate::daemon::doctor::finding::Level;
 
-    fn seen(view: View) -> Seen {
-        Seen {
+    fn seen(view: View) -> ViewStatistics {
+        ViewStatistics {
             views: vec![view; 30],
             contrast: vec![30.0; 30],
             saturated: vec![0.0; 30],
@@ -194,7 +194,7 @@ mod tests {
     }
 
     /// What is wrong, by name.
-    fn wrong(seen: &Seen) -> Vec<&'static str> {
+    fn wrong(seen: &ViewStatistics) -> Vec<&'static str> {
         seen.findings().iter().filter(|f| f.level > Level::Note).filter_map(|f| f.fault).collect()
     }
 
@@ -208,13 +208,13 @@ mod tests {
         assert_eq!(wrong(&seen(View { eye_distance_px: None, ..faultless })), ["no_face"]);
         assert_eq!(wrong(&seen(View { eye_distance_px: Some(25.0), ..faultless })), ["too_small"]);
         assert_eq!(wrong(&seen(View { flicker: 0.1, ..faultless })), ["flicker"]);
-        assert_eq!(wrong(&Seen { blur: vec![0.9], ..seen(faultless) }), ["out_of_focus"]);
+        assert_eq!(wrong(&ViewStatistics { blur: vec![0.9], ..seen(faultless) }), ["out_of_focus"]);
         assert_eq!(
-            wrong(&Seen { contrast: vec![4.0; 30], blur: vec![0.9], ..seen(faultless) }),
+            wrong(&ViewStatistics { contrast: vec![4.0; 30], blur: vec![0.9], ..seen(faultless) }),
             ["low_contrast"]
         );
-        assert_eq!(wrong(&Seen { saturated: vec![0.5; 30], ..seen(faultless) }), ["overexposed"]);
-        assert!(wrong(&Seen::default()).is_empty(), "nothing is known");
+        assert_eq!(wrong(&ViewStatistics { saturated: vec![0.5; 30], ..seen(faultless) }), ["overexposed"]);
+        assert!(wrong(&ViewStatistics::default()).is_empty(), "nothing is known");
         let both = View { fps: 15.0, eye_distance_px: Some(25.0), ..faultless };
         assert_eq!(wrong(&seen(both)), ["fps_low", "too_small"], "they have nothing to do with each other");
     }

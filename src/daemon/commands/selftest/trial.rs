@@ -56,12 +56,12 @@ enum Update {
     /// Where the face is.
     Places(Vec<Place>),
     /// What the pipeline says of a frame of the footage as it is.
-    Seen(Box<Seen>),
+    Measured(Box<Measured>),
     /// What was complete at the end of the footage as it is, and all counts of it.
     Ended(Vec<Movement>, Counters),
 }
 
-struct Seen {
+struct Measured {
     at_ns: i64,
     sample: Option<Sample>,
     event: Option<Movement>,
@@ -161,7 +161,7 @@ impl Trial {
                 self.places_ns = places.last().map_or(self.places_ns, |place| place.0);
                 self.carrier.extend(places);
             }
-            Update::Seen(seen) => {
+            Update::Measured(seen) => {
                 let apart = seen.at_ns.saturating_sub(self.seen_ns);
                 self.watched_ns += if (0..AWAY_NS).contains(&apart) { apart } else { 0 };
                 self.seen_ns = seen.at_ns;
@@ -337,8 +337,8 @@ fn watch(mut pipeline: Pipeline, shown: &Receiver<Shown>, sender: &Sender<Update
         };
         let event = if let Step::Event(movement) = step { Some(movement) } else { None };
         let sample = pipeline.sample().copied();
-        let seen = Seen { at_ns, sample, event, counters: *pipeline.counters(), view };
-        _ = sender.send(Update::Seen(Box::new(seen)));
+        let seen = Measured { at_ns, sample, event, counters: *pipeline.counters(), view };
+        _ = sender.send(Update::Measured(Box::new(seen)));
     }
     let last = std::iter::from_fn(|| pipeline.finish()).collect();
     _ = sender.send(Update::Ended(last, *pipeline.counters()));
