@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 use super::pair::RenderedPair;
 use crate::npy;
 
+/// Origin of pairs that were drawn as two crops.
+const RENDERED: &str = "rendered";
+
 /// Samples in one archive.
 pub const SHARD: u64 = 1000;
 /// Columns of `index.csv`.
@@ -67,7 +70,7 @@ pub fn pack(pair: &RenderedPair, seed: u64) -> Result<Packed> {
     let round = |v: f64| (v * 100.0).round() / 100.0;
     let [apex_ms, offset_ms] = pair.times_ms.map(round);
     let truth = json!({
-        "id": id, "origin": crate::pairs::RENDERED, "seed": seed, "person": pair.person, "source": pair.source, "held_out": pair.held_out,
+        "id": id, "origin": RENDERED, "seed": seed, "person": pair.person, "source": pair.source, "held_out": pair.held_out,
         "class": class, "aus": aus_json(&pair.parts), "onset_ms": 0.0, "apex_ms": apex_ms, "offset_ms": offset_ms,
         "distractors": distractors, "width": CROP_WIDTH, "height": CROP_HEIGHT, "eye_distance_px": EYE_DISTANCE,
     });

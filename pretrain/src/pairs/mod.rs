@@ -22,8 +22,6 @@ use crate::npy;
 
 /// Origin of pairs that were found in a recording.
 pub const VIDEO: &str = "video";
-/// Origin of pairs that were drawn as two crops.
-pub const RENDERED: &str = "rendered";
 
 /// One pair.
 #[derive(Debug, Clone, PartialEq)]

@@ -13,6 +13,7 @@ use anyhow::{Context, bail};
 use minisign_verify::PublicKey;
 use serde::{Deserialize, Serialize};
 
+use super::attempts::Attempt;
 use super::{ID_DIGITS, Refused, Sound, attempts, examine};
 use crate::daemon::whole;
 
@@ -85,6 +86,12 @@ impl Store {
             Some(id) => Err(fail(format!("{id:?} is no id"))),
             None => Ok(index.bundles),
         }
+    }
+
+    /// Notes that models are about to be loaded, where any are installed.
+    pub(crate) fn begin(&self) -> Attempt {
+        let is_empty = self.ids().is_ok_and(|ids| ids.is_empty());
+        if is_empty { Attempt::none() } else { Attempt::begin(&self.state) }
     }
 
     /// Bundles by their ids, the newest first, each with why it cannot be used; looked at as they are asked for.

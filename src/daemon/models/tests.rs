@@ -223,3 +223,17 @@ fn an_index_that_is_damaged_or_leads_elsewhere_names_nothing() {
     assert!(site.store.rollback().is_ok(), "it can be given up");
     assert_eq!(site.in_force(), (None, Vec::new()));
 }
+
+#[test]
+fn starts_are_counted_where_a_bundle_is_installed() {
+    let dir = tempfile::tempdir().expect("folder");
+    let counts = dir.path().join("models.attempts");
+    let store = Store::in_state(dir.path());
+    _ = store.begin();
+    assert!(!counts.exists());
+    std::fs::create_dir(dir.path().join("models")).expect("folder");
+    let index = "{\"schema\": 1, \"bundles\": [\"0000000000000002\"]}";
+    std::fs::write(dir.path().join("models/index.json"), index).expect("written");
+    _ = store.begin();
+    assert!(counts.exists());
+}

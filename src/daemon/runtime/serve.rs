@@ -28,12 +28,13 @@ use glint::event::{Clock, Event, Movement};
 use tokio::sync::watch;
 
 use super::audit::{Audit, Origin};
+use super::finder::Vision;
 use super::memory::Memory;
 use super::report::{Capabilities, Phase, Reply, json};
 use super::stream::{Sample, Samples};
 use super::systemd;
 use super::timing::Timing;
-use super::vision::{Sight, Vision};
+use super::vision::Sight;
 use crate::daemon::clock::{boot_id, monotonic_ns, now_s, rfc3339, synchronization, wall, wall_time};
 use crate::daemon::config::Config;
 use crate::daemon::grab::Opener;

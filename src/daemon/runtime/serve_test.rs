@@ -10,9 +10,9 @@ use glint::frame::Frame;
 use glint::pipeline::{Counters, FaceReading, Observation, Step};
 
 use super::broker::{Broker, Subscriber};
+use super::finder::Vision;
 use super::memory::Memory;
 use super::serve::{Setup, serve};
-use super::vision::Vision;
 use crate::daemon::clock::monotonic_ns;
 use crate::daemon::config::Config;
 use crate::daemon::grab::{FrameSource, Grab};

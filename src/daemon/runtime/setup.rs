@@ -15,7 +15,7 @@ use crate::daemon::camera::modes::ModeRequest;
 use crate::daemon::clock::monotonic_ns;
 use crate::daemon::config::{CameraConfig, Config, SourceKind};
 use crate::daemon::grab::Opener;
-use crate::daemon::models::attempts::Attempt;
+use crate::daemon::models::store::Store;
 use crate::daemon::mqtt::Command;
 use crate::daemon::sources::footage::Selection;
 use crate::daemon::sources::piped::PipedSource;
@@ -29,7 +29,7 @@ const SYNTHETIC_MOVEMENTS: i64 = 7200;
 
 /// Everything that can be wrong with files is found here, before a thread runs.
 pub(crate) fn set_up(config: Config, memory: Memory) -> anyhow::Result<Setup> {
-    let attempt = Attempt::begin(&memory::folder(&config));
+    let attempt = Store::in_state(&memory::folder(&config)).begin();
     let opened = files::open(&config);
     attempt.end();
     let Opened { chosen, pipeline, credentials, page } = opened?;

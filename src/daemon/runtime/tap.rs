@@ -6,11 +6,11 @@ use glint::frame::Frame;
 use tokio::sync::mpsc;
 
 use super::exposure::spread;
+use super::finder::Vision;
 use super::noise::noise;
 use super::sharpness::blur;
 use super::timing::Timing;
 use super::visibility::View;
-use super::vision::Vision;
 use crate::daemon::page::{Luma, Row, Snapshot, Watch};
 
 /// Between two snapshots: ten a second at most.

@@ -6,75 +6,17 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 
 use glint::event::Movement;
-use glint::face::landmarks::LANDMARK_COUNT;
 use glint::frame::Frame;
-use glint::geometry::Point;
-use glint::pipeline::{Counters, FaceReading, Observation, Pipeline, Step};
+use glint::pipeline::{Counters, Step};
 use tokio::sync::{mpsc, watch};
 
+use super::finder::Vision;
 use super::stream::{Sample, Sampler};
 use super::tap::Tap;
 use super::visibility::Light;
 use crate::daemon::clock::monotonic_ns;
 use crate::daemon::grab::WAIT;
 use crate::daemon::sources::capture::{Item, Shared};
-
-/// What finds movements in frames. [`Pipeline`] does; the tests have a simpler one, whose movements
-/// are known beforehand.
-pub(crate) trait Vision: Send {
-    /// One frame.
-    fn push(&mut self, frame: &Frame) -> Step;
-    /// A frame that could not be decoded.
-    fn gap(&mut self, seq: u64, at_ns: i64) -> Step;
-    /// The source was opened anew.
-    fn reset(&mut self);
-    /// The present face is neutral.
-    fn calibrate(&mut self);
-    /// Movements that wait at the end.
-    fn finish(&mut self) -> Option<Movement>;
-    /// What was measured in the last frame.
-    fn observation(&self) -> Observation;
-    /// Running counts.
-    fn counters(&self) -> Counters;
-    /// The landmarks of the face that was measured.
-    fn landmarks(&self) -> Option<[Point; LANDMARK_COUNT]> {
-        None
-    }
-    /// What was measured of each face in the last frame.
-    fn faces(&self) -> Vec<FaceReading> {
-        Vec::new()
-    }
-}
-
-impl Vision for Pipeline {
-    fn push(&mut self, frame: &Frame) -> Step {
-        Self::push(self, frame)
-    }
-    fn gap(&mut self, seq: u64, at_ns: i64) -> Step {
-        Self::gap(self, seq, at_ns)
-    }
-    fn reset(&mut self) {
-        Self::reset(self);
-    }
-    fn calibrate(&mut self) {
-        Self::calibrate(self);
-    }
-    fn finish(&mut self) -> Option<Movement> {
-        Self::finish(self)
-    }
-    fn observation(&self) -> Observation {
-        Self::observation(self).clone()
-    }
-    fn counters(&self) -> Counters {
-        *Self::counters(self)
-    }
-    fn landmarks(&self) -> Option<[Point; LANDMARK_COUNT]> {
-        Self::landmarks(self)
-    }
-    fn faces(&self) -> Vec<FaceReading> {
-        Self::faces(self)
-    }
-}
 
 /// What is known of the latest frame; the latest wins.
 #[derive(Debug, Clone, Default)]
