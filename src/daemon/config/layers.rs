@@ -53,6 +53,11 @@ impl Places {
         keys.map(|(key, place)| format!("{key}: {place}\n")).collect()
     }
 
+    /// Whether a layer has set a key.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.by_name.contains_key(key)
+    }
+
     /// A problem of a key as a line.
     pub(crate) fn line(&self, key: &str, reason: impl std::fmt::Display) -> String {
         let reason = reason.to_string().replace('\n', " ");
@@ -116,7 +121,7 @@ impl Merged {
                     let at = error.span().map_or(0, |s| s.start);
                     // What follows in the same line follows from the first.
                     if rows.insert(row_column(&file.text, at).0) {
-                        problems.push((at, error.message().replace('\n', " ")));
+                        problems.push((at, plain(error.message())));
                     }
                 }
             }
@@ -198,8 +203,9 @@ impl Merged {
     }
 
     fn variable(&mut self, variable: &str, text: &str) {
-        let Some(name) = key_of(variable) else { return };
-        let Some(key) = find(&name) else {
+        let Some(name) = key_of(variable).or_else(|| key_meant_by(variable)) else { return };
+        let is_divided = variable.contains(DIVIDER);
+        let Some(key) = find(&name).filter(|_| is_divided) else {
             let (table, short) = name.split_once('.').unwrap_or(("", &name));
             let table = if tables().contains(&table) { table } else { table_like(table).unwrap_or(table) };
             let moved = find(&format!("{table}.{short}")).map(|k| Meant::Spelt(k.name));
@@ -221,11 +227,26 @@ impl Merged {
     }
 }
 
+/// What the parser says, without the words of its types.
+fn plain(message: &str) -> String {
+    if message.starts_with("invalid type: integer") {
+        return "the number is too large; allowed: -9223372036854775808 to 9223372036854775807".into();
+    }
+    message.replace('\n', " ")
+}
+
 /// The key that a variable sets, known or not; `None` for variables of other purposes.
 pub(super) fn key_of(variable: &str) -> Option<String> {
     let rest = variable.strip_prefix(PREFIX)?;
     let (table, key) = rest.split_once(DIVIDER)?;
     Some(format!("{}.{}", table.to_lowercase(), key.to_lowercase()))
+}
+
+/// The key or table that a variable without a divider would set if it had one: `GLINT_MQTT_URL`.
+fn key_meant_by(variable: &str) -> Option<String> {
+    let rest = variable.strip_prefix(PREFIX)?.to_lowercase();
+    let name = rest.replacen('_', ".", 1);
+    (find(&name).is_some() || tables().contains(&name.as_str())).then_some(name)
 }
 
 /// The variable that sets a key.

@@ -70,7 +70,9 @@ impl Config {
             }
         };
         config.places = merged.places;
-        let unspoiled = |key: &str| !merged.spoiled.contains(key);
+        // What was set rightly stands, whatever else of it was meant to be set.
+        let places = &config.places;
+        let unspoiled = |key: &str| !merged.spoiled.contains(key) || places.has(key);
         // What a layer that could not be read may set is no further problem.
         for problem in config.problems().into_iter().filter(|p| all_read || p.with.is_empty()) {
             if unspoiled(problem.key) && problem.with.iter().all(|key| unspoiled(key)) {

@@ -171,6 +171,22 @@ fn an_error_names_its_layer_and_all_layers_are_read() {
     ]) {
         assert!(line.starts_with(start), "{line}\n{start}");
     }
+    // One underscore where two must be; other programs' variables are left alone.
+    let single = [("GLINT_MQTT_URL", "mqtt://d"), ("GLINT_CAMERA", "3"), ("GLINT_LOG_FORMAT", "json")];
+    let text = layers(&[("g.toml", "")], &single).expect_err("must be refused");
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert!(
+        lines[0].starts_with("GLINT_MQTT_URL: unknown variable (did you mean GLINT_MQTT__URL?)"),
+        "{text}"
+    );
+    assert!(lines[1].starts_with("GLINT_CAMERA: unknown variable"), "{text}");
+    // A key that is set rightly and wrong is told beside the table that is misspelt.
+    let text = layers(&[("g.toml", "mqtt.url = \"ws://x\"\n[mqqt]\nurl = \"mqtt://y\"\n")], &[]);
+    let text = text.expect_err("must be refused");
+    assert!(text.contains("mqtt.url: ") && text.contains("mqqt: unknown table"), "{text}");
+    let text = layers(&[("g.toml", "health.interval_s = 18446744073709551616")], &[]).expect_err("refused");
+    assert!(text.starts_with("g.toml:1:") && text.contains("the number is too large"), "{text}");
     // One file is no TOML: the others are still checked, each key by itself.
     let text = layers(&[("g.toml", "[mqtt"), ("a.toml", "mqtt.cert = \"c\"\ncamera.rotate = 3")], &[]);
     let text = text.expect_err("must be refused");
