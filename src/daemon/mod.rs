@@ -23,4 +23,10 @@ pub(crate) mod runtime;
 
 pub(crate) mod doctor;
 
+pub(crate) mod summary;
+
+pub(crate) mod report;
+
+pub(crate) mod selftest;
+
 pub(crate) mod commands;

@@ -8,10 +8,10 @@ use glint::spot::{Cause, Judge, JudgeSpec, NAMES};
 use serde_json::json;
 
 use crate::run::Run;
-use crate::spotting::candidates::{Judged, Score, Table, candidates, is_best, score, truth};
+use crate::spotting::candidates::{Score, Table, candidates, is_best, score, truth};
 use crate::spotting::film::{Reel, SEQUENCES_A_PERSON, film, recorded};
 use crate::spotting::real;
-use crate::spotting::trace::Trace;
+use crate::spotting::worlds::{CHOOSES, Worlds};
 use crate::train::Schedule;
 use crate::train::judge::{Case, HIDDEN, judge, train, untrained};
 
@@ -60,8 +60,6 @@ pub struct Args {
 
 /// Weight decay: of .02, .1 and .3 the largest that costs nothing in world A.
 const DECAY: f32 = 0.3;
-/// Of so many sequences, one chooses the threshold.
-const CHOOSES: u64 = 5;
 /// Thresholds with an F1 so little under the best one are as good: the highest of them gives the fewest false alarms.
 const AS_GOOD: f64 = 0.005;
 
@@ -75,13 +73,13 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let schedule = Schedule { steps: args.steps, batch: 256, learning_rate: 2e-3, weight_decay: DECAY };
     let run = Run::start("judge", args.seed, &schedule, false)?;
-    let material = Material::watch(args, &models)?;
-    let traces = &material.traces;
+    let worlds = watch(args, &models)?;
+    let traces = &worlds.traces;
     ensure!(traces.len() >= 2 * CHOOSES as usize, "{} sequences; at least {}", traces.len(), 2 * CHOOSES);
     let thresholds = models.au.spec.thresholds.by_unit().map_err(anyhow::Error::msg)?;
     let judged = candidates(traces, thresholds, &judge(&vec![0.0; Judge::numbers(HIDDEN)], 1.0));
     let (mut cases, mut counts) = (Vec::new(), [0usize; Cause::ALL.len()]);
-    for (trace, judged) in material.part(false, &judged) {
+    for (trace, judged) in worlds.part(false, &judged) {
         for c in &judged.candidates {
             if let Some(cause) = truth(c, &trace.micros, &trace.spans)
                 && (cause != Cause::Micro || is_best(c, trace, &judged.candidates))
@@ -96,7 +94,7 @@ pub fn run(args: &Args) -> Result<()> {
     // Nothing reaches a likelihood of 1: the threshold is still to be chosen.
     let trained = judge(&numbers, 1.0);
     let judged = candidates(traces, thresholds, &trained);
-    let tuning: Vec<_> = material.part(true, &judged).collect();
+    let tuning: Vec<_> = worlds.part(true, &judged).collect();
     let curve: Vec<(f32, Score)> =
         (1..50).map(|k| 0.02 * k as f32).map(|t| (t, score(&tuning, t, 0.0))).collect();
     for (t, s) in curve.iter().step_by(4) {
@@ -124,10 +122,10 @@ pub fn run(args: &Args) -> Result<()> {
         "false_per_min": best.per_min(best.wrong), "recall_of_candidates": best.reached()}))?;
     run.finish()?;
     let rendered = args.assets.iter().map(|_| format!("--assets DIR --sequences {}", args.sequences));
-    let material =
+    let worlds =
         rendered.chain(args.data.iter().map(|_| "--data DIR".to_owned())).collect::<Vec<_>>().join(" ");
     let made_by = format!(
-        "glint-pretrain judge {material} --seed {} --steps {} --false-per-min {}",
+        "glint-pretrain judge {worlds} --seed {} --steps {} --false-per-min {}",
         args.seed, args.steps, args.false_per_min
     );
     let bytes: Vec<u8> = numbers.into_iter().flat_map(f32::to_le_bytes).collect();
@@ -146,75 +144,20 @@ fn chosen(curve: &[(f32, Score)], false_per_min: f64) -> Option<&(f32, Score)> {
     allowed().rfind(|(_, s)| s.f1() >= best - AS_GOOD)
 }
 
-/// What the judge learns from, world after world.
-struct Material {
-    traces: Vec<Trace>,
-    /// Whether a trace is of a person who chooses the threshold; the others train.
-    chooses: Vec<bool>,
-}
-
-impl Material {
-    fn watch(args: &Args, models: &Models) -> Result<Self> {
-        let kept = args.traces.as_deref();
-        let mut out = Self { traces: Vec::new(), chooses: Vec::new() };
-        if let Some(assets) = &args.assets {
-            out.add(
-                film(Reel { assets, seed: args.seed, sequences: args.sequences, kept }, models)?,
-                SEQUENCES_A_PERSON,
-            );
-        }
-        for dir in &args.data {
-            out.add(recorded(dir, kept, models)?, 1);
-        }
-        Ok(out)
+/// Films people, or reads recordings, world after world.
+fn watch(args: &Args, models: &Models) -> Result<Worlds> {
+    let kept = args.traces.as_deref();
+    let mut out = Worlds::default();
+    if let Some(assets) = &args.assets {
+        let reel = Reel { assets, seed: args.seed, sequences: args.sequences, kept };
+        out.add(film(reel, models)?, SEQUENCES_A_PERSON);
     }
-
-    /// Adds a world in which a person has so many sequences, one after the other.
-    fn add(&mut self, world: Vec<Trace>, of_a_person: u64) {
-        self.chooses.extend((0..world.len() as u64).map(|i| (i / of_a_person).is_multiple_of(CHOOSES)));
-        self.traces.extend(world);
+    for dir in &args.data {
+        out.add(recorded(dir, kept, models)?, 1);
     }
-
-    /// Traces, and what was found in them, of those who choose or of those who train.
-    fn part<'a>(
-        &'a self,
-        choose: bool,
-        judged: &'a [Judged],
-    ) -> impl Iterator<Item = (&'a Trace, &'a Judged)> {
-        self.traces
-            .iter()
-            .zip(judged)
-            .zip(&self.chooses)
-            .filter(move |(_, c)| **c == choose)
-            .map(|(pair, _)| pair)
-    }
+    Ok(out)
 }
 
 fn words(counts: &[usize]) -> String {
     Cause::ALL.iter().zip(counts).map(|(c, n)| format!("{} {n}", c.as_str())).collect::<Vec<_>>().join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn nobody_trains_and_chooses() {
-        let world = |name: &str, people: u64, of_a_person: u64| {
-            let trace = |i| Trace { person: format!("{name}{}", i / of_a_person), ..Trace::default() };
-            (0..people * of_a_person).map(trace).collect::<Vec<_>>()
-        };
-        let mut material = Material { traces: Vec::new(), chooses: Vec::new() };
-        material.add(world("a", 12, 2), 2);
-        material.add(world("b", 7, 1), 1);
-        let judged: Vec<Judged> =
-            material.traces.iter().map(|_| Judged { candidates: Vec::new(), open: 0.0 }).collect();
-        let [choose, train] = [true, false].map(|choose| {
-            material.part(choose, &judged).map(|(t, _)| t.person.as_str()).collect::<BTreeSet<_>>()
-        });
-        assert!(choose.is_disjoint(&train), "{choose:?} {train:?}");
-        assert_eq!(choose.into_iter().collect::<Vec<_>>(), ["a0", "a10", "a5", "b0", "b5"]);
-        assert_eq!(train.len(), 14);
-    }
 }

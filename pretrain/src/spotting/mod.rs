@@ -31,3 +31,4 @@ pub mod report;
 pub mod score;
 pub mod trace;
 pub mod watch;
+pub mod worlds;

@@ -1,6 +1,7 @@
 //! `glintd bench`: what each stage costs, in time, memory and allocations.
 #![allow(clippy::disallowed_methods)] // A benchmark reads the clock.
 
+mod process;
 mod result;
 
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use glint::clip::Media;
 use glint::frame::Frame;
 use glint::pipeline::{Models, Options, Pipeline, Purpose, Stage};
 
+use self::process::{children_cpu_s, peak_rss_bytes};
 use self::result::{BenchResult, Machine, Times};
 use super::media::print_line;
 use super::samples::{Samples, round};
@@ -192,59 +194,5 @@ fn keeps_up(per_second: f64) -> String {
     }
 }
 
-/// Processor time of child processes that have ended, in seconds; `None` where there was none.
-fn children_cpu_s() -> Option<f64> {
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // Behind the name, which may hold anything: cutime and cstime are the 14th and 15th field from there.
-    let (_, fields) = stat.rsplit_once(')')?;
-    let mut times = fields.split_whitespace().skip(13).take(2).map(str::parse::<f64>);
-    let ticks = times.next()?.ok()? + times.next()?.ok()?;
-    // Linux tells hundredths of a second, whatever its own tick is.
-    (ticks > 0.0).then_some(ticks / 100.0)
-}
-
-/// Greatest resident set of this process so far; 0 where the kernel does not tell.
-fn peak_rss_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
-    line.and_then(|l| l.split_whitespace().next()).and_then(|v| v.parse::<u64>().ok()).unwrap_or(0) * 1024
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use glint::synth::{Camera, Pack, Scene, Script, Subject};
-
-    #[test]
-    fn a_board_keeps_up_or_is_told_what_it_can() {
-        assert_eq!(keeps_up(966.0), "keeps up with 60 frames/s: yes, 16.1 times");
-        assert_eq!(keeps_up(43.4), "keeps up with 60 frames/s: no, with 43 frames/s at most; set camera.fps");
-    }
-
-    #[test]
-    fn a_followed_face_allocates_nothing() {
-        allocations::start();
-        let script = Script::new(Vec::new()).expect("a script");
-        let subject = Subject::random(Pack::embedded().expect("a pack"), 1);
-        let mut scene = Scene::new(subject, script, Camera::default());
-        let models = Models::embedded().expect("models");
-        let mut pipeline = Pipeline::new(Options::default(), &models).expect("a pipeline");
-        let mut frame = Frame::default();
-        let (mut counted, mut ours) = (0, 0);
-        for seq in 0..180 {
-            let at_ns = seq as i64 * 16_666_667;
-            scene.render(seq, at_ns, &mut frame);
-            let track = pipeline.observation().track;
-            let before = allocations::count().ours;
-            pipeline.push(&frame);
-            let after = allocations::count().ours;
-            // As `bench` counts: buffers are full, and the face is the one of the frame before.
-            if at_ns >= STEADY_NS && pipeline.observation().track == track {
-                counted += 1;
-                ours += after - before;
-            }
-        }
-        assert!(counted > 20, "{counted} frames with a followed face");
-        assert_eq!(ours, 0, "allocations in {counted} frames");
-    }
-}
+mod tests;

@@ -9,10 +9,10 @@ use glint::pipeline::{Models, Options, Pipeline, Step};
 use super::export::{Content, Export, Target};
 use super::media;
 use super::output::{self, Output};
-use super::report::{Record, figure, page};
-use super::summary::AccountArgs;
 use super::table::{Format, Table};
+use crate::daemon::report::{Record, figure, page};
 use crate::daemon::sources::footage::Selection;
+use crate::daemon::summary::AccountArgs;
 
 /// Arguments of `glintd inspect`.
 #[derive(clap::Args)]

@@ -10,8 +10,8 @@ use glint::frame::Frame;
 use glint::pipeline::{Pipeline, Step};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::summary::Account;
 use crate::daemon::sources::footage::{Footage, Selection};
+use crate::daemon::summary::Account;
 
 /// How a clip ended.
 pub(crate) enum Ending {

@@ -11,10 +11,10 @@ use glint::event::{Event, Kind};
 use glint::pipeline::{Models, Options, Pipeline, Purpose, Step};
 
 use super::media::{self, Ending, print_line};
-use super::summary::{Account, AccountArgs};
 use crate::daemon::runtime::publish::Publisher;
 use crate::daemon::runtime::{files, memory};
 use crate::daemon::sources::footage::Selection;
+use crate::daemon::summary::{Account, AccountArgs};
 
 /// Arguments of `glintd replay`.
 #[derive(clap::Args)]

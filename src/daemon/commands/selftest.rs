@@ -1,16 +1,6 @@
 //! `glintd selftest`: how well would glint see here? Known movements are put into a clip of the site or into the frames of its
 //! camera, and counted again.
 
-mod calm;
-mod clip;
-mod live;
-mod picture;
-mod plan;
-mod report;
-mod retouch;
-mod score;
-mod trial;
-
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -20,10 +10,11 @@ use glint::pipeline::Models;
 
 use super::media::print_line;
 use super::output::{self, Output};
-use super::report::page;
 use crate::daemon::config::DEFAULT_PATH;
+use crate::daemon::report::page;
+use crate::daemon::selftest::report::SelftestReport;
+use crate::daemon::selftest::{clip, live};
 use crate::daemon::sources::footage::Selection;
-use report::SelftestReport;
 
 /// Runs over a clip.
 const ROUNDS: u32 = 3;

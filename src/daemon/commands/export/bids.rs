@@ -7,7 +7,7 @@ use glint::event::{AuReading, Movement, TimingQuality};
 use serde_json::json;
 
 use super::Content;
-use crate::daemon::commands::report::kind_name;
+use crate::daemon::report::kind_name;
 
 const COLUMNS: [&str; 10] = [
     "onset",

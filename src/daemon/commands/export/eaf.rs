@@ -9,7 +9,7 @@ use glint::au;
 use glint::drawing::escape;
 
 use super::{Content, milliseconds};
-use crate::daemon::commands::report::{kind_name, readings};
+use crate::daemon::report::{kind_name, readings};
 
 /// An annotation: from, to (ms), and what it says.
 type Annotation = (i64, i64, String);

@@ -8,7 +8,7 @@ use glint::au;
 use glint::event::Movement;
 
 use super::Content;
-use crate::daemon::commands::report::kind_name;
+use crate::daemon::report::kind_name;
 
 /// Bytes of a data record. The format asks for 61440 at most. The list of one movement, with all 20 action units in it, has
 /// under 200.

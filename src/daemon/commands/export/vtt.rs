@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Content, milliseconds};
-use crate::daemon::commands::report::{kind_name, readings};
+use crate::daemon::report::{kind_name, readings};
 
 /// `HH:MM:SS.mmm`.
 fn time(ms: i64) -> String {

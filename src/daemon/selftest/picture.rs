@@ -29,7 +29,7 @@ fn interval(hits: usize, total: usize) -> (f32, f32) {
 
 impl SelftestReport {
     /// A bar for all movements, for calm stretches and the others, for each size and each action unit.
-    pub(super) fn drawing(&self, name: &str) -> Drawing {
+    pub(crate) fn drawing(&self, name: &str) -> Drawing {
         let mut sheet = Sheet { y: 24.0, shapes: Vec::new() };
         sheet.words(&format!("{name}: injected movements that were found"));
         sheet.words(&format!("{}; lines: 95 % intervals", self.alarms()));

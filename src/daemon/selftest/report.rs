@@ -7,7 +7,7 @@ use glint::inject::Injection;
 use glint::pipeline::Counters;
 use serde_json::{Value, json};
 
-use crate::daemon::commands::summary::Summary;
+use crate::daemon::summary::Summary;
 
 /// Borders of the classes of size: greatest displacement in pixels for eyes 64 pixels apart.
 const SIZES: [f32; 5] = [0.0, 1.0, 2.0, 3.0, f32::INFINITY];
@@ -86,12 +86,12 @@ impl Hour {
 
 /// Counts of all rounds.
 #[derive(Default)]
-pub(super) struct SelftestReport {
+pub(crate) struct SelftestReport {
     /// What was seen in the footage as it is.
-    pub(super) untouched: Summary,
+    pub(crate) untouched: Summary,
     /// Micro-expressions told of it.
     pub(super) alone: usize,
-    pub(super) injected: usize,
+    pub(crate) injected: usize,
     pub(super) found: usize,
     /// Found and injected where the face is calm, and elsewhere.
     pub(super) calm: (usize, usize),
@@ -199,7 +199,7 @@ impl SelftestReport {
         live.dropped as f64 / (live.dropped + self.untouched.counters.frames).max(1) as f64
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let share = |hits: usize, total: usize| json!({"found": hits, "injected": total});
         let by_au: BTreeMap<String, Value> = self
             .by_au
@@ -225,7 +225,7 @@ impl SelftestReport {
         out
     }
 
-    pub(super) fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         let mut out = Vec::new();
         match self.recall().zip(self.f1()) {
             Some((recall, f1)) => self.found_lines(recall, f1, &mut out),

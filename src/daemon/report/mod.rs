@@ -15,7 +15,7 @@ use glint::event::{AuReading, Kind, Movement};
 use glint::frame::Frame;
 use glint::pipeline::{Pipeline, Step};
 
-use super::summary::Concluded;
+use crate::daemon::summary::Concluded;
 use faces::Strip;
 
 /// Intensity from which an action unit has moved: FACS A.
@@ -119,7 +119,7 @@ impl Record {
 }
 
 /// Its name in figures and exports.
-pub(super) fn kind_name(kind: Kind) -> &'static str {
+pub(crate) fn kind_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Micro => "micro",
         Kind::Macro => "macro",
@@ -128,7 +128,7 @@ pub(super) fn kind_name(kind: Kind) -> &'static str {
 }
 
 /// Action units in words: `AU12 both sides 1.02 (A)`.
-pub(super) fn readings(aus: &[AuReading]) -> String {
+pub(crate) fn readings(aus: &[AuReading]) -> String {
     let one = |r: &AuReading| {
         let side = match r.side {
             Side::Left => "left",

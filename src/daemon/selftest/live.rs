@@ -31,7 +31,7 @@ const LINE_S: u64 = 10;
 const LINES: u64 = 60;
 
 /// Runs the test; the name of the source comes along.
-pub(super) fn measure(path: &Path, seed: u64, length: Duration) -> anyhow::Result<(String, SelftestReport)> {
+pub(crate) fn measure(path: &Path, seed: u64, length: Duration) -> anyhow::Result<(String, SelftestReport)> {
     let stop = listen()?;
     let (config, _) = memory::load(path, None)?;
     let (chosen, options) = files::vision(&config)?;

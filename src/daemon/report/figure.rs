@@ -6,10 +6,10 @@ use glint::canvas::GRID;
 use glint::drawing::{Anchor, Drawing, LETTER, Shape};
 use glint::event::{AuReading, Kind, Movement};
 
-use super::super::summary::Concluded;
 use super::lanes::{Lane, Lanes};
 use super::scale::Span;
 use super::{Record, kind_name, readings, seconds};
+use crate::daemon::summary::Concluded;
 
 /// Room for the names of the lanes, and for the letters of FACS.
 const LEFT: f32 = 208.0;

@@ -13,11 +13,11 @@ use super::plan::Planner;
 use super::report::SelftestReport;
 use super::retouch::Retouch;
 use super::score::Score;
-use crate::daemon::commands::summary::Summary;
 use crate::daemon::sources::footage::{Footage, Selection};
+use crate::daemon::summary::Summary;
 
 /// Runs the test.
-pub(super) fn measure(
+pub(crate) fn measure(
     path: &Path,
     selection: Selection,
     seed: u64,

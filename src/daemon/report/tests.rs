@@ -10,7 +10,7 @@ use quick_xml::Reader;
 use quick_xml::events::Event as Xml;
 
 use super::{Record, Row, figure, page};
-use crate::daemon::commands::summary::Concluded;
+use crate::daemon::summary::Concluded;
 
 /// Counts elements by `name` and by `name.class`. Panics where the text is no well-formed XML.
 fn elements(text: &str) -> BTreeMap<String, usize> {

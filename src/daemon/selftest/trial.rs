@@ -21,10 +21,10 @@ use super::plan::{HORIZON_NS, Planner};
 use super::report::{Hour, SelftestReport};
 use super::retouch::Retouch;
 use super::score::Score;
-use crate::daemon::commands::summary::Summary;
 use crate::daemon::grab::WAIT;
 use crate::daemon::runtime::visibility::{Light, View};
 use crate::daemon::sources::capture::Item;
+use crate::daemon::summary::Summary;
 
 /// Frames on their way to a worker.
 const QUEUE: usize = 4;
@@ -349,7 +349,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::daemon::commands::selftest::clip;
+    use crate::daemon::selftest::clip;
     use crate::daemon::sources::footage::{Footage, Selection};
     use glint::clip::{AviWriter, Codec, Rate};
     use glint::synth::{Action, Camera, Scene, Script};
