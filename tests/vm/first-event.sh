@@ -7,17 +7,18 @@
 #
 # The camera is a node of v4l2loopback, written by a program of 30 lines (guest/first_event.py): pictures of 640x480 at 30 a second,
 # stamped by the kernel as they are written. A smile of 300 ms begins 1.6 s after the first of them; the onset of the event may be
-# off by 40 ms. Prints PASS or FAIL for each step and fails if one fails or does not run.
+# off by 40 ms. On amd64 ffmpeg is the camera after that, under the unit's drop-in command.conf. Prints PASS or FAIL for each step and fails if one fails or does not run.
 #
 # The processor is emulated (TCG). Time inside follows the instructions, a nanosecond each (-icount): such a processor runs 10^9
 # instructions a second, and the machine's speed does not depend on the host's. See image.sh for what it fetches (once).
 #
 # GLINT_FILM         the film of the synthetic subject, 60 frames/s (default: examples/film makes it)
+# GLINT_VM_RESULTS   as of systemd.sh
 # GLINT_VM_TIMEOUT   seconds after which the machine is stopped (default 3600)
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-case ${1:-} in --help | -h) sed -n '2,18s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
+case ${1:-} in --help | -h) sed -n '2,19s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 architecture=${1:-arm64}
 case $architecture in
     amd64) target=x86_64-unknown-linux-gnu; machine=(qemu-system-x86_64 -cpu max -M q35); console=ttyS0 ;;
@@ -66,3 +67,6 @@ if not done:
     print("FAIL the machine did not come to its end")
 sys.exit(0 if done and all(row["ok"] for row in rows) else 1)
 PYTHON
+# What the service did beside it stands on the page of systemd.sh.
+[ "$architecture" != amd64 ] || "$here/table.py" event "$work/host/results.jsonl" \
+    "${GLINT_VM_RESULTS:-$cache/results.jsonl}" "$root/docs/results/faults.md"
