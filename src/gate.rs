@@ -1,318 +1,504 @@
-//! Action unit intensities against the neutral face, and the gate that they open.
+//! The gate: which units rise above their own rest of the last half second, and when they fall back.
 //!
-//! The flow between the neutral face and this one, and the change of its brightness ([`features`](fn@features)), go through
-//! a small network ([`AuNet`]) that was trained on rendered people with known intensities, filmed and followed as the daemon
-//! does it: turned heads, gaze, light and noise are in its material, so what they do to the flow is no expression. Presence
-//! is a threshold on intensity, nothing else.
+//! A living face is never at one level: expressions are held, heads turn, light and gaze change. What counts is how far a
+//! unit rises above the level just before it and falls again, against the variation that this face shows at that time
+//! scale. A unit that does not fall back is a new rest after [`HELD_NS`]; it blinds itself meanwhile and no other unit.
 
-mod features;
-mod rest;
+use std::collections::VecDeque;
 
-use serde::{Deserialize, Serialize};
+use crate::au::UNIT_COUNT;
 
-pub use self::features::{COLUMNS, FEATURES, ROWS, features, mirror, motion};
-pub(crate) use self::rest::REACH_NS;
-pub use self::rest::{Gate, LongSwing, Swing};
-use crate::au::{AUS, UNIT_COUNT, UNITS, unit_indices};
-use crate::kernels::{layer, layer_int8};
-use crate::model::{Checked, FileSpec, ModelError, Spec};
+/// Levels are averaged over so long: noise of single frames is no rise.
+const SMOOTH_NS: i64 = 24_000_000;
+/// Rest is the lowest level within so long before a movement, and within so long after it.
+pub(crate) const REACH_NS: i64 = 500_000_000;
+/// A unit that has been above its floor for so long without having fallen by half is held.
+const HELD_NS: i64 = 400_000_000;
+/// A held level counts as rest from so long before it was found to be held.
+const SETTLED_NS: i64 = 100_000_000;
+/// A fall has ended when it has not gone on for so long.
+const SETTLE_NS: i64 = 60_000_000;
+/// Levels are kept so long.
+const KEEP_NS: i64 = 1_500_000_000;
+/// The variation of a unit is how far its level departs from the mean of its levels so long before and after.
+const VARIATION_NS: i64 = 120_000_000;
+/// Time constant of its running median.
+const VARIATION_SECONDS: f32 = 1.5;
+/// Least and greatest running median.
+const VARIATION_RANGE: (f32, f32) = (0.004, 0.5);
+/// Standard deviation of a level over the median absolute deviation of that second difference, of independent normal levels:
+/// 1.4826 / sqrt(1.5).
+const DEVIATION: f32 = 1.21;
+/// A rise counts from so many standard deviations of this face.
+const DEVIATIONS: f32 = 5.0;
+/// What the face's own variation can ask for at most: a face that talks still smiles.
+const GREATEST_FLOOR: f32 = 0.6;
+/// Time constant with which the long baseline follows a unit that is at rest, in seconds,
+const BASELINE_SECONDS: f32 = 0.7;
+/// and one that is up, or drawn down by one that is.
+const HELD_SECONDS: f32 = 15.0;
+/// A long movement has ended when it has fallen to this share of its greatest extent.
+const LONG_FALLEN: f32 = 0.4;
+/// Least height of a long movement, in floors and in intensities.
+const LONG_LEAST: (f32, f32) = (2.0, 0.5);
+/// A unit that is up for longer has a new baseline.
+const LONGEST_NS: i64 = 30_000_000_000;
 
-/// Specification of the AU network.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AuSpec {
-    /// The common part.
-    #[serde(flatten)]
-    pub file: FileSpec,
-    /// Units of the hidden layer.
-    pub hidden: usize,
-    /// How the file holds the weights.
-    #[serde(default)]
-    pub precision: Precision,
-    /// Thresholds of the gate: the minimum intensity (0 to 5) at which each AU counts.
-    pub thresholds: Thresholds,
-}
-
-impl Spec for AuSpec {
-    const KIND: &'static str = "au";
-    fn file(&self) -> &FileSpec {
-        &self.file
-    }
-}
-
-/// Minimum recognisable intensity of each AU, on the scale 0 to 5, by the keys `au01` ... `au45`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Thresholds {
-    /// Key (see [`au_key`]) to intensity.
-    pub by_au: std::collections::BTreeMap<String, f32>,
-}
-
-/// Key of an AU in tables, files and columns: `au01`.
-pub fn au_key(au: u8) -> String {
-    format!("au{au:02}")
-}
-
-impl Thresholds {
-    /// One value for every AU.
-    pub fn uniform(value: f32) -> Self {
-        Self { by_au: AUS.iter().map(|&au| (au_key(au), value)).collect() }
-    }
-
-    /// The threshold of every unit. The error names a key that is missing, unknown or out of range.
-    pub fn by_unit(&self) -> Result<[f32; UNIT_COUNT], String> {
-        for (key, value) in &self.by_au {
-            if !AUS.iter().any(|&au| au_key(au) == *key) {
-                return Err(format!("{key}: no such action unit; allowed: {}", AUS.map(au_key).join(" ")));
-            }
-            if !(value.is_finite() && (0.05..=5.0).contains(value)) {
-                return Err(format!("{key}: {value}; allowed: 0.05 to 5"));
-            }
-        }
-        let mut out = [0.0; UNIT_COUNT];
-        for au in AUS {
-            let key = au_key(au);
-            let value = self.by_au.get(&key).ok_or_else(|| format!("{key}: missing"))?;
-            for unit in unit_indices(au, crate::au::Side::Both) {
-                out[unit] = *value;
-            }
-        }
-        Ok(out)
-    }
-}
-
-/// Scaled features are clipped at this many of their root mean squares.
-pub const CLIP: f32 = 6.0;
-/// What runs is [`CLIP`] in so many steps: the most with which no sum over all features leaves an `i32`.
-const STEPS: i32 = i32::MAX / (128 * FEATURES as i32);
-
-/// How the weights of the first layer are written, which are nearly all of the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+/// A unit that rose and fell within half a second each.
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
-pub enum Precision {
-    /// As they were trained.
-    #[default]
-    F32,
-    /// As they run: a byte each, times a step for each hidden unit.
-    Int8,
+pub struct Swing {
+    /// Index in `glint::au::UNITS`.
+    pub unit: usize,
+    /// Lowest level before, and when.
+    pub low: (i64, f32),
+    /// Greatest level, and when.
+    pub top: (i64, f32),
+    /// Lowest level after it, and when.
+    pub after: (i64, f32),
+    /// When it crossed half of its height upwards.
+    pub rose_ns: i64,
+    /// When it crossed half of its height downwards.
+    pub fell_ns: i64,
 }
 
-/// A network with one hidden layer: features to intensities of all [`UNITS`]. The first layer runs on whole numbers, weights of 8
-/// bits and features of 14, whatever the file holds: a quarter of the memory that each frame reads, and the same bits on
-/// every processor.
+impl Swing {
+    /// Height over the higher one of the levels before and after.
+    pub fn height(&self) -> f32 {
+        self.top.1 - self.low.1.max(self.after.1)
+    }
+}
+
+/// A unit that was up for longer than a micro-expression.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct LongSwing {
+    /// Index in `glint::au::UNITS`.
+    pub unit: usize,
+    /// When it rose above its floor.
+    pub from_ns: i64,
+    /// Greatest intensity above the long baseline, and when.
+    pub top: (i64, f32),
+    /// When it had fallen.
+    pub to_ns: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Rest,
+    Rise,
+    Fall,
+}
+
+/// What a unit is doing.
+#[derive(Debug, Clone, Copy)]
+struct Course {
+    phase: Phase,
+    /// Levels before this time are no rest of the next movement.
+    from_ns: i64,
+    /// When it rose above its floor.
+    since_ns: i64,
+    low: (i64, f32),
+    top: (i64, f32),
+    after: (i64, f32),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    at_ns: i64,
+    levels: [f32; UNIT_COUNT],
+}
+
+/// The gate of one track.
 #[derive(Debug, Clone)]
-pub struct AuNet {
-    /// Divides each feature.
-    scale: Vec<f32>,
-    /// Of each hidden unit.
-    first: QuantizedLayer,
-    /// Weights of each output, one number a hidden unit, and its bias.
-    second: (Vec<f32>, Vec<f32>),
-    /// Scaled features in steps of [`CLIP`] / [`STEPS`].
-    input: Vec<i16>,
-    hidden: Vec<f32>,
+pub struct Gate {
+    thresholds: [f32; UNIT_COUNT],
+    /// Levels as they were measured, of the last [`SMOOTH_NS`].
+    recent: VecDeque<Row>,
+    /// Smoothed levels of the last [`KEEP_NS`].
+    rows: VecDeque<Row>,
+    /// Running median of the variation.
+    variation: [f32; UNIT_COUNT],
+    courses: [Course; UNIT_COUNT],
+    swings: Vec<Swing>,
+    /// The long baseline: what users see is above it.
+    baseline: [f32; UNIT_COUNT],
+    long: [Option<LongSwing>; UNIT_COUNT],
+    /// Whether a unit was as high above the baseline in the last frame as a long movement is.
+    was_high: [bool; UNIT_COUNT],
+    long_swings: Vec<LongSwing>,
 }
 
-/// A layer whose weights are steps of a size that each output has for itself.
-#[derive(Debug, Clone)]
-struct QuantizedLayer {
-    /// A row of [`FEATURES`] for each output.
-    weights: Vec<i8>,
-    /// What one step is worth.
-    steps: Vec<f32>,
-    biases: Vec<f32>,
-}
-
-impl AuNet {
-    /// Numbers in an `f32` file with `hidden` hidden units.
-    pub const fn numbers(hidden: usize) -> usize {
-        FEATURES + hidden * (FEATURES + 1) + UNIT_COUNT * (hidden + 1)
-    }
-
-    /// Takes the numbers of an `f32` file in their order: scales, weights and biases of the first layer (by hidden unit), of
-    /// the second one (by output).
-    ///
-    /// # Panics
-    /// If there are not [`AuNet::numbers`] of them.
-    pub fn new(hidden: usize, numbers: &[f32]) -> Self {
-        assert_eq!(numbers.len(), Self::numbers(hidden), "numbers of the AU network");
-        Self::quantized(hidden, numbers.iter().copied())
-    }
-
-    /// Of as many numbers as there have to be. They are not collected first: four megabytes more would stay with the process.
-    fn quantized(hidden: usize, mut numbers: impl Iterator<Item = f32>) -> Self {
-        let mut take = |count| numbers.by_ref().take(count).collect::<Vec<f32>>();
-        let scale = take(FEATURES);
-        let (mut weights, mut steps) = (Vec::with_capacity(hidden * FEATURES), Vec::with_capacity(hidden));
-        for _ in 0..hidden {
-            let row = take(FEATURES);
-            let greatest = row.iter().fold(0.0f32, |m, w| m.max(w.abs()));
-            let step = (greatest / 127.0).max(f32::MIN_POSITIVE);
-            // At most 127 by the choice of the step.
-            weights.extend(row.iter().map(|w| (w / step).round() as i8));
-            steps.push(step);
-        }
-        let first = QuantizedLayer { weights, steps, biases: take(hidden) };
-        Self::from_layers(scale, first, (take(UNIT_COUNT * hidden), take(UNIT_COUNT)))
-    }
-
-    fn from_layers(scale: Vec<f32>, first: QuantizedLayer, second: (Vec<f32>, Vec<f32>)) -> Self {
-        let hidden = vec![0.0; first.steps.len()];
-        Self { scale, first, second, input: vec![0; FEATURES], hidden }
-    }
-
-    /// Reads a checked file, little endian. `f32` is in the order of [`AuNet::new`]. `int8` is scales, steps and biases of the
-    /// first layer, weights and biases of the second one, all `f32`, and then a byte for each weight of the first layer.
-    pub fn from_file(file: &Checked<AuSpec>) -> Result<Self, ModelError> {
-        let hidden = file.spec.hidden;
-        if !(1..=4096).contains(&hidden) {
-            return Err(file.content_error(format!("hidden: {hidden}; allowed: 1 to 4096")));
-        }
-        let (numbers, bytes) = match file.spec.precision {
-            Precision::F32 => (Self::numbers(hidden), 0),
-            Precision::Int8 => (Self::numbers(hidden) - hidden * (FEATURES - 1), hidden * FEATURES),
+impl Gate {
+    /// A closed gate that knows nothing of the face.
+    pub fn new(thresholds: [f32; UNIT_COUNT]) -> Self {
+        let none = (i64::MIN, 0.0);
+        let rest = Course {
+            phase: Phase::Rest,
+            from_ns: i64::MIN,
+            since_ns: i64::MIN,
+            low: none,
+            top: none,
+            after: none,
         };
-        let expected = 4 * numbers + bytes;
-        if file.bytes.len() != expected {
-            return Err(file.content_error(format!("{} bytes; expected {expected}", file.bytes.len())));
+        Self {
+            thresholds,
+            recent: VecDeque::with_capacity(16),
+            rows: VecDeque::with_capacity(512),
+            variation: [0.03; UNIT_COUNT],
+            courses: [rest; UNIT_COUNT],
+            swings: Vec::with_capacity(UNIT_COUNT),
+            baseline: [0.0; UNIT_COUNT],
+            long: [None; UNIT_COUNT],
+            was_high: [false; UNIT_COUNT],
+            long_swings: Vec::with_capacity(UNIT_COUNT),
         }
-        let (numbers, weights) = file.bytes.split_at(4 * numbers);
-        let mut values = numbers.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-        if values.clone().any(|v| !v.is_finite()) || values.clone().take(FEATURES).any(|s| s <= 0.0) {
-            return Err(file.content_error("a value is not finite, or a scale is not positive"));
-        }
-        if file.spec.precision == Precision::F32 {
-            return Ok(Self::quantized(hidden, values));
-        }
-        let mut take = |count| values.by_ref().take(count).collect::<Vec<f32>>();
-        let (scale, steps, biases) = (take(FEATURES), take(hidden), take(hidden));
-        let weights = weights.iter().map(|w| w.cast_signed()).collect();
-        Ok(Self::from_layers(
-            scale,
-            QuantizedLayer { weights, steps, biases },
-            (take(UNIT_COUNT * hidden), take(UNIT_COUNT)),
-        ))
     }
 
-    /// The network as an `int8` file: see [`AuNet::from_file`].
-    pub fn int8_file(&self) -> Vec<u8> {
-        let Self { scale, first, second, .. } = self;
-        let numbers = [scale, &first.steps, &first.biases, &second.0, &second.1].into_iter().flatten();
-        let weights = first.weights.iter().map(|w| w.cast_unsigned());
-        numbers.flat_map(|v| v.to_le_bytes()).chain(weights).collect()
+    /// Standard deviation of a unit's level at the time scale of a micro-expression.
+    pub fn deviation(&self, unit: usize) -> f32 {
+        DEVIATION * self.variation[unit]
     }
 
-    /// Intensities of all units that `features` (see [`features`]) speak of, signed: noise about zero stays noise about
-    /// zero. [`presentable`] makes of them what a user sees.
-    pub fn run(&mut self, features: &[f32]) -> [f32; UNIT_COUNT] {
-        for ((i, f), s) in self.input.iter_mut().zip(features).zip(&self.scale) {
-            // Rounded by cutting off what is positive: `round` is a call on processors without SSE 4.1.
-            let above = (f / s).clamp(-CLIP, CLIP) * (STEPS as f32 / CLIP) + (STEPS as f32 + 0.5);
-            *i = (above as i32 - STEPS) as i16;
+    /// Minimum recognisable intensity of a unit.
+    pub fn least(&self, unit: usize) -> f32 {
+        self.thresholds[unit]
+    }
+
+    /// Rise from which a unit counts: its minimum recognisable intensity, or what the variation of this face asks for.
+    pub fn floor(&self, unit: usize) -> f32 {
+        self.thresholds[unit].max((DEVIATIONS * self.deviation(unit)).min(GREATEST_FLOOR))
+    }
+
+    /// Takes note of what a neutral face says that is known better than the long baseline: at `levels`, intensities are `above` it.
+    /// What users see follows from the next frame on. A unit that has seemed to be up since `since_ns` or later, against another
+    /// reference, and is not, was never up. Rest and movements are of levels alone, which go on.
+    pub(crate) fn correct(&mut self, levels: &[f32; UNIT_COUNT], above: &[f32; UNIT_COUNT], since_ns: i64) {
+        self.baseline = std::array::from_fn(|unit| levels[unit] - above[unit]);
+        for (long, above) in self.long.iter_mut().zip(above) {
+            long.take_if(|l| l.from_ns >= since_ns && *above < LONG_FALLEN * l.top.1);
         }
-        let QuantizedLayer { weights, steps, biases } = &self.first;
-        layer_int8(weights, steps, biases, &self.input, CLIP / STEPS as f32, &mut self.hidden);
-        self.hidden.iter_mut().for_each(|h| *h = h.max(0.0));
-        let mut out = [0.0; UNIT_COUNT];
-        layer(&self.second.0, &self.second.1, &self.hidden, &mut out);
+    }
+
+    /// Whether any unit is on its way up or down.
+    pub fn is_open(&self) -> bool {
+        self.courses.iter().any(|c| c.phase != Phase::Rest)
+    }
+
+    /// When the first unit that is on its way began to rise; `None` of a closed gate.
+    pub fn open_since_ns(&self) -> Option<i64> {
+        self.courses.iter().filter(|c| c.phase != Phase::Rest).map(|c| c.low.0).min()
+    }
+
+    /// Whether a unit is above the long baseline by as much as a long movement is.
+    pub fn is_up(&self, unit: usize) -> bool {
+        self.long[unit].is_some()
+    }
+
+    /// When the first unit that is up rose; `None` where none is.
+    pub fn long_since_ns(&self) -> Option<i64> {
+        self.long.iter().flatten().map(|l| l.from_ns).min()
+    }
+
+    /// Takes the levels of a frame and gives them above the long baseline. [`Gate::swings`] and [`Gate::long_swings`] are
+    /// those that ended with it.
+    pub fn update(&mut self, at_ns: i64, levels: &[f32; UNIT_COUNT]) -> [f32; UNIT_COUNT] {
+        self.swings.clear();
+        self.long_swings.clear();
+        let dt_s = self.rows.back().map_or(0.0, |r| (at_ns - r.at_ns) as f32 / 1e9).clamp(0.0, 0.5);
+        if self.rows.is_empty() {
+            self.baseline = *levels;
+        }
+        let now = self.smoothed(at_ns, levels);
+        while self.rows.front().is_some_and(|r| at_ns - r.at_ns > KEEP_NS) {
+            self.rows.pop_front();
+        }
+        self.rows.push_back(Row { at_ns, levels: now });
+        self.learn(at_ns, dt_s);
+        let lowest = self.lowest(at_ns);
+        for unit in 0..UNIT_COUNT {
+            self.step(unit, at_ns, now[unit], lowest[unit]);
+        }
+        self.follow(at_ns, dt_s, &now);
+        std::array::from_fn(|k| levels[k] - self.baseline[k])
+    }
+
+    /// Movements that have ended with the last frame.
+    pub fn swings(&self) -> &[Swing] {
+        &self.swings
+    }
+
+    /// Movements longer than micro-expressions that have ended with the last frame.
+    pub fn long_swings(&self) -> &[LongSwing] {
+        &self.long_swings
+    }
+
+    /// The stream ends: what has fallen by half has ended, and nobody waits for what is still up.
+    pub fn finish(&mut self) -> &[Swing] {
+        self.swings.clear();
+        self.long = [None; UNIT_COUNT];
+        for unit in 0..UNIT_COUNT {
+            if self.courses[unit].phase == Phase::Fall {
+                self.end(unit);
+            }
+        }
+        &self.swings
+    }
+
+    fn smoothed(&mut self, at_ns: i64, levels: &[f32; UNIT_COUNT]) -> [f32; UNIT_COUNT] {
+        while self.recent.front().is_some_and(|r| at_ns - r.at_ns > SMOOTH_NS) {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(Row { at_ns, levels: *levels });
+        let mut mean = [0.0; UNIT_COUNT];
+        for row in &self.recent {
+            mean.iter_mut().zip(&row.levels).for_each(|(m, l)| *m += l);
+        }
+        mean.map(|m| m / self.recent.len() as f32)
+    }
+
+    /// Levels of the frame nearest to a time, if it is near.
+    fn near(&self, at_ns: i64) -> Option<&[f32; UNIT_COUNT]> {
+        let after = self.rows.partition_point(|r| r.at_ns < at_ns);
+        let rows = [after.checked_sub(1), Some(after)].into_iter().flatten().filter_map(|i| self.rows.get(i));
+        let nearest = rows.min_by_key(|r| (r.at_ns - at_ns).abs())?;
+        ((nearest.at_ns - at_ns).abs() < VARIATION_NS / 2).then_some(&nearest.levels)
+    }
+
+    /// Learns the variation of each unit, at all times: a median is not moved by what happens seldom.
+    fn learn(&mut self, at_ns: i64, dt_s: f32) {
+        let (Some(now), Some(middle), Some(before)) =
+            (self.rows.back(), self.near(at_ns - VARIATION_NS), self.near(at_ns - 2 * VARIATION_NS))
+        else {
+            return;
+        };
+        let change = (dt_s / VARIATION_SECONDS).min(0.2);
+        let departs: [f32; UNIT_COUNT] =
+            std::array::from_fn(|k| (middle[k] - 0.5 * (now.levels[k] + before[k])).abs());
+        for (v, d) in self.variation.iter_mut().zip(departs) {
+            let factor = if d > *v { 1.0 + change } else { 1.0 / (1.0 + change) };
+            *v = (*v * factor).clamp(VARIATION_RANGE.0, VARIATION_RANGE.1);
+        }
+    }
+
+    /// Lowest level of each unit within reach that counts as rest, and when.
+    fn lowest(&self, at_ns: i64) -> [(i64, f32); UNIT_COUNT] {
+        let mut out = [(at_ns, f32::MAX); UNIT_COUNT];
+        for row in self.rows.iter().rev().take_while(|r| at_ns - r.at_ns <= REACH_NS) {
+            for ((o, l), c) in out.iter_mut().zip(&row.levels).zip(&self.courses) {
+                if *l < o.1 && row.at_ns >= c.from_ns {
+                    *o = (row.at_ns, *l);
+                }
+            }
+        }
         out
     }
-}
 
-/// Intensities on the scale 0 to 5.
-pub fn presentable(signed: &[f32; UNIT_COUNT]) -> [f32; UNIT_COUNT] {
-    signed.map(|i| i.clamp(0.0, 5.0))
-}
+    /// One unit, one frame.
+    fn step(&mut self, unit: usize, at_ns: i64, level: f32, lowest: (i64, f32)) {
+        let floor = self.floor(unit);
+        let c = &mut self.courses[unit];
+        match c.phase {
+            Phase::Rest => {
+                if level - lowest.1 >= floor {
+                    (c.phase, c.since_ns) = (Phase::Rise, at_ns);
+                    (c.low, c.top, c.after) = (lowest, (at_ns, level), (at_ns, level));
+                }
+            }
+            Phase::Rise => {
+                if at_ns - c.since_ns > HELD_NS && c.top.1 - level < 0.5 * (c.top.1 - c.low.1) {
+                    (c.phase, c.from_ns) = (Phase::Rest, at_ns - SETTLED_NS);
+                } else if level > c.top.1 {
+                    // What rises for longer than rest reaches back is measured from nearer levels.
+                    c.top = (at_ns, level);
+                    if at_ns - c.low.0 > REACH_NS {
+                        c.low = lowest;
+                    }
+                    if level - c.low.1 < 0.6 * floor {
+                        (c.phase, c.from_ns) = (Phase::Rest, at_ns - SETTLED_NS);
+                    }
+                } else if c.top.1 - level >= 0.5 * (c.top.1 - c.low.1) {
+                    (c.phase, c.after) = (Phase::Fall, (at_ns, level));
+                }
+            }
+            Phase::Fall => {
+                let height = c.top.1 - c.low.1;
+                if level > c.top.1 {
+                    (c.phase, c.top) = (Phase::Rise, (at_ns, level));
+                } else if level < c.after.1 {
+                    c.after = (at_ns, level);
+                }
+                let fallen = level <= c.low.1 + 0.1 * height;
+                let again = level - c.after.1 > (0.25 * height).max(0.5 * floor);
+                let over = at_ns - c.after.0 > SETTLE_NS || at_ns - c.top.0 > REACH_NS;
+                if c.phase == Phase::Fall && (fallen || again || over) {
+                    self.end(unit);
+                }
+            }
+        }
+    }
 
-/// Larger side of each AU of [`AUS`], in order.
-pub fn by_au(intensities: &[f32; UNIT_COUNT]) -> [f32; AUS.len()] {
-    AUS.map(|au| {
-        UNITS.iter().zip(intensities).filter(|(u, _)| u.au == au).map(|(_, i)| *i).fold(0.0, f32::max)
-    })
+    /// A unit has fallen: a swing, if it stands out from both sides.
+    fn end(&mut self, unit: usize) {
+        let floor = self.floor(unit);
+        let c = &mut self.courses[unit];
+        let (low, top, after) = (c.low, c.top, c.after);
+        (c.phase, c.from_ns) = (Phase::Rest, after.0);
+        let height = top.1 - low.1.max(after.1);
+        if height < floor {
+            return;
+        }
+        let half = top.1 - 0.5 * height;
+        let (rose_ns, fell_ns) =
+            (self.crossing(unit, low.0, top.0, half, true), self.crossing(unit, top.0, after.0, half, false));
+        self.swings.push(Swing { unit, low, top, after, rose_ns, fell_ns });
+    }
+
+    /// When a unit crosses a level between two times: upwards the last time, downwards the first time.
+    fn crossing(&self, unit: usize, from_ns: i64, to_ns: i64, level: f32, upwards: bool) -> i64 {
+        let pairs = self
+            .rows
+            .iter()
+            .zip(self.rows.iter().skip(1))
+            .filter(|(a, b)| a.at_ns >= from_ns && b.at_ns <= to_ns);
+        let between = |(a, b): (&Row, &Row)| {
+            let (p, q) = (a.levels[unit], b.levels[unit]);
+            let crosses = if upwards { p < level && q >= level } else { p > level && q <= level };
+            crosses.then(|| {
+                let share = f64::from((level - p) / (q - p));
+                a.at_ns + (share * (b.at_ns - a.at_ns) as f64) as i64
+            })
+        };
+        let mut crossings = pairs.filter_map(between);
+        if upwards { crossings.next_back().unwrap_or(from_ns) } else { crossings.next().unwrap_or(to_ns) }
+    }
+
+    /// Follows the long baseline and what stays above it.
+    fn follow(&mut self, at_ns: i64, dt_s: f32, now: &[f32; UNIT_COUNT]) {
+        let stands = self.long.iter().any(Option::is_some);
+        for (unit, &level) in now.iter().enumerate() {
+            let least = (LONG_LEAST.0 * self.floor(unit)).max(LONG_LEAST.1);
+            let above = level - self.baseline[unit];
+            let long = &mut self.long[unit];
+            match long {
+                // What is left of one that has fallen is no other one.
+                None if above >= least && !self.was_high[unit] => {
+                    *long = Some(LongSwing { unit, from_ns: at_ns, top: (at_ns, above), to_ns: at_ns });
+                }
+                None => {}
+                Some(l) if at_ns - l.from_ns > LONGEST_NS => {
+                    *long = None;
+                    self.baseline[unit] = level;
+                }
+                Some(l) => {
+                    if above > l.top.1 {
+                        l.top = (at_ns, above);
+                    }
+                    if above < LONG_FALLEN * l.top.1 {
+                        self.long_swings.push(LongSwing { to_ns: at_ns, ..*l });
+                        *long = None;
+                    }
+                }
+            }
+            self.was_high[unit] = above >= least;
+            // An expression that stands draws other units down, and gives them back when it ends.
+            let is_drawn = stands && level < self.baseline[unit];
+            let is_held = self.long[unit].is_some() || is_drawn;
+            let seconds = if is_held { HELD_SECONDS } else { BASELINE_SECONDS };
+            self.baseline[unit] += (dt_s / seconds).min(0.2) * (level - self.baseline[unit]);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::sha256_hex;
-    use crate::random::SplitMix;
 
-    #[test]
-    fn a_known_network_gives_known_numbers() {
-        // One hidden unit that sums the first two features, one output that doubles it, another with a bias.
-        let mut numbers = vec![0.5; FEATURES];
-        numbers.extend((0..FEATURES).map(|i| f32::from(u8::from(i < 2))));
-        numbers.push(-1.0);
-        numbers.extend((0..UNIT_COUNT).map(|k| if k == 3 { 2.0 } else { 0.0 }));
-        numbers.extend((0..UNIT_COUNT).map(|k| if k == 4 { -0.25 } else { 0.0 }));
-        assert_eq!(numbers.len(), AuNet::numbers(1));
-        let mut net = AuNet::new(1, &numbers);
-        let mut flow = vec![0.0; FEATURES];
-        (flow[0], flow[1], flow[2]) = (0.5, 0.75, 9.0);
-        let levels = net.run(&flow);
-        // (1 + 1.5 - 1) * 2.
-        assert!((levels[3] - 3.0).abs() < 1e-3 && levels[4] == -0.25 && levels[0] == 0.0, "{levels:?}");
-        assert_eq!(presentable(&levels)[4], 0.0);
-        flow[0] = -2.0;
-        assert_eq!(net.run(&flow)[3], 0.0);
-        flow[0] = 1e9;
-        assert!((net.run(&flow)[3] - 2.0 * (CLIP + 1.5 - 1.0)).abs() < 1e-3, "clipped");
+    /// Runs what `act` says of each time in s through a gate at `fps`; all swings, and the share of frames with an open gate.
+    fn run(fps: f64, seconds: f64, act: impl Fn(f64) -> [f32; UNIT_COUNT]) -> (Vec<Swing>, f64) {
+        let mut gate = Gate::new([0.2; UNIT_COUNT]);
+        let (mut swings, mut open) = (Vec::new(), 0);
+        let frames = (seconds * fps) as i64;
+        for i in 0..frames {
+            let at_ns = (1e9 * i as f64 / fps) as i64;
+            gate.update(at_ns, &act(i as f64 / fps));
+            swings.extend_from_slice(gate.swings());
+            open += i64::from(gate.is_open());
+        }
+        swings.extend_from_slice(gate.finish());
+        (swings, open as f64 / frames as f64)
+    }
+
+    fn bump(t: f64, from: f64, to: f64) -> f32 {
+        let share = ((t - from) / (to - from)).clamp(0.0, 1.0);
+        (0.5 - 0.5 * (std::f64::consts::TAU * share).cos()) as f32
+    }
+
+    fn noise(t: f64, unit: usize) -> f32 {
+        let mut rng = crate::random::SplitMix((t * 1e4) as u64 * 64 + unit as u64);
+        rng.next();
+        0.02 * rng.normal()
     }
 
     #[test]
-    fn an_int8_file_is_the_network_that_an_f32_file_gives() {
-        let mut rng = SplitMix(5);
-        let hidden = 3;
-        let numbers: Vec<f32> = (0..AuNet::numbers(hidden)).map(|_| 0.01 + 0.2 * rng.uniform()).collect();
-        let file = |precision, bytes: Vec<u8>| {
-            let file = FileSpec {
-                kind: "au".into(),
-                file: "au.bin".into(),
-                sha256: sha256_hex(&bytes),
-                made_by: String::new(),
-            };
-            let spec = AuSpec { file, hidden, precision, thresholds: Thresholds::uniform(0.5) };
-            Checked { path: "au.toml".into(), sha256: spec.file.sha256.clone(), spec, bytes: bytes.into() }
-        };
-        let f32s = file(Precision::F32, numbers.iter().flat_map(|v| v.to_le_bytes()).collect());
-        let mut from_f32 = AuNet::from_file(&f32s).expect("a network");
-        let int8 = from_f32.int8_file();
-        assert!(int8.len() < f32s.bytes.len() * 3 / 4);
-        let mut from_int8 = AuNet::from_file(&file(Precision::Int8, int8.clone())).expect("a network");
-        let features: Vec<f32> = (0..FEATURES).map(|_| rng.uniform() - 0.5).collect();
-        let levels = from_int8.run(&features);
-        assert_eq!(levels, from_f32.run(&features));
-        // And it is what the numbers say, to half a step of each weight.
-        let row = |k: usize| &numbers[FEATURES * (1 + k)..][..FEATURES];
-        let first = |k: usize| {
-            let sum: f32 = row(k)
-                .iter()
-                .zip(&features)
-                .zip(&numbers)
-                .map(|((w, f), s)| w * (f / s).clamp(-CLIP, CLIP))
-                .sum();
-            (sum + numbers[FEATURES * (1 + hidden) + k]).max(0.0)
-        };
-        let second = &numbers[FEATURES * (1 + hidden) + hidden..];
-        let exact: f32 = (0..hidden).map(|k| first(k) * second[k]).sum::<f32>() + second[UNIT_COUNT * hidden];
-        assert!((levels[0] - exact).abs() < 0.02 * exact.abs().max(1.0), "{} {exact}", levels[0]);
-        // A byte short of it, or the other precision, is no network.
-        let short = file(Precision::Int8, int8[1..].to_vec());
-        let message = AuNet::from_file(&short).expect_err("short").to_string();
-        assert!(message.contains(&format!("{} bytes; expected {}", int8.len() - 1, int8.len())), "{message}");
-        assert!(AuNet::from_file(&file(Precision::F32, int8)).is_err());
+    fn a_movement_on_a_held_drifting_face_is_found_at_its_times() {
+        for fps in [25.0, 30.0, 60.0, 100.0, 200.0] {
+            let (swings, open) = run(fps, 6.0, |t| {
+                let mut i: [f32; UNIT_COUNT] = std::array::from_fn(|k| noise(t, k) + 0.1 * t as f32);
+                // Held from the second on, another one moves on top of it.
+                i[3] += 1.5 * bump(t.min(1.2), 0.95, 1.45);
+                i[7] += 0.5 * bump(t, 4.0, 4.3);
+                i
+            });
+            let moved: Vec<&Swing> = swings.iter().filter(|s| s.unit == 7).collect();
+            assert_eq!((moved.len(), swings.len()), (1, 1), "{fps}: {swings:?}");
+            let top = moved[0].top.0 as f64 / 1e9;
+            assert!((top - 4.15).abs() < 0.04, "{fps}: {top}");
+            assert!((moved[0].height() - 0.5).abs() < 0.15, "{fps}: {}", moved[0].height());
+            let half = (moved[0].fell_ns - moved[0].rose_ns) as f64 / 1e9;
+            assert!((half - 0.15).abs() < 0.06, "{fps}: {half}");
+            assert!(open < 0.3, "{fps}: {open}");
+        }
     }
 
     #[test]
-    fn thresholds_name_what_is_wrong() {
-        assert!(Thresholds::uniform(0.5).by_unit().is_ok());
-        assert!(Thresholds::uniform(f32::NAN).by_unit().expect_err("NaN").contains("au01: NaN"));
-        let mut missing = Thresholds::uniform(0.5);
-        missing.by_au.remove("au12");
-        assert_eq!(missing.by_unit().expect_err("missing"), "au12: missing");
-        let mut unknown = Thresholds::uniform(0.5);
-        unknown.by_au.insert("au03".into(), 0.5);
-        assert!(unknown.by_unit().expect_err("unknown").starts_with("au03: no such action unit"));
+    fn a_talking_mouth_does_not_blind_the_brows() {
+        let (swings, _) = run(100.0, 8.0, |t| {
+            let mut i: [f32; UNIT_COUNT] = std::array::from_fn(|k| noise(t, k));
+            i[30] += (1.0 + (25.0 * t).sin() as f32).max(0.0);
+            i[1] += 0.4 * bump(t, 5.0, 5.25);
+            i
+        });
+        assert_eq!(swings.iter().filter(|s| s.unit == 1).count(), 1, "{swings:?}");
+        assert!(swings.iter().filter(|s| s.unit == 30).count() > 5);
+        assert!(swings.iter().all(|s| [1, 30].contains(&s.unit)));
+    }
+
+    #[test]
+    fn noise_steps_and_slow_expressions_are_no_swings() {
+        let (swings, open) = run(60.0, 10.0, |t| {
+            let mut i: [f32; UNIT_COUNT] = std::array::from_fn(|k| noise(t, k));
+            i[4] += if t > 3.0 { 1.0 } else { 0.0 };
+            i[5] += 1.2 * bump(t, 4.0, 8.0);
+            i
+        });
+        assert!(swings.is_empty(), "{swings:?}");
+        assert!(open < 0.3, "{open}");
+    }
+
+    #[test]
+    fn an_expression_of_seconds_is_one_long_swing() {
+        let mut gate = Gate::new([0.2; UNIT_COUNT]);
+        let mut long = Vec::new();
+        for i in 0..1500 {
+            let t = 0.01 * f64::from(i);
+            let mut levels = [0.0; UNIT_COUNT];
+            levels[8] = 2.0 * (bump(t.min(2.3), 2.0, 2.6) - bump(t.clamp(7.0, 7.3), 7.0, 7.6));
+            gate.update(10_000_000 * i64::from(i), &levels);
+            long.extend_from_slice(gate.long_swings());
+        }
+        assert_eq!(long.len(), 1, "{long:?}");
+        let (from, to) = (long[0].from_ns as f64 / 1e9, long[0].to_ns as f64 / 1e9);
+        assert!((from - 2.15).abs() < 0.1 && (to - 7.15).abs() < 0.15, "{from} {to}");
     }
 }

@@ -14,6 +14,7 @@ MOSQUITTO = ("/usr/sbin/mosquitto", "/usr/bin/mosquitto", "/usr/local/sbin/mosqu
 FAKETIME = "libfaketimeMT.so.1"
 TMPFS_BYTES = 512 << 10
 ACCEPTED = re.compile(r'event accepted id="([0-9a-f]+)"( on_disk=false)?')
+WRITTEN = re.compile(r'event is on disk now id="([0-9a-f]+)"')
 
 
 def free_port():
@@ -114,8 +115,8 @@ class Device:
                 self.accepted.append(found.group(1))
                 if found.group(2):
                     self.in_memory.add(found.group(1))
-            elif "outbox writes to disk again" in line:
-                self.in_memory.clear()
+            elif found := WRITTEN.search(line):
+                self.in_memory.discard(found.group(1))
         self.log.flush()
 
     def end(self, number):

@@ -453,6 +453,7 @@ impl Mqtt {
         if !self.connected() {
             return;
         }
+        self.reports.hurry();
         if self.device {
             self.retain("status", "offline".into());
         }

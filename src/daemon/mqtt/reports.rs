@@ -37,6 +37,8 @@ pub(super) struct Reports {
     careful: bool,
     /// The one that went last, where they do, until nothing follows from it any more.
     alone: Option<Alone>,
+    /// Topics that the broker has taken: another cause has ended a connection with one of them on its way.
+    proven: BTreeSet<String>,
     /// Closed connections, by the report that was on its way.
     cuts: BTreeMap<String, u32>,
     /// Topics that are left out.
@@ -64,7 +66,10 @@ impl Reports {
     /// The next one to say: `first`, if it waits, before all others.
     pub(super) fn next(&mut self, first: &str, now: Instant) -> Option<(String, String)> {
         let is_through = |alone: &Alone| alone.answered_at.is_some_and(|at| now >= at + AFTER);
-        self.alone.take_if(|alone| is_through(alone));
+        if let Some(alone) = self.alone.take_if(|alone| is_through(alone)) {
+            self.cuts.remove(&alone.topic);
+            self.proven.insert(alone.topic);
+        }
         if self.alone.is_some() || self.careful && self.unacknowledged > 0 {
             return None;
         }
@@ -98,6 +103,11 @@ impl Reports {
         }
     }
 
+    /// The connection is about to be ended in order: there is no time to go one at a time.
+    pub(super) fn hurry(&mut self) {
+        (self.careful, self.alone) = (false, None);
+    }
+
     /// Whether events wait for reports.
     pub(super) fn go_first(&self) -> bool {
         self.careful && (self.alone.is_some() || !self.is_said())
@@ -120,8 +130,13 @@ impl Reports {
     /// The connection has ended. Where the broker closed it soon, `closed_soon`, the report that went last may be the reason;
     /// whether there was one.
     pub(super) fn ended(&mut self, closed_soon: bool, lasted: bool) -> bool {
-        let alone = self.alone.take().map(|alone| alone.topic);
-        let suspicious = closed_soon && (alone.is_some() || self.unacknowledged > 0 || self.refused);
+        if lasted && self.is_said() {
+            self.proven.extend(self.retained.keys().cloned());
+        }
+        let alone = self.alone.take().map(|alone| alone.topic).filter(|topic| !self.proven.contains(topic));
+        let is_known = |topic: &String| self.proven.contains(topic) || self.forbidden.contains(topic);
+        let on_the_way = self.unacknowledged > 0 && !self.retained.keys().all(is_known);
+        let suspicious = closed_soon && (alone.is_some() || on_the_way || self.refused);
         (self.unacknowledged, self.refused) = (0, false);
         if lasted {
             self.careful = false;
@@ -196,8 +211,18 @@ mod tests {
         reports.answered(false, now);
         now += AFTER;
         assert!(send(&mut reports, now).is_empty() && reports.is_said() && !reports.go_first());
-        // Another client takes the connection over: nothing about the device is the reason.
-        assert!(!reports.ended(true, false));
+        // Another client takes the connection over, or the link is cut again and again with a report on its way: nothing about
+        // the device is the reason.
+        for _ in 0..5 {
+            assert!(!reports.ended(true, false));
+            reports.say_again();
+            assert_eq!(send(&mut reports, now), ["status"]);
+        }
+        // At the end nothing waits.
+        reports.set("state".into(), "stopped".into());
+        reports.set("health".into(), "stopped".into());
+        reports.hurry();
+        assert_eq!(send(&mut reports, now), ["health", "state"]);
     }
 
     #[test]

@@ -16,3 +16,25 @@ pub(crate) struct Lost {
     #[serde(default)]
     pub(crate) damaged: u64,
 }
+
+impl Lost {
+    /// Each count by a function of both.
+    fn zip(self, other: Self, of: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            by_age: of(self.by_age, other.by_age),
+            by_size: of(self.by_size, other.by_size),
+            purged: of(self.purged, other.purged),
+            damaged: of(self.damaged, other.damaged),
+        }
+    }
+
+    /// The sum.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        self.zip(other, u64::saturating_add)
+    }
+
+    /// What is not in another.
+    pub(crate) fn beyond(self, other: Self) -> Self {
+        self.zip(other, u64::saturating_sub)
+    }
+}

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::daemon::clock::Stamp;
 use losses::Lost;
-use storage::{Contents, Failure, Files, Key, News, Note, Op};
+use storage::{Contents, Failure, Files, Key, News, Note, Op, sort_runs};
 
 /// After a failed write the file is tried again so many seconds later.
 const RETRY_S: i64 = 10;
@@ -65,12 +65,32 @@ pub(crate) struct Next {
 }
 
 /// An event that was accepted and that only memory has.
-pub(crate) struct Unwritten {
+struct Unwritten {
+    key: Key,
     id: String,
     topic: String,
     json: String,
     accepted_s: i64,
     stamp: Stamp,
+}
+
+/// What an outbox that was closed could not write.
+#[derive(Default)]
+pub(crate) struct Left {
+    events: Vec<Unwritten>,
+    /// Of which file.
+    path: PathBuf,
+    /// All losses of that file's life, which it may not have either.
+    lost: Lost,
+}
+
+impl Left {
+    /// Says of each event that the process ends before it was delivered or written.
+    pub(crate) fn log_lost(&self) {
+        for event in &self.events {
+            tracing::error!(id = event.id, "event lost: it could be neither sent nor written to the outbox");
+        }
+    }
 }
 
 /// The thread of the file.
@@ -94,6 +114,10 @@ pub(crate) struct Outbox {
     max_age_s: i64,
     max_bytes: u64,
     lost: Lost,
+    /// The file, and those of `lost` that it may hold too, until it is open.
+    path: PathBuf,
+    carried: Lost,
+    is_open: bool,
     failure: Option<Failure>,
     retry_at_s: i64,
     /// Whether the outbox of an earlier path cannot be read.
@@ -112,6 +136,7 @@ impl Outbox {
         (outbox.max_age_s, outbox.max_bytes) = (max_age_s.min(i64::MAX as u64) as i64, max_bytes);
         let (ops, ops_out) = std::sync::mpsc::channel();
         let (tell, mut news) = mpsc::unbounded_channel();
+        outbox.path = files.path.clone();
         let prefix = prefix.to_owned();
         let thread = std::thread::Builder::new().name("storage".into()).spawn(move || {
             storage::run(&files, |device| format!("{prefix}/{device}/event"), &ops_out, &tell);
@@ -151,6 +176,9 @@ impl Outbox {
             max_age_s: i64::MAX,
             max_bytes: u64::MAX,
             lost: Lost::default(),
+            path: PathBuf::new(),
+            carried: Lost::default(),
+            is_open: false,
             failure: None,
             retry_at_s: 0,
             left_behind: false,
@@ -180,8 +208,10 @@ impl Outbox {
     /// Takes up news of the file.
     pub(crate) fn handle(&mut self, news: News, now_s: i64) {
         match news {
-            News::Opened(contents) => {
+            News::Opened(mut contents) => {
                 let in_file = contents.lost;
+                self.is_open = true;
+                contents.lost = in_file.beyond(std::mem::take(&mut self.carried));
                 self.take_in(contents, now_s);
                 if self.lost != in_file {
                     self.ask(Op::Lost(self.lost));
@@ -195,8 +225,10 @@ impl Outbox {
             }
             News::Stored(key) => {
                 if let Some(entry) = self.orders.get(&key).and_then(|o| self.entries.get_mut(o)) {
-                    if entry.place == Place::Writing {
-                        tracing::info!(id = entry.id, "event accepted");
+                    match entry.place {
+                        Place::Writing => tracing::info!(id = entry.id, "event accepted"),
+                        Place::Memory => tracing::info!(id = entry.id, "event is on disk now"),
+                        Place::Disk => {}
                     }
                     entry.place = Place::Disk;
                     if self.memory_bytes > MEMORY_BYTES && entry.json.take().is_some() {
@@ -281,11 +313,8 @@ impl Outbox {
             self.entries.insert(order, entry);
         }
         self.rewound += 1;
-        let earlier = contents.lost;
-        self.lost.by_age += earlier.by_age;
-        self.lost.by_size += earlier.by_size;
-        self.lost.purged += earlier.purged;
-        self.lost.damaged += earlier.damaged + contents.damaged;
+        let damaged = Lost { damaged: contents.damaged, ..Lost::default() };
+        self.lost = self.lost.plus(contents.lost).plus(damaged);
     }
 
     fn failed(&mut self, failure: Failure, now_s: i64) {
@@ -326,32 +355,54 @@ impl Outbox {
 
     /// Takes an event in. It is accepted, and logged so, once the thread has told where it is.
     pub(crate) fn put(&mut self, id: &str, topic: &str, json: &str, now_s: i64) {
-        let (id, topic, json) = (id.into(), topic.into(), json.into());
-        let place = if self.storage.is_some() { Place::Writing } else { Place::Memory };
-        self.enter(Unwritten { id, topic, json, accepted_s: now_s, stamp: Stamp::now() }, place);
-        self.expire(now_s);
-    }
-
-    /// Takes in what an outbox that was closed could not write, before anything new.
-    pub(crate) fn take_over(&mut self, events: Vec<Unwritten>, now_s: i64) {
-        // They have been accepted, and logged so.
-        events.into_iter().for_each(|event| self.enter(event, Place::Memory));
-        self.expire(now_s);
-    }
-
-    fn enter(&mut self, event: Unwritten, place: Place) {
-        let Unwritten { id, topic, json, accepted_s, stamp } = event;
         let order = self.next_order;
         self.next_order += 1;
         let key = (self.run, order.cast_unsigned());
+        let (id, topic, json) = (id.into(), topic.into(), json.into());
+        let event = Unwritten { key, id, topic, json, accepted_s: now_s, stamp: Stamp::now() };
+        let place = if self.storage.is_some() { Place::Writing } else { Place::Memory };
+        let entry = self.enter(event, place);
+        self.entries.insert(order, entry);
+        self.orders.insert(key, order);
+        self.expire(now_s);
+    }
+
+    /// Takes in what an outbox that was closed could not write, in the order in which it was accepted. Nothing may have been
+    /// sent or put yet.
+    pub(crate) fn take_over(&mut self, left: Left, now_s: i64) {
+        let mut entries: Vec<Entry> = std::mem::take(&mut self.entries).into_values().collect();
+        for event in left.events {
+            // A disk that did not answer in time may have it.
+            if !self.orders.contains_key(&event.key) {
+                // It has been accepted, and logged so.
+                entries.push(self.enter(event, Place::Memory));
+            }
+        }
+        sort_runs(&mut entries, |entry| entry.key);
+        let first = -(entries.len() as i64);
+        self.orders = (first..).zip(&entries).map(|(order, entry)| (entry.key, order)).collect();
+        self.entries = (first..).zip(entries).collect();
+        self.rewound += 1;
+        if left.path == self.path {
+            let missing = left.lost.beyond(self.lost);
+            if self.is_open {
+                self.ask(Op::Lost(self.lost.plus(missing)));
+            } else {
+                self.carried = left.lost;
+            }
+            self.lost = self.lost.plus(missing);
+        }
+        self.expire(now_s);
+    }
+
+    /// Has an event written, and counts it.
+    fn enter(&mut self, event: Unwritten, place: Place) -> Entry {
+        let Unwritten { key, id, topic, json, accepted_s, stamp } = event;
         let bytes = json.len() as u64;
         self.bytes += bytes;
         self.memory_bytes += bytes;
-        self.orders.insert(key, order);
         self.ask(Op::Put { key, stamp: stamp.clone(), topic: topic.clone(), json: json.clone() });
-        let entry =
-            Entry { key, id, topic, accepted_s, stamp, bytes, json: Some(json), place, reading: false };
-        self.entries.insert(order, entry);
+        Entry { key, id, topic, accepted_s, stamp, bytes, json: Some(json), place, reading: false }
     }
 
     /// Takes events out: acknowledged, expired or purged.
@@ -450,10 +501,13 @@ impl Outbox {
 
     /// Tries once more to write what only memory has, lets the thread finish, and gives the file free; not longer than
     /// `patience`. Gives back what is not on disk.
-    pub(crate) fn close(mut self, patience: Duration, now_s: i64) -> Vec<Unwritten> {
+    pub(crate) fn close(mut self, patience: Duration, now_s: i64) -> Left {
         if self.entries.values().any(|e| e.place == Place::Memory) {
             self.ask(Op::Retry);
             self.write_memory();
+        }
+        if self.is_open {
+            self.ask(Op::Lost(self.lost));
         }
         if let Some(Storage { ops, mut news }) = self.storage.take() {
             drop(ops);
@@ -472,17 +526,10 @@ impl Outbox {
         }
         let unwritten = self.entries.into_values().filter(|e| e.place != Place::Disk);
         let event = |e: Entry| {
-            let Entry { id, topic, json, accepted_s, stamp, .. } = e;
-            Some(Unwritten { id, topic, json: json?, accepted_s, stamp })
+            let Entry { key, id, topic, json, accepted_s, stamp, .. } = e;
+            Some(Unwritten { key, id, topic, json: json?, accepted_s, stamp })
         };
-        unwritten.filter_map(event).collect()
-    }
-}
-
-/// Says of each event that the process ends before it was delivered or written.
-pub(crate) fn log_lost(events: &[Unwritten]) {
-    for event in events {
-        tracing::error!(id = event.id, "event lost: it could be neither sent nor written to the outbox");
+        Left { events: unwritten.filter_map(event).collect(), path: self.path, lost: self.lost }
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::losses::Lost;
 use crate::daemon::clock::Stamp;
 use crate::daemon::whole;
-pub(crate) use log::{Contents, Failure, Key};
+pub(crate) use log::{Contents, Failure, Key, sort_runs};
 use log::{Log, MAX_BODY_BYTES, SLACK_BYTES, event_record, is_log, losses, record};
 
 /// A small file that is replaced as a whole.

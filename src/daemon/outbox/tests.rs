@@ -44,7 +44,7 @@ fn all(outbox: &mut Outbox, now_s: i64) -> String {
 }
 
 fn close(outbox: Outbox) {
-    assert!(outbox.close(Duration::from_secs(5), 0).is_empty());
+    assert!(outbox.close(Duration::from_secs(5), 0).events.is_empty());
 }
 
 #[test]
@@ -145,10 +145,12 @@ fn what_only_memory_has_is_written_at_the_end_or_given_back() {
         put(&mut outbox, id, 40);
     }
     // Still no disk: the next configuration gets them, with their age.
+    outbox.lost.purged = 3;
     let left = outbox.close(Duration::from_secs(5), 41);
-    assert_eq!(left.len(), 2);
+    assert_eq!(left.events.len(), 2);
     let mut outbox = open(&path, 1000, 50);
     outbox.take_over(left, 50);
+    assert_eq!(outbox.lost().purged, 3, "no file has it");
     put(&mut outbox, "c", 50);
     assert_eq!(all(&mut outbox, 50), "abc");
     assert_eq!(outbox.next_after(None, 50).map(|next| next.left_s), Some(90));
@@ -157,10 +159,54 @@ fn what_only_memory_has_is_written_at_the_end_or_given_back() {
     close(outbox);
     let mut outbox = open(&path, 1000, 50);
     assert_eq!(all(&mut outbox, 50), "abc");
+    assert_eq!(
+        outbox.lost().purged,
+        0,
+        "what was counted while there was no file is written with the next count"
+    );
+    // The same configuration again, with counts of which the file has a part.
+    outbox.lost = Lost { purged: 5, ..Lost::default() };
+    outbox.ask(Op::Lost(outbox.lost));
+    let mut left = outbox.close(Duration::from_secs(5), 50);
+    left.lost.by_size = 2;
+    let mut outbox = open(&path, 1000, 50);
+    outbox.take_over(left, 50);
+    assert_eq!((outbox.lost().purged, outbox.lost().by_size), (5, 2));
+    close(outbox);
+    let mut outbox = open(&path, 1000, 50);
+    assert_eq!((outbox.lost().purged, outbox.lost().by_size), (5, 2));
     // What was told to be written twice is there once.
     outbox.entries.values_mut().for_each(|e| e.place = Place::Memory);
     outbox.write_memory();
     outbox.write_memory();
     close(outbox);
     assert_eq!(all(&mut open(&path, 1000, 50), 50), "abc");
+}
+
+/// Later events find room on the disk before earlier ones are written.
+#[test]
+fn what_is_written_late_keeps_its_place() {
+    let dir = tempfile::tempdir().expect("folder");
+    let path = dir.path().join("outbox");
+    let mut outbox = open(&path, 1000, 0);
+    put(&mut outbox, "a", 0);
+    // The disk had no room for two of them.
+    let late = |(order, id): (u64, &str)| Unwritten {
+        key: (outbox.run, order),
+        id: id.into(),
+        topic: "t".into(),
+        json: format!("{{\"id\":\"{id}\"}}"),
+        accepted_s: 0,
+        stamp: Stamp::now(),
+    };
+    let left = [(1, "b"), (2, "c")].map(late).into();
+    outbox.next_order = 3;
+    put(&mut outbox, "d", 0);
+    close(outbox);
+    let mut outbox = open(&path, 1000, 0);
+    outbox.take_over(Left { events: left, path: path.clone(), lost: Lost::default() }, 0);
+    put(&mut outbox, "e", 0);
+    assert_eq!(all(&mut outbox, 0), "abcde");
+    close(outbox);
+    assert_eq!(all(&mut open(&path, 1000, 0), 0), "abcde", "and so it is read");
 }

@@ -12,7 +12,7 @@
 //! Shutdown flows with the data: capture ends and drops its sender, vision drains and drops its own, the
 //! outbox is sent under a deadline, `offline` is said. A second signal exits at once.
 
-mod marker;
+pub(crate) mod marker;
 mod signals;
 mod start;
 mod state;
@@ -40,7 +40,7 @@ use crate::daemon::config::Config;
 use crate::daemon::grab::Opener;
 use crate::daemon::mqtt::credentials::Credentials;
 use crate::daemon::mqtt::{Command, Mqtt, base};
-use crate::daemon::outbox::{Outbox, Unwritten, log_lost};
+use crate::daemon::outbox::{Left, Outbox};
 use crate::daemon::page::{self, Page, Post};
 use crate::daemon::sources::capture::Shared;
 use marker::absent;
@@ -77,7 +77,7 @@ enum Outcome {
     /// It was told to, or its source ended.
     Stopped,
     /// This configuration, which has been read and found right, takes over, with the events that the disk did not take.
-    Reload(Box<Setup>, Vec<Unwritten>),
+    Reload(Box<Setup>, Left),
 }
 
 /// Reads the configuration and everything that it names; called again for each reload.
@@ -103,7 +103,7 @@ impl Host {
     /// Runs daemons, one after the other, until one is told to stop or its source ends.
     pub(crate) fn serve(&mut self, mut setup: Setup, load: &Load) -> anyhow::Result<()> {
         let Some(runtime) = &self.runtime else { return Ok(()) };
-        let mut unwritten = Vec::new();
+        let mut unwritten = Left::default();
         loop {
             match runtime.block_on(main_loop(setup, unwritten, &mut self.signals, load))? {
                 Outcome::Stopped => return Ok(()),
@@ -173,7 +173,7 @@ struct Main {
 
 async fn main_loop(
     setup: Setup,
-    unwritten: Vec<Unwritten>,
+    unwritten: Left,
     signals: &mut Signals,
     load: &Load,
 ) -> anyhow::Result<Outcome> {
@@ -258,7 +258,7 @@ async fn main_loop(
     main.audit.close();
     for (name, thread) in threads.all {
         if thread.join().is_err() {
-            log_lost(&unwritten);
+            unwritten.log_lost();
             anyhow::bail!("the {name} thread panicked");
         }
     }
@@ -266,7 +266,7 @@ async fn main_loop(
     Ok(match next {
         Some(next) => Outcome::Reload(next, unwritten),
         None => {
-            log_lost(&unwritten);
+            unwritten.log_lost();
             Outcome::Stopped
         }
     })

@@ -23,7 +23,8 @@ use crate::daemon::outbox::losses::Lost;
 
 /// First bytes of the file.
 const HEADER: &[u8] = b"glint outbox 1\n\xff";
-/// The format in the header: a digit at this place.
+/// The format in the header: a digit at this place. That of a later format differs from every earlier one in two bits and more (2, 4,
+/// 7, 8): a flipped bit makes none.
 const VERSION_AT: usize = 13;
 /// First bytes of the database that version 0.1 kept.
 const REDB: &[u8] = b"redb\x1A\x0A";
@@ -160,6 +161,18 @@ fn parse_event(mut body: &[u8]) -> Option<(Waiting, &str)> {
     Some((Waiting { key, stamp, topic, bytes: json.len() as u64 }, json))
 }
 
+/// Brings the events of each run into the order of their acceptance: one that the disk could not take was written after later ones.
+pub(crate) fn sort_runs<T>(events: &mut [T], key: impl Fn(&T) -> Key) {
+    let mut first: BTreeMap<u64, usize> = BTreeMap::new();
+    for (i, event) in events.iter().enumerate() {
+        first.entry(key(event).0).or_insert(i);
+    }
+    events.sort_by_key(|event| {
+        let (run, order) = key(event);
+        (first.get(&run).copied(), order)
+    });
+}
+
 fn keys(mut body: &[u8]) -> Vec<Key> {
     std::iter::from_fn(|| Some((number(&mut body)?, number(&mut body)?))).collect()
 }
@@ -279,11 +292,11 @@ impl Log {
             let bytes = HEAD_BYTES + body.len();
             match kind {
                 1 => {
-                    if let Some((event, _)) = parse_event(&body) {
-                        if self.live.insert(event.key, (offset, bytes)).is_none() {
-                            self.live_bytes += bytes as u64;
-                            events.push(event);
-                        }
+                    if let Some((event, _)) = parse_event(&body)
+                        && self.live.insert(event.key, (offset, bytes)).is_none()
+                    {
+                        self.live_bytes += bytes as u64;
+                        events.push(event);
                     }
                 }
                 2 => removed.extend(keys(&body)),
@@ -295,6 +308,7 @@ impl Log {
         self.end = size;
         self.forget(removed.iter());
         events.retain(|e| self.live.contains_key(&e.key));
+        sort_runs(&mut events, |e| e.key);
         contents.events = events;
         Ok(())
     }
@@ -340,19 +354,26 @@ impl Log {
         Ok(())
     }
 
-    /// An empty file, with its counts.
+    /// An empty file, with its counts. It needs no new block: a full disk has room for it.
     pub(super) fn clear(&mut self, lost: &Lost) -> Result<(), Failure> {
         self.live.clear();
         self.live_bytes = 0;
         if self.end == 0 {
             self.append(HEADER)?;
-        } else if self.end != HEADER.len() as u64 {
-            // A full disk has room for this.
-            self.file.set_len(HEADER.len() as u64)?;
-            self.end = HEADER.len() as u64;
-            self.file.sync_data()?;
         }
-        if *lost == Lost::default() { Ok(()) } else { self.append(&losses(lost)) }
+        let start = HEADER.len() as u64;
+        let counts = if *lost == Lost::default() { Vec::new() } else { losses(lost) };
+        let end = start + counts.len() as u64;
+        if end < self.end {
+            // First: no event of before may come back.
+            self.file.set_len(end)?;
+            self.end = end;
+        }
+        // The counts take the place of what is there.
+        self.file.write_all_at(&counts, start)?;
+        self.file.sync_data()?;
+        self.end = end;
+        Ok(())
     }
 
     /// Writes the file anew with what still waits.
@@ -402,7 +423,9 @@ fn newer(start: &[u8]) -> Option<char> {
     let version = *start.get(VERSION_AT)?;
     let mut same = start.to_vec();
     same[VERSION_AT] = HEADER[VERSION_AT];
-    (same == HEADER && version.is_ascii_digit() && version > HEADER[VERSION_AT]).then_some(version.into())
+    let is_later = version.is_ascii_digit() && version > HEADER[VERSION_AT];
+    let is_flipped = (version ^ HEADER[VERSION_AT]).count_ones() == 1;
+    (same == HEADER && is_later && !is_flipped).then_some(version.into())
 }
 
 /// Whether a file is a log of this kind, of whatever format.

@@ -13,7 +13,7 @@ use crate::daemon::clock::{boot_id, monotonic_ns, now_s};
 use crate::daemon::config::Config;
 use crate::daemon::mqtt::Mqtt;
 use crate::daemon::outbox::storage::Files;
-use crate::daemon::outbox::{Outbox, Unwritten};
+use crate::daemon::outbox::{Left, Outbox};
 use crate::daemon::runtime::audit::Audit;
 use crate::daemon::runtime::memory::Memory;
 use crate::daemon::runtime::report::json;
@@ -36,7 +36,7 @@ pub(super) struct Threads {
 }
 
 /// Starts what a daemon is made of, with the events that the outbox before could not write.
-pub(super) fn start(setup: Setup, unwritten: Vec<Unwritten>) -> anyhow::Result<(Main, Threads)> {
+pub(super) fn start(setup: Setup, unwritten: Left) -> anyhow::Result<(Main, Threads)> {
     let Setup { config, credentials, vision, open, capabilities, models_problem, memory, page } = setup;
     let shared = Arc::new(Shared::default());
     let marker = marker(&config.outbox.path);

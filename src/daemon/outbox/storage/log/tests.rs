@@ -57,6 +57,12 @@ fn flipped_bits_and_cuts_cost_what_they_hit_and_nothing_else() {
         bytes[at] ^= 1 << (at % 8);
         check(&bytes, 5);
     }
+    // All of the header: no bit of it makes a file of another format, which would be refused for ever.
+    for (at, bit) in (0..HEADER.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+        let mut bytes = intact.clone();
+        bytes[at] ^= 1 << bit;
+        check(&bytes, 6);
+    }
     let each = (intact.len() - HEADER.len()) / 6;
     for length in (HEADER.len()..intact.len()).step_by(31) {
         // Between two records a cut cannot be told from events that never were.
@@ -126,4 +132,22 @@ fn a_file_of_a_later_format_is_refused_and_stays_as_it_is() {
     assert!(!refused.full && refused.reason.contains("newer glintd (format 2"), "{}", refused.reason);
     assert_eq!(std::fs::read(&path).expect("readable"), bytes);
     assert!(!dir.path().join("outbox.damaged").exists() && is_log(&path));
+}
+
+#[test]
+fn an_outbox_that_is_emptied_keeps_its_counts_in_the_room_that_it_has() {
+    let dir = tempfile::tempdir().expect("folder");
+    let path = dir.path().join("outbox");
+    write(&path, 3);
+    let mut log = open(&path).0;
+    for purged in [3, 12, 12, 9_000_000, 1] {
+        let lost = Lost { purged, damaged: 2, ..Lost::default() };
+        log.clear(&lost).expect("cleared");
+        let size = std::fs::metadata(&path).expect("a file").len();
+        assert_eq!(size, HEADER.len() as u64 + losses(&lost).len() as u64);
+        drop(log);
+        let contents;
+        (log, contents) = open(&path);
+        assert_eq!((contents.events.len(), contents.damaged, contents.lost), (0, 0, lost));
+    }
 }
