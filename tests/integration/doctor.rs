@@ -17,6 +17,7 @@ use super::{glintd, run, stderr};
 const OF_THE_MACHINE: [&str; 5] = ["clock_unsynchronized", "hot", "throttled", "undervoltage", "disk_low"];
 
 /// What a run of the doctor found.
+#[derive(Debug)]
 struct Diagnosis {
     code: Option<i32>,
     findings: Vec<Value>,
@@ -236,6 +237,33 @@ fn an_access_list_that_forbids_events_is_named() {
     let dir = tempfile::tempdir().expect("folder");
     let Some((_broker, config)) = guarded(dir.path(), "topic readwrite glint/#", "right-one") else { return };
     doctor(&config).is_well();
+}
+
+#[test]
+fn an_access_list_that_forgets_a_report_is_named() {
+    let dir = tempfile::tempdir().expect("folder");
+    let rules = "topic readwrite glint/#\ntopic deny glint/glint/capabilities";
+    let Some((_broker, config)) = guarded(dir.path(), rules, "right-one") else { return };
+    doctor(&config).names("reports_refused", "glint/glint");
+}
+
+/// Whoever closed the camera does not want a diagnosis to open it.
+#[test]
+fn a_camera_that_is_paused_stays_closed() {
+    let dir = tempfile::tempdir().expect("folder");
+    let Some(broker) = broker(dir.path()) else { return };
+    let config = configure_with(dir.path(), &format!("mqtt://127.0.0.1:{}", broker.port), "");
+    let text = std::fs::read_to_string(&config).expect("readable");
+    // A program that tells whether it was started.
+    let started = dir.path().join("started");
+    let source = format!("source.kind = \"command\"\nsource.command = [\"touch\", {started:?}]");
+    std::fs::write(&config, text.replace("source.kind = \"synthetic\"", &source)).expect("file");
+    std::fs::write(dir.path().join("outbox.paused"), "").expect("marker");
+    let found = doctor(&config);
+    assert_eq!(found.wrong(), ["paused"], "{found:?}");
+    assert!(!started.exists());
+    let checked = super::run(&["check", "--environment", "--config", config.to_str().expect("UTF-8")]);
+    assert!(!started.exists(), "{}", super::stderr(&checked));
 }
 
 /// Needs a small disk of its own, which only root may mount.

@@ -24,6 +24,8 @@ use crate::daemon::mqtt::{Command, base};
 const PATIENCE: Duration = Duration::from_secs(4);
 /// How long retained messages are waited for once the subscription stands.
 const RETAINED: Duration = Duration::from_millis(400);
+/// What some brokers do instead of an answer.
+const CLOSED: &str = "the broker closes the connection";
 /// How far the broker is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Depth {
@@ -270,7 +272,7 @@ fn rules(config: &Config, wire: &mut Wire, running: &mut Running) -> Result<Vec<
             }
             // A broker that answers what is forbidden by closing the connection.
             Ok(Packet::Disconnect(_)) | Err(Silence::Closed) => {
-                return Ok(vec![events_refused(&event, "the broker closes the connection")]);
+                return Ok(vec![events_refused(&event, CLOSED)]);
             }
             Ok(_) => {}
             Err(Silence::Timeout) => break,
@@ -295,7 +297,41 @@ fn rules(config: &Config, wire: &mut Wire, running: &mut Running) -> Result<Vec<
         let remedy = format!("allow the device to read {base}/+/set in the access list of the broker");
         findings.push(Finding::fault("commands", "commands_refused", forbidden.join(", "), remedy));
     }
+    if matches!(received, Some(PubRecReason::Success | PubRecReason::NoMatchingSubscribers)) {
+        findings.extend(refused_reports(&base, wire));
+    }
     Ok(findings)
+}
+
+/// Whether the broker takes the reports of the device: asked as for events, one after the other, for it may close the
+/// connection at the first one that it does not take.
+fn refused_reports(base: &str, wire: &mut Wire) -> Option<Finding> {
+    let mut refused = Vec::new();
+    for (name, pkid) in ["status", "state", "health", "capabilities"].into_iter().zip(3..) {
+        let topic = format!("{base}/{name}");
+        let mut publish = Publish::new(topic.clone(), QoS::ExactlyOnce, "", None);
+        publish.pkid = pkid;
+        if wire.send(&Packet::Publish(publish)).is_err() {
+            break;
+        }
+        let deadline = Instant::now() + PATIENCE;
+        let reason = loop {
+            match wire.receive(deadline.saturating_duration_since(Instant::now())) {
+                Ok(Packet::PubRec(ack)) if ack.pkid == pkid => match ack.reason {
+                    PubRecReason::Success | PubRecReason::NoMatchingSubscribers => break None,
+                    reason => break Some(format!("{reason:?}")),
+                },
+                Ok(Packet::Disconnect(_)) | Err(Silence::Closed) => break Some(CLOSED.into()),
+                Ok(_) => {}
+                // Without an answer nothing is known.
+                Err(_) => break None,
+            }
+        };
+        refused.extend(reason.map(|reason| format!("{topic}: {reason}")));
+    }
+    let remedy =
+        format!("allow the device to write status, state, health, capabilities and +/state below {base}");
+    (!refused.is_empty()).then(|| Finding::fault("reports", "reports_refused", refused.join(", "), remedy))
 }
 
 fn events_refused(event: &str, reason: &str) -> Finding {

@@ -15,6 +15,7 @@ use crate::daemon::camera::modes::choose;
 use crate::daemon::camera::{V4l2Camera, modes_of, nodes};
 use crate::daemon::config::{Config, SourceKind};
 use crate::daemon::grab::{FrameSource, Grab};
+use crate::daemon::runtime::serve::marker;
 use crate::daemon::runtime::setup::{camera_settings, opener};
 use crate::daemon::runtime::visibility::remedy;
 
@@ -30,6 +31,9 @@ pub(super) fn look(
     running: &Running,
 ) -> Vec<Finding> {
     let mut out = Vec::new();
+    if let Some(paused) = paused(config) {
+        return vec![paused];
+    }
     match open(config, &mut out) {
         Ok(mut source) => match watch(source.as_mut(), pipeline, length) {
             Ok(seen) => out.extend(seen.findings()),
@@ -41,9 +45,20 @@ pub(super) fn look(
     out
 }
 
+/// Whoever closed the camera does not want it to be opened, by a diagnosis neither.
+fn paused(config: &Config) -> Option<Finding> {
+    let marker = marker::paused(&config.outbox.path)?;
+    let text = format!("the device is paused ({}), and its camera stays closed", marker.display());
+    let remedy = "resume first: publish 1 to resume/set, or send SIGUSR2 to glintd";
+    Some(Finding::warning("camera", "paused", text, remedy))
+}
+
 /// Opens the source and waits for its first frame.
 pub(crate) fn first_frame(config: &Config) -> Vec<Finding> {
     let mut out = Vec::new();
+    if let Some(paused) = paused(config) {
+        return vec![paused];
+    }
     match open(config, &mut out) {
         Ok(mut source) => {
             if let Err(reason) = wait_for_frame(source.as_mut()) {

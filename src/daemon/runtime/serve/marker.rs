@@ -9,15 +9,23 @@ pub(super) fn marker(outbox: &Path) -> PathBuf {
     outbox.with_extension("paused")
 }
 
-/// A pause outlives the process: whoever closed the camera does not want a restart to open it, nor another outbox. A marker
-/// that cannot be looked at counts as set.
-pub(super) fn paused_before(marker_now: &Path, memory: &Memory) -> bool {
-    let set = |marker: &Path| match std::fs::symlink_metadata(marker) {
+/// Whether a marker stands. One that cannot be looked at counts as set.
+fn is_set(marker: &Path) -> bool {
+    match std::fs::symlink_metadata(marker) {
         Ok(_) => true,
         Err(e) => !absent(&e),
-    };
-    let mut paused = set(marker_now);
-    for earlier in memory.earlier_outboxes().iter().map(|path| marker(path)).filter(|m| set(m)) {
+    }
+}
+
+/// The marker of a device that is paused.
+pub(crate) fn paused(outbox: &Path) -> Option<PathBuf> {
+    Some(marker(outbox)).filter(|marker| is_set(marker))
+}
+
+/// A pause outlives the process: whoever closed the camera does not want a restart to open it, nor another outbox.
+pub(super) fn paused_before(marker_now: &Path, memory: &Memory) -> bool {
+    let mut paused = is_set(marker_now);
+    for earlier in memory.earlier_outboxes().iter().map(|path| marker(path)).filter(|m| is_set(m)) {
         paused = true;
         // In this order: one of the two stands whatever happens.
         if let Err(e) = std::fs::write(marker_now, "").and_then(|()| std::fs::remove_file(&earlier)) {
