@@ -25,8 +25,8 @@ STAGES = {
     "landmarks": ["glint::face::landmarks::Landmarker::locate"],
     "detect": ["glint::face::detector::Detector::detect"],
     "flow": ["glint::flow::FlowEngine::run"],
-    "AU network": ["glint::gate::features::features", "glint::gate::AuNet::run"],
-    "gate": ["glint::gate::rest::Gate::update"],
+    "AU network": ["glint::intensity::features::features", "glint::intensity::AuNet::run"],
+    "gate": ["glint::gate::Gate::update"],
 }
 # A stage that costs more than this, and more than so many instructions, has got worse.
 WORSE, LEAST = 1.10, 20_000

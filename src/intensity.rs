@@ -1,4 +1,4 @@
-//! Action unit intensities against the neutral face, and the gate that they open.
+//! Action unit intensities against the neutral face.
 //!
 //! The flow between the neutral face and this one, and the change of its brightness ([`features`](fn@features)), go through
 //! a small network ([`AuNet`]) that was trained on rendered people with known intensities, filmed and followed as the daemon
@@ -6,13 +6,10 @@
 //! is a threshold on intensity, nothing else.
 
 mod features;
-mod rest;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::features::{COLUMNS, FEATURES, ROWS, features, mirror, motion};
-pub(crate) use self::rest::REACH_NS;
-pub use self::rest::{Gate, LongSwing, Swing};
 use crate::au::{AUS, UNIT_COUNT, UNITS, unit_indices};
 use crate::kernels::{layer, layer_int8};
 use crate::model::{Checked, FileSpec, ModelError, Spec};

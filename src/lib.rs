@@ -8,7 +8,8 @@
 //! | [`clip`] | video files and image folders, read and written |
 //! | [`face`] | frame -> stabilised crop of the face |
 //! | [`flow`] | two crops -> dense optical flow and optical strain |
-//! | [`gate`] | flow -> action unit intensities against a neutral face; thresholds |
+//! | [`intensity`] | flow -> action unit intensities against a neutral face; thresholds |
+//! | [`gate`] | which action units rise above their own rest, and fall again |
 //! | [`spot`] | intensities over time -> onset, apex, offset |
 //! | [`model`] | model files, their specifications and digests |
 //! | [`student`] | a movement's flow between onset and apex -> its class |
@@ -24,6 +25,7 @@
 //! the binary `glintd`.
 
 #![warn(unreachable_pub)] // What is public is for everybody.
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))] // A library returns what it has to say.
 
 pub mod au;
 pub mod bundle;
@@ -39,6 +41,7 @@ pub mod geometry;
 pub mod holdout;
 pub mod inject;
 pub mod int8;
+pub mod intensity;
 mod kernels;
 pub mod model;
 pub mod pipeline;

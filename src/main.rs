@@ -1,6 +1,7 @@
 //! `glintd`: arguments, logging, exit codes.
 
 #![warn(unreachable_pub)] // A program has nothing that is public.
+#![allow(clippy::disallowed_methods)] // A program reads its environment.
 
 mod daemon;
 #[cfg(test)]

@@ -49,8 +49,8 @@ use crate::face::track::Visibility;
 use crate::face::{CROP_HEIGHT, CROP_WIDTH, FaceStage, Follower};
 use crate::flow::{FlowEngine, FlowSettings};
 use crate::frame::Frame;
-use crate::gate::{AuNet, by_au, presentable};
 use crate::geometry::{Point, Similarity};
+use crate::intensity::{AuNet, by_au, presentable};
 use crate::spot::{Candidate, Judge, Rejection, Sample};
 use crate::student::{self, Student};
 

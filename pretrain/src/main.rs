@@ -58,6 +58,7 @@ fn main() -> ExitCode {
 
 /// Lets the environment force what runs the quantized networks.
 fn choose_engine() -> Result<()> {
+    #[allow(clippy::disallowed_methods)] // A program's own.
     let Ok(name) = std::env::var(ENGINE_VARIABLE) else { return Ok(()) };
     let engine: Engine = name.parse().map_err(anyhow::Error::msg)?;
     engine.force().map_err(|other| anyhow!("{ENGINE_VARIABLE}: {other:?} is in use already"))

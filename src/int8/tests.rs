@@ -1,6 +1,8 @@
 //! Every kernel gives the scalar one's bytes; the operator gives those of plain tract and of
 //! onnxruntime.
 
+#![allow(clippy::disallowed_methods)] // What a test is to do is said by its environment.
+
 use proptest::prelude::*;
 
 use super::stack::Stack;

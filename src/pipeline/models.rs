@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::face::detector::DetectorSpec;
 use crate::face::landmarks::LandmarksSpec;
-use crate::gate::AuSpec;
+use crate::intensity::AuSpec;
 use crate::model::{Checked, ModelError};
 use crate::spot::JudgeSpec;
 use crate::student::StudentSpec;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::Kind;
-use crate::gate::Thresholds;
+use crate::intensity::Thresholds;
 use crate::model::ModelError;
 
 /// Why class words may be published.

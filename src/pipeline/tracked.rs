@@ -6,8 +6,9 @@ use crate::au::UNIT_COUNT;
 use crate::face::track::Track;
 use crate::face::{CROP_HEIGHT, CROP_WIDTH, MIDDLE_X};
 use crate::flow::{FlowEngine, FlowSettings};
-use crate::gate::{AuNet, FEATURES, Gate, features, motion};
+use crate::gate::Gate;
 use crate::geometry::Point;
+use crate::intensity::{AuNet, FEATURES, features, motion};
 use crate::spot::{self, CELLS, Sample, Spotter};
 
 /// Crops are kept this long, for the pair that the student sees.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::{Context, ns};
 use crate::au::UNIT_COUNT;
-use crate::gate::{COLUMNS, ROWS};
+use crate::intensity::{COLUMNS, ROWS};
 
 /// Cells of the coarse motion that is kept of each frame.
 pub const CELLS: usize = COLUMNS * ROWS;

@@ -6,7 +6,8 @@ use super::rigid;
 use super::{Candidate, Context, ns};
 use crate::au::{AU_COUNT, AUS, Side, UNIT_COUNT, UNITS};
 use crate::event::Kind;
-use crate::gate::{Gate, Swing, by_au};
+use crate::gate::{Gate, Swing};
+use crate::intensity::by_au;
 
 /// What a candidate is judged by, in the order of the judge's inputs. Times are in ms, `ln` is a natural logarithm, heights
 /// and intensities run from 0 to 5, "share" is of the height or of the strongest unit.

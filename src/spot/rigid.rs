@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use super::history::{CELLS, Sample};
 use crate::face::{CROP_HEIGHT, CROP_WIDTH};
-use crate::gate::{COLUMNS, ROWS};
+use crate::intensity::{COLUMNS, ROWS};
 
 /// Models from the stiffest to the most pliable one.
 const MODELS: usize = 4;

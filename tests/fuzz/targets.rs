@@ -10,7 +10,7 @@ use glint::bundle::{Bundle, Goldens};
 use glint::clip::{Clip, Layout, Live, LiveReader};
 use glint::face::detector::DetectorSpec;
 use glint::frame::{Frame, LumaDecoder, MAX_SIDE, PixelFormat};
-use glint::gate::{AuNet, AuSpec, Thresholds};
+use glint::intensity::{AuNet, AuSpec, Thresholds};
 use glint::model::{Checked, Interface, Network, parse_onnx, sha256_hex};
 use glint::spot::{Judge, JudgeSpec};
 use glint::student::StudentSpec;

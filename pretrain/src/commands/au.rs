@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use glint::au::AUS;
-use glint::gate::{AuNet, AuSpec, Precision, Thresholds, by_au, presentable};
+use glint::intensity::{AuNet, AuSpec, Precision, Thresholds, by_au, presentable};
 use glint::synth::{Pack, Subject};
 use rand::Rng;
 use rayon::prelude::*;

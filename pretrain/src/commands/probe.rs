@@ -122,7 +122,7 @@ fn report(
         "samples": data.len(), "subjects": people.len(), "views": views, "classes": classes,
         "uf1": uf1, "uar": uar, "ci95": [interval.0, interval.1], "confusion": confusion,
         "au_correlation": mean_au,
-        "au_correlations": aus.iter().map(|(au, r)| (glint::gate::au_key(*au), r)).collect::<std::collections::BTreeMap<_, _>>(),
+        "au_correlations": aus.iter().map(|(au, r)| (glint::intensity::au_key(*au), r)).collect::<std::collections::BTreeMap<_, _>>(),
     });
     if let Some(dir) = &common.out {
         let run = Run::start_in(dir, common.seed, settings, false)?;

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use glint::gate::{AuNet, AuSpec, Precision};
 use glint::int8::onnx;
+use glint::intensity::{AuNet, AuSpec, Precision};
 use glint::model::{Checked, parse_onnx};
 use prost::Message;
 

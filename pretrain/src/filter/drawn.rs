@@ -62,7 +62,7 @@ mod tests {
     use crate::filter::report::merge;
     use crate::filter::scan::Rules;
     use crate::filter::units;
-    use glint::gate::by_au;
+    use glint::intensity::by_au;
     use glint::pipeline::Models;
 
     fn filtered(corpus: &Path, out: &Path, macro_from: f32, unfiltered: bool) -> Vec<Pair> {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use glint::au::{AU_COUNT, UNIT_COUNT, UNITS, au_index};
 use glint::face::{CROP_HEIGHT, CROP_WIDTH};
 use glint::flow::{FlowEngine, FlowSettings};
-use glint::gate::{AuNet, FEATURES, Thresholds, by_au, features, presentable};
+use glint::intensity::{AuNet, FEATURES, Thresholds, by_au, features, presentable};
 use glint::pipeline::Models;
 use serde::{Deserialize, Serialize};
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use glint::au::{AU_COUNT, AUS};
-use glint::gate::au_key;
+use glint::intensity::au_key;
 use serde::{Deserialize, Serialize};
 
 use super::judge::Reason;

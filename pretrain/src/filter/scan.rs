@@ -282,7 +282,7 @@ fn strength(intensities: &[f32; AU_COUNT]) -> f32 {
 mod tests {
     use super::super::judge::MACRO_FROM;
     use super::*;
-    use glint::gate::by_au;
+    use glint::intensity::by_au;
     use glint::synth::{Action, Camera, Pack, Profile, Scene, Script, Speech, Subject};
 
     const S: i64 = 1_000_000_000;

@@ -99,7 +99,7 @@ impl SpottingReport {
             .map(|(au, a)| {
                 let value = json!({"mae_active": number(a.active), "mae_idle": number(a.idle), "icc": number(a.icc),
                                    "gain": number(a.gain)});
-                (glint::gate::au_key(*au), value)
+                (glint::intensity::au_key(*au), value)
             })
             .collect();
         let clips: Map<String, Value> = self

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use glint::au::AUS;
-use glint::gate::{Thresholds, au_key};
+use glint::intensity::{Thresholds, au_key};
 
 use super::psychometric::Threshold;
 

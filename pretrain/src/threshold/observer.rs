@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use glint::au::{AUS, Side, UNIT_COUNT};
 use glint::frame::Frame;
-use glint::gate::by_au;
+use glint::intensity::by_au;
 use glint::pipeline::{Models, Options, Pipeline};
 use glint::synth::{Action, Camera, Pack, Profile, Scene, Script, Subject};
 use indicatif::ProgressBar;

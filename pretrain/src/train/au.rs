@@ -13,8 +13,8 @@ use glint::face::track::{Track, Visibility};
 use glint::face::{CROP_HEIGHT, CROP_WIDTH, MIDDLE_X, RIGHT_EYE};
 use glint::flow::{FlowEngine, FlowSettings};
 use glint::frame::Frame;
-use glint::gate::{CLIP, FEATURES, features, mirror};
 use glint::geometry::{Point, Similarity};
+use glint::intensity::{CLIP, FEATURES, features, mirror};
 use glint::synth::{
     Action, Camera, Face, Gaze, Glare, HeadMotion, Life, Lighting, Profile, Scene, Script, Speech, Turn,
     face_to_crop,
@@ -33,7 +33,7 @@ use crate::run::Run;
 /// One face with known intensities.
 #[derive(Debug, Clone)]
 pub struct AuSample {
-    /// What the daemon sees (`glint::gate::features`).
+    /// What the daemon sees (`glint::intensity::features`).
     pub features: Vec<f32>,
     /// Intensity of every unit, 0 to 5.
     pub intensities: [f32; UNIT_COUNT],
@@ -275,7 +275,7 @@ fn mirrored(sample: &AuSample) -> AuSample {
     AuSample { features, intensities }
 }
 
-/// Trains on `samples` and their mirror images; the numbers of `glint::gate::AuNet` come back.
+/// Trains on `samples` and their mirror images; the numbers of `glint::intensity::AuNet` come back.
 pub fn train(samples: &[AuSample], schedule: &Schedule, seed: u64, run: &Run) -> Result<Vec<f32>> {
     ensure!(samples.len() >= schedule.batch, "{} samples; at least {}", samples.len(), schedule.batch);
     let device = Default::default();

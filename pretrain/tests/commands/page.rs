@@ -94,7 +94,7 @@ fn a_participant_answers_leaves_and_comes_back() {
         .expect("runs");
     assert!(fitted.status.success(), "{}", String::from_utf8_lossy(&fitted.stderr));
     let text = std::fs::read_to_string(&out).expect("a file");
-    let thresholds: glint::gate::Thresholds = toml::from_str(&text).expect("the gate's format");
+    let thresholds: glint::intensity::Thresholds = toml::from_str(&text).expect("the gate's format");
     thresholds.by_unit().expect("the gate accepts it");
     assert!(text.contains("Participants: p01"), "{text}");
 }

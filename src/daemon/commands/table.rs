@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Context;
 use glint::au::{AU_COUNT, AUS, au_index};
 use glint::frame::Frame;
-use glint::gate::{au_key, by_au};
+use glint::intensity::{au_key, by_au};
 use glint::pipeline::{FaceReading, Pipeline, Step};
 
 /// Columns of the CSV.

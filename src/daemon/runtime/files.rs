@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use glint::gate::Thresholds;
+use glint::intensity::Thresholds;
 use glint::model::{Checked, ModelError};
 use glint::pipeline::{Models, Options, Pipeline, PipelineError};
 

@@ -204,7 +204,7 @@ impl SelftestReport {
         let by_au: BTreeMap<String, Value> = self
             .by_au
             .iter()
-            .map(|(au, (hits, total))| (glint::gate::au_key(*au), share(*hits, *total)))
+            .map(|(au, (hits, total))| (glint::intensity::au_key(*au), share(*hits, *total)))
             .collect();
         let by_px: BTreeMap<String, Value> =
             self.sizes().map(|(name, hits, total)| (name, share(hits, total))).collect();

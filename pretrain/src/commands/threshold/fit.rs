@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use glint::au::AUS;
-use glint::gate::Thresholds;
+use glint::intensity::Thresholds;
 use glint::pipeline::Models;
 
 use crate::threshold::export::{Entry, LEVEL, write};

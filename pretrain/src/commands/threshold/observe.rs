@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use glint::au::AUS;
-use glint::gate::AuSpec;
+use glint::intensity::AuSpec;
 use glint::pipeline::Models;
 use glint::synth::Pack;
 

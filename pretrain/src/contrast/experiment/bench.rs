@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use burn::module::AutodiffModule;
 use glint::au::AU_COUNT;
-use glint::gate::by_au;
+use glint::intensity::by_au;
 use glint::pipeline::{Models, pair_engine};
 use rayon::prelude::*;
 
