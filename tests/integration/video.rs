@@ -288,3 +288,39 @@ fn a_tenth_of_the_matrix_has_ffprobes_frames_and_times() {
     assert!(output.status.success(), "{table}{}", stderr(&output));
     assert!(table.lines().count() >= 10, "{table}");
 }
+
+/// An address goes to ffmpeg as it is.
+#[test]
+fn a_clip_of_a_web_server_has_the_events_of_its_file() {
+    let dir = tempfile::tempdir().expect("folder");
+    let (avi, mkv) = (dir.path().join("smile.avi"), dir.path().join("smile.mkv"));
+    write_smile(&avi, glint::clip::Codec::Mjpeg(95), 150);
+    let paths = [&avi, &mkv].map(|p| p.to_str().expect("UTF-8"));
+    if !ffmpeg(&["-i", paths[0], "-c", "copy", paths[1]]) {
+        return;
+    }
+    let port = super::broker::free_port();
+    let mut server = Command::new("python3");
+    server.args(["-m", "http.server", "--bind", "127.0.0.1", &port.to_string()]).current_dir(dir.path());
+    let Ok(mut server) = server.stdout(Stdio::null()).stderr(Stdio::null()).spawn() else {
+        return super::tools::missing("python3");
+    };
+    let address = format!("http://127.0.0.1:{port}/smile.mkv");
+    let begin = std::time::Instant::now();
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(begin.elapsed().as_secs() < 20, "the server does not listen");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let events = |clip: &str| {
+        let output = super::run(&["replay", clip]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let event: serde_json::Value =
+            serde_json::from_str(text.lines().next().expect("an event")).expect("JSON");
+        event["data"].clone()
+    };
+    let of_address = events(&address);
+    server.kill().expect("killed");
+    _ = server.wait();
+    assert_eq!(of_address, events(paths[1]));
+}
