@@ -2,7 +2,7 @@
 //!
 //! A living face is never at one level: expressions are held, heads turn, light and gaze change. What counts is how far a
 //! unit rises above the level just before it and falls again, against the variation that this face shows at that time
-//! scale. A unit that does not fall back is a new rest after [`HELD_NS`]; it blinds itself meanwhile and no other unit.
+//! scale. A unit that does not fall back is a new rest after 0.4 s; it blinds itself meanwhile and no other unit.
 
 use std::collections::VecDeque;
 

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::link::End;
 use super::listen::Check;
+use super::reports::AFTER;
 use super::{BACKOFF, Mqtt};
 
 /// A broker that refuses the login is asked less often, or it may lock us out.
@@ -35,9 +36,21 @@ impl Mqtt {
         let closed_soon = end == End::Closed && stood.is_some_and(|t| t < TAKEN_OVER.0);
         let checking = matches!(self.check, Check::Waiting(..));
         let reporting = self.reports.ended(closed_soon, lasted);
+        let cut_by_event = end == End::Closed && self.acknowledged_at.is_some_and(|at| at.elapsed() < AFTER);
+        if cut_by_event {
+            if self.doubted.take().is_some() && !std::mem::replace(&mut self.events_rejected, true) {
+                tracing::error!(
+                    "the broker closes the connection after each event; they are kept and sent again later; see its access rules"
+                );
+            }
+            self.doubtful = true;
+        }
+        self.acknowledged_at = None;
+        self.doubted = None;
         if closed_soon {
             self.checks_cut += u32::from(checking);
-            let idle = self.in_flight == 0 && !checking && !reporting && !self.events_rejected;
+            let idle =
+                self.in_flight == 0 && !checking && !reporting && !cut_by_event && !self.events_rejected;
             self.short += u32::from(idle);
         }
         if !self.taken_over && (end == End::TakenOver || self.short >= TAKEN_OVER.1) {

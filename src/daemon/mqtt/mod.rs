@@ -109,6 +109,13 @@ pub(crate) struct Mqtt {
     pass: (bool, Instant),
     rejections: u64,
     events_rejected: bool,
+    /// When the last event was acknowledged.
+    acknowledged_at: Option<Instant>,
+    /// Whether acknowledgements count only once the connection has outlived them: on MQTT 3.1.1 some brokers acknowledge an event
+    /// that their access rules forbid, and close the connection.
+    doubtful: bool,
+    /// An event whose acknowledgement does not count yet.
+    doubted: Option<(i64, Instant)>,
     commands_rejected: bool,
     check: Check,
     /// Connections that ended while the check was on its way.
@@ -166,6 +173,9 @@ impl Mqtt {
             pass: (false, now),
             rejections: 0,
             events_rejected: false,
+            acknowledged_at: None,
+            doubtful: false,
+            doubted: None,
             commands_rejected: false,
             check: Check::Passed,
             checks_cut: 0,
@@ -242,9 +252,13 @@ impl Mqtt {
             Signal::Acknowledged(id) => match self.unacknowledged.remove(&id) {
                 Some(Cargo::Event(key)) => {
                     self.in_flight = self.in_flight.saturating_sub(1);
-                    self.events_rejected = false;
-                    self.rejected_backoff = REJECTED_BACKOFF.0;
-                    outbox.remove(key);
+                    let now = Instant::now();
+                    self.acknowledged_at = Some(now);
+                    if self.doubtful {
+                        self.doubted = Some((key, now));
+                    } else {
+                        self.taken(key, outbox);
+                    }
                 }
                 Some(Cargo::Withdrawal) => self.withdrawals.acknowledged(),
                 Some(Cargo::Report) => self.reports.answered(false, Instant::now()),
@@ -254,9 +268,31 @@ impl Mqtt {
             Signal::Message { topic, payload, retained, duplicate } => {
                 return self.message(&topic, &payload, retained, duplicate);
             }
-            Signal::Ended(end) => self.ended(end),
+            Signal::Ended(end) => {
+                // Nobody closed the connection because of it.
+                if end != End::Closed {
+                    self.believe(outbox, None);
+                }
+                self.ended(end);
+            }
         }
         None
+    }
+
+    /// The broker has an event.
+    fn taken(&mut self, key: i64, outbox: &mut Outbox) {
+        self.events_rejected = false;
+        self.rejected_backoff = REJECTED_BACKOFF.0;
+        outbox.remove(key);
+    }
+
+    /// The acknowledgement of the event that is in doubt counts: in any case, or where the connection has outlived it until `now`.
+    fn believe(&mut self, outbox: &mut Outbox, now: Option<Instant>) {
+        let counts = |(_, at): &(i64, Instant)| now.is_none_or(|now| now >= *at + reports::AFTER);
+        if let Some((key, _)) = self.doubted.take_if(|doubted| counts(doubted)) {
+            self.taken(key, outbox);
+            self.doubtful = false;
+        }
     }
 
     fn greet(&mut self, session_present: bool) {
@@ -404,8 +440,13 @@ impl Mqtt {
         self.say_unsaid();
         self.withdraw();
         let now = Instant::now();
+        self.believe(outbox, Some(now));
         // One at a time while the broker refuses.
-        let window = if self.events_rejected { 1 } else { WINDOW };
+        let window = match (self.doubted, self.doubtful || self.events_rejected) {
+            (Some(_), _) => 0,
+            (None, true) => 1,
+            (None, false) => WINDOW,
+        };
         if self.rewound != outbox.rewound {
             // Events have come in before those that were sent.
             self.rewound = outbox.rewound;
@@ -440,7 +481,10 @@ impl Mqtt {
     /// Whether an event is on its way.
     fn sent(&self, key: i64) -> bool {
         let event = Cargo::Event(key);
-        self.unnumbered.contains(&event) || self.unacknowledged.values().any(|cargo| *cargo == event)
+        let is_doubted = self.doubted.is_some_and(|(doubted, _)| doubted == key);
+        is_doubted
+            || self.unnumbered.contains(&event)
+            || self.unacknowledged.values().any(|cargo| *cargo == event)
     }
 
     /// Whether nothing is on its way.
@@ -465,6 +509,9 @@ impl Mqtt {
         }
         if let Some((link, _)) = &self.link {
             link.disconnect();
+        }
+        if self.connected() {
+            self.believe(outbox, None);
         }
         // The disconnect is one more packet to write.
         _ = tokio::time::timeout(Duration::from_millis(200), self.signal()).await;

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 /// So many connections were closed, one after the other, with a report on its way, before it is left out: another cause may
 /// end one of them.
 const CUTS: u32 = 2;
-/// So long after its acknowledgement the connection is closed because of a report.
-const AFTER: Duration = Duration::from_millis(300);
+/// So long after its acknowledgement the connection is closed because of a message.
+pub(super) const AFTER: Duration = Duration::from_millis(300);
 
 /// A report that goes alone.
 #[derive(Debug)]

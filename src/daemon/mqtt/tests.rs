@@ -104,3 +104,34 @@ async fn commands_come_back_on_the_connection_that_stands() {
     mqtt.listen_again();
     assert!(mqtt.problems().is_empty() && mqtt.subscribe_again);
 }
+
+/// Mosquitto 2.0 on MQTT 3.1.1, where the access list forbids events.
+#[tokio::test(flavor = "current_thread")]
+async fn an_event_after_which_the_connection_is_closed_is_kept() {
+    let mut mqtt = mqtt("");
+    let mut outbox = Outbox::in_memory();
+    for id in ["a", "b"] {
+        outbox.put(id, "t", "{}", 0);
+    }
+    let order = |outbox: &mut Outbox| outbox.next_after(None, 0).expect("an event").order;
+    for round in 0..3 {
+        mqtt.greet(false);
+        let first = order(&mut outbox);
+        mqtt.unacknowledged.insert(7, Cargo::Event(first));
+        mqtt.in_flight = 1;
+        mqtt.handle(Signal::Acknowledged(7), &mut outbox);
+        mqtt.handle(Signal::Ended(End::Closed), &mut outbox);
+        assert_eq!(outbox.len(), 1, "the first is believed, no other");
+        assert_eq!(mqtt.problems().contains(&"events_refused"), round > 0);
+        assert!(!mqtt.problems().contains(&"session_taken_over"));
+    }
+    // The list is put right.
+    mqtt.greet(false);
+    let first = order(&mut outbox);
+    mqtt.unacknowledged.insert(7, Cargo::Event(first));
+    mqtt.handle(Signal::Acknowledged(7), &mut outbox);
+    mqtt.believe(&mut outbox, Some(Instant::now()));
+    assert_eq!(outbox.len(), 1, "not yet");
+    mqtt.believe(&mut outbox, Some(Instant::now() + reports::AFTER));
+    assert!(outbox.len() == 0 && mqtt.problems().is_empty() && !mqtt.doubtful);
+}

@@ -16,6 +16,8 @@ use crate::daemon::outbox::Outbox;
 
 /// How long events are sent after the last one.
 const FLUSH: Duration = Duration::from_secs(10);
+/// How often it is looked whether all is acknowledged.
+const TICK: Duration = Duration::from_millis(100);
 
 /// A thread that talks to the broker while the clip is replayed.
 pub(crate) struct Publisher {
@@ -81,6 +83,8 @@ async fn publish(
             signal = mqtt.signal() => {
                 mqtt.handle(signal, &mut outbox);
             }
+            // An acknowledgement may count a moment later.
+            () = tokio::time::sleep(TICK), if deadline.is_some() => {}
             () = until(deadline) => break,
         }
         mqtt.pump(&mut outbox, 0);
