@@ -185,7 +185,9 @@ impl TrackedFace {
     /// one is back, it is taken itself.
     fn rebase(&mut self, track: &mut Track, at_ns: i64) {
         self.away_since_ns = None;
-        if let Some(before) = self.before.take_if(|b| b.fits) {
+        // What was seen of it before the face stood otherwise says nothing of now.
+        let fits = |b: &mut Before| b.fits && at_ns - b.asked_ns < 2 * ASK_NS;
+        if let Some(before) = self.before.take_if(fits) {
             track.restore(&before.neutral, at_ns);
             return;
         }

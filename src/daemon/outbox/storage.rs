@@ -213,12 +213,14 @@ impl<'a> Storage<'a> {
     fn work(&mut self, batch: Vec<Op>, topic: &impl Fn(&str) -> String, tell: &impl Fn(News)) {
         let mut records = Vec::new();
         let mut put: Vec<(Key, usize, usize)> = Vec::new();
+        // One that only memory has may be asked for twice in a batch.
+        let mut asked = BTreeSet::new();
         let mut changed = false;
         let (mut retry, mut noted) = (false, false);
         for op in batch {
             match op {
                 Op::Put { key, .. } if self.is_written(key) => tell(News::Stored(key)),
-                Op::Put { key, .. } if put.iter().any(|(k, ..)| *k == key) => {}
+                Op::Put { key, .. } if !asked.insert(key) => {}
                 Op::Put { key, stamp, topic, json } => {
                     let record = event_record(key, &stamp, &topic, &json);
                     put.push((key, records.len(), record.len()));
