@@ -22,7 +22,7 @@ use glint::int8::{Kernel, fixture};
 use glint::intensity::{AuNet, FEATURES, features, motion};
 use glint::model::{Engine, Network, parse_onnx};
 use glint::pipeline::Models;
-use glint::spot::{Context, Judge, Sample, Settings, Spotter};
+use glint::spot::{Context, Judge, Sample, SpotSettings, Spotter};
 use glint::synth::{Action, Camera, Pack, Scene, Script, Subject, face_to_crop, render_crop};
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -155,7 +155,7 @@ fn spotter(c: &mut Criterion) -> Outcome {
         });
         candidates.count()
     };
-    let new = || (Gate::new(thresholds), Spotter::new(Settings::default()));
+    let new = || (Gate::new(thresholds), Spotter::new(SpotSettings::default()));
     if run(new(), &mut judge) == 0 {
         return Err("the spotter has no candidate: this bench would time an idle one".into());
     }

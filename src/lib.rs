@@ -20,8 +20,8 @@
 //! | [`inject`] | known movements put into footage |
 //! | [`synth`] | a synthetic subject with known action units: demo, tests, training |
 //!
-//! [`au`] and [`geometry`] are the vocabulary, [`canvas`] and [`drawing`] draw plots, [`holdout`] says which people train nothing. Nothing
-//! here reads a clock or a socket: time comes with the frames. The edges (camera, MQTT, systemd, command line) belong to
+//! [`au`] and [`geometry`] are the vocabulary, [`canvas`] and [`drawing`] draw plots, [`statistics`] has the median.
+//! Nothing here reads a clock or a socket: time comes with the frames. The edges (camera, MQTT, systemd, command line) belong to
 //! the binary `glintd`.
 
 #![warn(unreachable_pub)] // What is public is for everybody.
@@ -38,7 +38,6 @@ pub mod flow;
 pub mod frame;
 pub mod gate;
 pub mod geometry;
-pub mod holdout;
 pub mod inject;
 pub mod int8;
 pub mod intensity;
@@ -48,5 +47,6 @@ pub mod pipeline;
 mod random;
 #[allow(unreachable_pub)] // Its history is public to the spotter alone.
 pub mod spot;
+pub mod statistics;
 pub mod student;
 pub mod synth;

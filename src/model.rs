@@ -16,7 +16,7 @@ mod windows;
 
 pub use interface::Interface;
 pub use lineage::{Lineage, PairSet};
-pub use network::{ENGINE_VARIABLE, Engine, Form, Network, inside_network, normalise_luma, parse_onnx};
+pub use network::{ENGINE_VARIABLE, Engine, Form, Network, normalise_luma, observe_networks, parse_onnx};
 
 /// What can be wrong with a model file.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,7 @@
 //! Onset, apex and offset of movements, from the swings of the gate, and what is no micro-expression.
 //!
 //! Causal, on timestamps alone. Swings of units that rise and fall together are one candidate; a candidate on top of a held
-//! expression, beside a blink or in the middle of drift is one by itself. It waits for [`Settings::context_ms`] after its
+//! expression, beside a blink or in the middle of drift is one by itself. It waits for [`SpotSettings::context_ms`] after its
 //! offset, because what follows tells a movement from a part of speech. Onset and offset are the instants at which it is
 //! zero: rise and fall cross a quarter and three quarters of the height above the local rest at times from which a raised
 //! cosine gives its two ends. Rate, gaps and duration are rules; everything else is asked of the [`Judge`], a small network
@@ -29,7 +29,7 @@ pub(crate) use rigid::is_of_head;
 /// Times of the spotter.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
-pub struct Settings {
+pub struct SpotSettings {
     /// Shortest micro-expression.
     pub min_ms: f32,
     /// Longest micro-expression.
@@ -38,7 +38,7 @@ pub struct Settings {
     pub context_ms: f32,
 }
 
-impl Default for Settings {
+impl Default for SpotSettings {
     fn default() -> Self {
         // 40 to 500 ms: Yan et al. 2013; the estimate of onset and offset adds its own spread.
         Self { min_ms: 40.0, max_ms: 540.0, context_ms: 180.0 }
@@ -180,7 +180,7 @@ const REPORTED_NS: i64 = 30_000_000_000;
 /// Finds movements in the levels of one track.
 #[derive(Debug, Clone)]
 pub struct Spotter {
-    settings: Settings,
+    settings: SpotSettings,
     history: History,
     /// Swings that belong to no candidate yet.
     waiting: Vec<Swing>,
@@ -197,7 +197,7 @@ pub struct Spotter {
 
 impl Spotter {
     /// A spotter without history.
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: SpotSettings) -> Self {
         Self {
             settings,
             history: History::new(),

@@ -9,6 +9,7 @@ use crate::event::{Class, Label};
 use crate::face::{CROP_HEIGHT, CROP_WIDTH, EYE_DISTANCE, MIDDLE_X, RIGHT_EYE};
 use crate::flow::Flow;
 use crate::model::{Checked, FileSpec, Lineage, ModelError, Network, Spec};
+use crate::statistics::median;
 
 /// Side of the student's input.
 pub const SIDE: usize = 28;
@@ -103,13 +104,6 @@ pub fn prepare_channels(channels: [&[f32]; 3]) -> Vec<f32> {
         out.extend(channel.iter().map(|v| ((v - zero) * scale).clamp(-CLIP, CLIP)));
     }
     out
-}
-
-/// The median, the upper one of an even number; `None` of nothing.
-pub fn median(values: &[f32]) -> Option<f32> {
-    let mut sorted = values.to_vec();
-    let middle = sorted.len() / 2;
-    (middle < sorted.len()).then(|| *sorted.select_nth_unstable_by(middle, f32::total_cmp).1)
 }
 
 /// Means of 2x2 blocks of three planes of [`SIDE`] x [`SIDE`]: what the student's first layer does.

@@ -7,6 +7,7 @@
 //! | [`augment`] | random similarity, light, blur and noise; procedural backgrounds |
 //! | [`databases`] | annotated micro-expressions as they are published: sheets, frames, classes |
 //! | [`npy`] | NumPy's array files |
+//! | [`holdout`] | which people train no network |
 //! | [`backend`] | what trainings run on: CPU, CUDA or Vulkan, chosen at run time |
 //! | [`statistics`] | scores, regressions, calibration |
 //! | [`net`] | the network shapes, in burn, and their export to ONNX |
@@ -35,6 +36,7 @@ pub mod corpus;
 pub mod databases;
 pub mod faces;
 pub mod filter;
+pub mod holdout;
 pub mod image;
 pub mod net;
 pub mod npy;

@@ -1,4 +1,5 @@
-//! A network with seeded weights, for benches and tests: nothing is trained, nothing is stored.
+//! A network with seeded weights, on which `glintd bench --models`, benches and tests measure int8: nothing is trained,
+//! nothing is stored.
 
 use tract_onnx::pb;
 use tract_onnx::pb::tensor_proto::DataType;

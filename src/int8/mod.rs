@@ -13,7 +13,7 @@
 //! | [`stack`] | a chain made ready for a CPU: geometry, packed weights, buffers |
 //! | `kernels` | the inner loops by CPU, the home of `unsafe` |
 //! | [`op`] | the operator inside tract |
-//! | [`fixture`] | a network with seeded weights, for benches and tests |
+//! | [`fixture`] | a network with seeded weights: what `glintd bench --models`, benches and tests measure int8 on |
 //!
 //! The rules that make it exact: activations are `u8` with zero point 0 (the input tensor may have
 //! 128, its border filled with it), scales are powers of two, weights are `i8` with `|w| <= 63`, so

@@ -15,13 +15,25 @@ use crate::int8::op::StackOp;
 use crate::int8::stack::Stack;
 use crate::int8::{Chain, Kernel, quantize_luma};
 
-thread_local! {
-    static INSIDE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+/// Who is told that a network runs.
+static OBSERVER: OnceLock<fn(bool)> = OnceLock::new();
+
+/// Lets a program that measures see when networks run: from now on `observer` is called in the thread that runs one, with
+/// `true` before and `false` after.
+///
+/// # Errors
+/// The observer, where there is one already.
+pub fn observe_networks(observer: fn(bool)) -> Result<(), fn(bool)> {
+    OBSERVER.set(observer)
 }
 
-/// Whether this thread is inside [`Network::run`]: tract's allocations are counted apart from ours.
-pub fn inside_network() -> bool {
-    INSIDE.try_with(std::cell::Cell::get).unwrap_or(false)
+/// Runs a network under the observer.
+fn observed<T>(run: impl FnOnce() -> T) -> T {
+    let Some(observer) = OBSERVER.get() else { return run() };
+    observer(true);
+    let out = run();
+    observer(false);
+    out
 }
 
 /// What runs the quantized layers of a network.
@@ -230,25 +242,22 @@ impl Network {
 
     /// Runs the network; `read` sees each output with its index. Fails on shapes that do not fit.
     pub fn run(&mut self, input: &[f32], read: impl FnMut(usize, &[f32])) -> Result<(), String> {
-        INSIDE.set(true);
-        let filled =
-            self.fill(input, |buffer| buffer.copy_from_slice(input), |buffer| quantize_luma(input, buffer));
-        let done = filled.and_then(|()| self.run_filled(read));
-        INSIDE.set(false);
-        done
+        observed(|| {
+            self.fill(input, |buffer| buffer.copy_from_slice(input), |buffer| quantize_luma(input, buffer))?;
+            self.run_filled(read)
+        })
     }
 
     /// Runs a network of images on 8-bit luma, which it sees as [`normalise_luma`] gives it. Where the
     /// quantized input is the luma itself, it is taken as it stands.
     pub fn run_luma(&mut self, luma: &[u8], read: impl FnMut(usize, &[f32])) -> Result<(), String> {
-        INSIDE.set(true);
         let convert = |buffer: &mut [f32]| {
             buffer.iter_mut().zip(luma).for_each(|(o, &v)| *o = normalise_luma(f32::from(v)));
         };
-        let filled = self.fill(luma, convert, |buffer| buffer.copy_from_slice(luma));
-        let done = filled.and_then(|()| self.run_filled(read));
-        INSIDE.set(false);
-        done
+        observed(|| {
+            self.fill(luma, convert, |buffer| buffer.copy_from_slice(luma))?;
+            self.run_filled(read)
+        })
     }
 
     /// Writes the input tensor, which is `f32` or `u8`.

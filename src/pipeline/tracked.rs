@@ -88,7 +88,7 @@ impl TrackedFace {
             version: 0,
             flow: FlowEngine::new(CROP_WIDTH, CROP_HEIGHT, FlowSettings::QUICK),
             gate: Gate::new(thresholds),
-            spotter: Spotter::new(spot::Settings::default()),
+            spotter: Spotter::new(spot::SpotSettings::default()),
             crops: VecDeque::with_capacity(MAX_CROPS),
             spare: Vec::new(),
             last_ns: track.born_ns,

@@ -21,7 +21,7 @@ pub const NAMES: [&str; FIXED + AU_COUNT] = {
         "ln_strongest",
         "ln_height_over_noise",
         "ln_strongest_over_deviation",
-        "misfit",
+        "residual",
         "step",
         "slope_before",
         "slope_after",
@@ -255,7 +255,7 @@ impl View<'_> {
             strongest.ln(),
             (height / noise.max(0.01)).ln(),
             parts().map(|k| all[k].max(0.0) / self.gate.deviation(k).max(1e-3)).fold(0.1, f32::max).ln(),
-            misfit(&above, self.times, height),
+            residual(&above, self.times, height),
             sum(&|k| rests.after.levels[k] - rests.before.levels[k]) / height,
             slope(&above, onset - ns(250.0), onset) / height,
             slope(&above, offset, offset + ns(180.0)) / height,
@@ -548,7 +548,7 @@ fn raised_cosine(t: i64, [onset, apex, offset]: [i64; 3]) -> f32 {
 }
 
 /// What a raised cosine of these times and this height leaves of the signal, as a share of its energy, at most 1.
-fn misfit(above: &[(i64, f32)], [onset, apex, offset]: [i64; 3], height: f32) -> f32 {
+fn residual(above: &[(i64, f32)], [onset, apex, offset]: [i64; 3], height: f32) -> f32 {
     let (mut left, mut energy) = (0.0, 1e-9);
     let margin = (offset - onset) / 8;
     for &(t, v) in above.iter().filter(|(t, _)| (onset - margin..=offset + margin).contains(t)) {

@@ -36,7 +36,7 @@ fn course(
     origin_ns: i64,
     act: impl Fn(f64) -> Option<[f32; UNIT_COUNT]>,
 ) -> Vec<Concluded> {
-    let (mut spotter, mut judge) = (Spotter::new(Settings::default()), lenient());
+    let (mut spotter, mut judge) = (Spotter::new(SpotSettings::default()), lenient());
     let mut gate = Gate::new([0.3; UNIT_COUNT]);
     let mut out = Vec::new();
     for i in 0..(fps * seconds) as i64 {

@@ -18,6 +18,7 @@ mod life;
 mod motion;
 mod pack;
 mod props;
+mod prototypes;
 mod raster;
 mod render;
 mod script;
@@ -34,6 +35,7 @@ pub use pack::{
     SubjectSpec, TEXTURE_HEIGHT, TEXTURE_WIDTH,
 };
 pub use props::{Glare, Glasses, Hand};
+pub use prototypes::{class_of_units, combinations};
 pub use raster::{Pose, fill};
 pub use render::{Scene, Truth};
 pub use script::{Action, LightChange, Lighting, Profile, Script};

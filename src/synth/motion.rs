@@ -54,6 +54,18 @@ impl HeadMotion {
         seed: 1,
     };
 
+    /// The same motion so many times as far.
+    pub fn scaled(self, by: f32) -> Self {
+        Self {
+            shift: by * self.shift,
+            roll_degrees: by * self.roll_degrees,
+            yaw_degrees: by * self.yaw_degrees,
+            pitch_degrees: by * self.pitch_degrees,
+            zoom: by * self.zoom,
+            ..self
+        }
+    }
+
     fn wave(&self, at_ns: i64, k: u32) -> f32 {
         let t = f64::from(self.speed) * at_ns as f64 / 1e9;
         let phase = f64::from(self.seed.wrapping_mul(2_654_435_761).wrapping_add(k * 977)) * 1e-3;

@@ -182,12 +182,11 @@ fn still_gaze() -> Gaze {
     Gaze::STILL
 }
 
-impl Script {
-    /// A script with a swaying head, eyes straight ahead and even light. Fails as
-    /// [`Script::validate`] does.
-    pub fn new(actions: Vec<Action>) -> Result<Self, SynthError> {
-        let script = Self {
-            actions,
+impl Default for Script {
+    /// A face at rest: a swaying head, eyes straight ahead and even light.
+    fn default() -> Self {
+        Self {
+            actions: Vec::new(),
             head: HeadMotion::SWAY,
             lighting: Lighting::default(),
             gaze: Gaze::STILL,
@@ -198,7 +197,14 @@ impl Script {
             glasses: None,
             glares: Vec::new(),
             life: Life::default(),
-        };
+        }
+    }
+}
+
+impl Script {
+    /// A script with movements of the face, and else [`Script::default`]. Fails as [`Script::validate`] does.
+    pub fn new(actions: Vec<Action>) -> Result<Self, SynthError> {
+        let script = Self { actions, ..Self::default() };
         script.validate()?;
         Ok(script)
     }

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::holdout::is_held_out;
 use anyhow::{Context, Result, bail, ensure};
 use glint::face::landmarks::{LANDMARK_COUNT, MEDIAPIPE_68};
 use glint::geometry::{Point, Rect};
-use glint::holdout::is_held_out;
 use rayon::prelude::*;
 use serde::Deserialize;
 

@@ -14,10 +14,11 @@ use serde_json::json;
 use crate::augment::generator;
 use crate::corpus::mix::Priors;
 use crate::corpus::person::{Split, people};
+use crate::net::au::HIDDEN;
 use crate::run::Run;
 use crate::spotting::intensity::{Reading, agreement};
 use crate::train::Schedule;
-use crate::train::au::{AuSample, HIDDEN, samples, train};
+use crate::train::au::{AuSample, samples, train};
 
 /// Train the AU network; write au.bin and au.toml. The command renders people of the assets and of the built-in subject
 /// with known intensities and measures their flow as the daemon does. People of the held-out split do not train; the

@@ -72,7 +72,7 @@ pub fn run(args: &Args) -> Result<()> {
             engine.set_reference(onset);
             npy::write_flow(&args.out.join(format!("{id}.{name}.npy")), engine.run(apex))?;
         }
-        let median = crate::spotting::score::median(&times);
+        let median = crate::statistics::median(&times);
         report.insert(name.into(), json!({"us": (median * 10.0).round() / 10.0, "pairs": ids.len()}));
     }
     println!("{}", Value::Object(report));

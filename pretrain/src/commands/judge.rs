@@ -7,13 +7,14 @@ use glint::pipeline::Models;
 use glint::spot::{Cause, Judge, JudgeSpec, NAMES};
 use serde_json::json;
 
+use crate::net::judge::HIDDEN;
 use crate::run::Run;
 use crate::spotting::candidates::{Score, Table, candidates, is_best, score, truth};
 use crate::spotting::film::{Reel, SEQUENCES_A_PERSON, film, recorded};
 use crate::spotting::real;
 use crate::spotting::worlds::{CHOOSES, Worlds};
 use crate::train::Schedule;
-use crate::train::judge::{Case, HIDDEN, judge, train, untrained};
+use crate::train::judge::{Case, judge, train, untrained};
 
 /// Train the judge; write judge.bin and judge.toml. The command renders sequences of people who train, or watches
 /// recorded ones, runs the daemon's own pipeline and trains on the candidates that its spotter finds. The threshold is

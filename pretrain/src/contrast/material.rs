@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::holdout::is_held_out;
 use anyhow::{Result, ensure};
-use glint::holdout::is_held_out;
 use glint::model::PairSet;
 
 use super::recipe::PretrainRecipe;

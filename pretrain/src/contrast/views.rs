@@ -3,7 +3,7 @@
 use glint::face::{CROP_HEIGHT, CROP_WIDTH};
 use glint::flow::FlowEngine;
 use glint::pipeline::sample;
-use glint::student::median;
+use glint::statistics::median;
 use serde::{Deserialize, Serialize};
 
 use crate::databases::crops::CropPair;

@@ -84,15 +84,10 @@ pub fn ambience(rng: &mut SmallRng) -> Script {
         seed: rng.random(),
     };
     Script {
-        actions: Vec::new(),
         head: HeadMotion {
-            shift: restless * HeadMotion::SWAY.shift,
-            roll_degrees: restless * HeadMotion::SWAY.roll_degrees,
-            yaw_degrees: restless * HeadMotion::SWAY.yaw_degrees,
-            pitch_degrees: restless * HeadMotion::SWAY.pitch_degrees,
-            zoom: restless * HeadMotion::SWAY.zoom,
             speed: rng.random_range(0.6..1.6),
             seed: rng.random(),
+            ..HeadMotion::SWAY.scaled(restless)
         },
         lighting: Lighting {
             drift: if rng.random_bool(0.4) { rng.random_range(0.0..0.12) } else { 0.0 },
@@ -104,12 +99,7 @@ pub fn ambience(rng: &mut SmallRng) -> Script {
             rate_hz: rng.random_range(0.6..3.0),
             seed: rng.random(),
         },
-        speech: Vec::new(),
-        turns: Vec::new(),
-        light_changes: Vec::new(),
-        hands: Vec::new(),
         glasses: rng.random_bool(0.25).then(|| glasses(rng)),
-        glares: Vec::new(),
         life: Life {
             tension: rng.random_range(0.002..0.014),
             tension_speed: rng.random_range(0.6..1.7),
@@ -120,6 +110,7 @@ pub fn ambience(rng: &mut SmallRng) -> Script {
             moves: Vec::new(),
             seed: rng.random(),
         },
+        ..Script::default()
     }
 }
 

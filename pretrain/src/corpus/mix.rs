@@ -9,10 +9,11 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use glint::au::{Side, au_index};
 use glint::event::Class;
+use glint::synth::combinations;
 use rand::Rng;
 use serde::Deserialize;
 
-use super::rules::{class_of, combinations, random_class};
+use super::rules::{class_of, random_class};
 use crate::augment::normal;
 
 /// One AU with its side, and its number.

@@ -7,15 +7,17 @@
 //! | [`portrait`] | a portrait that moves as its fitted head does |
 //! | [`head`], [`skin`] | rendered ICT heads with depth |
 //! | [`person`] | either of them |
-//! | [`rules`] | which AUs make up a class, and how frequent classes are |
+//! | [`rules`] | how frequent the classes are, and which words name them |
 //! | [`mix`] | AU combinations, sides, timing, extent |
 //! | [`pair`] | pairs of onset and apex in the stabilised crop: what trainers draw |
 //! | [`sequence`] | one sequence: who, what happens when, the truth |
 //! | [`picture`] | a photograph before the camera |
-//! | [`plan`], [`living`] | what happens in it: movements, distractors, camera |
+//! | [`desk`], [`living`] | the surroundings: camera, light, sway, gaze; `living` has its movements too |
+//! | [`plan`] | what happens in it: movements, distractors |
 //! | [`shard`], [`video`] | both on disk |
 //! | [`review`] | contact sheet and animated page |
 
+pub mod desk;
 pub mod fields;
 pub mod fit;
 pub mod head;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::holdout::is_held_out;
 use anyhow::{Context, Result, ensure};
 use glint::face::landmarks::LANDMARK_COUNT;
 use glint::flow::Flow;
 use glint::geometry::{Point, Similarity};
-use glint::holdout::is_held_out;
 use glint::synth::{Face, Pose, Subject};
 use rayon::prelude::*;
 
@@ -28,7 +28,7 @@ pub enum Look {
 
 /// One person.
 pub struct Person {
-    /// Identifier; decides who is held out (`glint::holdout`).
+    /// Identifier; decides who is held out ([`crate::holdout`]).
     pub id: String,
     /// How the person is drawn.
     pub look: Look,

@@ -5,18 +5,15 @@ use std::path::Path;
 
 use anyhow::Result;
 use glint::au::{AU_COUNT, AUS, Side, UNIT_COUNT, unit_indices};
-use glint::synth::{
-    Action, Camera, Face, Gaze, Glare, Hand, HeadMotion, Life, LightChange, Lighting, NoiseTable, Profile,
-    Script, Speech, Turn, displacement,
-};
+use glint::synth::{Action, Face, Glare, Hand, LightChange, NoiseTable, Profile, Speech, Turn, displacement};
 use rand::Rng;
 use rand::rngs::SmallRng;
 
-use super::living;
 use super::mix::{MICRO_RANGE, Priors, micro_strength, relative_strength};
 use super::person::{self, Person};
 pub use super::sequence::{Distractor, Micro, Sequence, Span};
 use super::sequence::{glasses, ns};
+use super::{desk, living};
 use crate::augment::generator;
 
 /// What a sequence is for.
@@ -82,8 +79,6 @@ const LEAD_OUT_MS: f64 = 500.0;
 /// Longest distractor, and longest micro-expression.
 const LONGEST_MS: f64 = 2500.0;
 const LONGEST_MICRO_MS: f64 = 500.0;
-/// Share of people with glasses.
-const GLASSES: f64 = 0.2;
 
 /// Sequence `index` of a run, so many seconds long.
 pub fn sequence(cast: &Cast, content: Content, seconds: f64, seed: u64, index: u64) -> Sequence<'_> {
@@ -99,14 +94,14 @@ pub fn sequence(cast: &Cast, content: Content, seconds: f64, seed: u64, index: u
     let mut rng = generator(seed.wrapping_mul(31) + stream, index);
     let camera = match content {
         Content::Living | Content::Picture => living::camera(&mut rng),
-        _ => camera(&mut rng),
+        _ => desk::camera(&mut rng),
     };
     let mut s = Sequence {
         person: cast.person(index),
         script: match content {
             Content::Living => living::ambience(&mut rng),
             Content::Picture => living::hand(&mut rng),
-            _ => ambience(&mut rng, content),
+            _ => desk::ambience(&mut rng, content != Content::Still),
         },
         camera,
         flat: content == Content::Picture,
@@ -123,63 +118,6 @@ pub fn sequence(cast: &Cast, content: Content, seconds: f64, seed: u64, index: u
         Content::Picture => s.held_in_a_hand(&mut rng),
     }
     s
-}
-
-/// A camera on a desk, in good to middling light.
-pub fn camera(rng: &mut SmallRng) -> Camera {
-    Camera {
-        eye_distance_px: rng.random_range(64.0..110.0),
-        read_noise: rng.random_range(0.5..1.5),
-        shot_noise: rng.random_range(0.004..0.015),
-        exposure: rng.random_range(0.7..1.1),
-        jpeg_quality: rng.random_bool(0.2).then(|| rng.random_range(80..96)),
-        seed: rng.random(),
-        ..Camera::default()
-    }
-}
-
-/// Sway, gaze and lamps of a whole sequence.
-pub fn ambience(rng: &mut SmallRng, content: Content) -> Script {
-    let restless = if content == Content::Still { 1.0 } else { rng.random_range(0.5..2.0) };
-    let sway = HeadMotion::SWAY;
-    let lively = content != Content::Still && rng.random_bool(0.5);
-    Script {
-        actions: Vec::new(),
-        head: HeadMotion {
-            shift: restless * sway.shift,
-            roll_degrees: restless * sway.roll_degrees,
-            yaw_degrees: restless * sway.yaw_degrees,
-            pitch_degrees: restless * sway.pitch_degrees,
-            zoom: restless * sway.zoom,
-            speed: rng.random_range(0.6..1.4),
-            seed: rng.random(),
-        },
-        lighting: if lively && rng.random_bool(0.4) {
-            Lighting {
-                drift: rng.random_range(0.0..0.1),
-                flicker: rng.random_range(0.0..0.02),
-                mains_hz: 50.0,
-            }
-        } else {
-            Lighting::default()
-        },
-        gaze: if lively {
-            Gaze {
-                extent: rng.random_range(0.2..0.8),
-                rate_hz: rng.random_range(0.3..1.2),
-                seed: rng.random(),
-            }
-        } else {
-            Gaze::STILL
-        },
-        speech: Vec::new(),
-        turns: Vec::new(),
-        light_changes: Vec::new(),
-        hands: Vec::new(),
-        glasses: rng.random_bool(GLASSES).then(|| glasses(rng)),
-        glares: Vec::new(),
-        life: Life::default(),
-    }
 }
 
 impl Sequence<'_> {

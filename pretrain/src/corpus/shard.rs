@@ -65,8 +65,8 @@ pub fn pack(pair: &RenderedPair, seed: u64) -> Result<Packed> {
         files
             .push((format!("{id}.depth.npy"), npy::encode("<f2", &shape, &half(&mut depth.iter().copied()))));
     }
-    let distractors: Vec<String> = pair.distractors.iter().map(word).collect();
-    let class = word(&pair.class);
+    let distractors: Vec<String> = pair.distractors.iter().map(json_name).collect();
+    let class = json_name(&pair.class);
     let round = |v: f64| (v * 100.0).round() / 100.0;
     let [apex_ms, offset_ms] = pair.times_ms.map(round);
     let truth = json!({
@@ -95,7 +95,7 @@ pub fn pack(pair: &RenderedPair, seed: u64) -> Result<Packed> {
 }
 
 /// The snake-case word of an enum, as JSON has it.
-fn word(value: &impl serde::Serialize) -> String {
+fn json_name(value: &impl serde::Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }
 

@@ -38,7 +38,7 @@ impl Reader<'_> {
         self.chars.get(self.at + ahead).copied().unwrap_or('\0')
     }
 
-    fn word(&self, word: &str) -> bool {
+    fn starts_with(&self, word: &str) -> bool {
         word.chars().enumerate().all(|(i, c)| self.peek(i) == c)
     }
 
@@ -46,18 +46,18 @@ impl Reader<'_> {
         // Alternatives: what `or` joins is uncertain on both of its sides.
         let mut alternative = false;
         while self.at < self.chars.len() {
-            if self.word("OR") {
+            if self.starts_with("OR") {
                 if let Some(last) = self.out.last_mut() {
                     last.certain = false;
                 }
                 alternative = true;
                 self.at += 2;
-            } else if self.word("REF(") {
+            } else if self.starts_with("REF(") {
                 self.at += 4;
                 while self.at < self.chars.len() && self.peek(0) != ')' {
                     self.at += 1;
                 }
-            } else if self.word("(K)") {
+            } else if self.starts_with("(K)") {
                 // Held before the movement began.
                 self.out.pop();
                 self.at += 3;
@@ -117,7 +117,7 @@ impl Reader<'_> {
                 self.at += 2;
             }
         }
-        if self.peek(0).is_ascii_alphabetic() && !self.word("OR") {
+        if self.peek(0).is_ascii_alphabetic() && !self.starts_with("OR") {
             return Err(fail(self));
         }
         Ok(Coded { au, side, intensity, certain: true })

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::holdout::is_held_out;
 use anyhow::{Context, Result, bail};
 use glint::clip::{Clip, Media};
 use glint::face;
 use glint::face::detector::DetectorSpec;
 use glint::frame::Frame;
-use glint::holdout::is_held_out;
 use glint::model::Checked;
 use glint::pipeline::Models;
-use glint::student::median;
+use glint::statistics::median;
 use glint::synth::{NoiseTable, Pack, Subject};
 use rand::Rng;
 

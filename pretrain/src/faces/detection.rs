@@ -8,7 +8,7 @@ use glint::face::landmarks::Landmarker;
 use glint::geometry::Rect;
 use glint::model::Checked;
 use glint::pipeline::Models;
-use glint::student::median;
+use glint::statistics::median;
 
 use super::{HEIGHT, WIDTH};
 

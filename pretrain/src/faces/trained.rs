@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use crate::holdout::fnv1a_64;
 use anyhow::{Context, Result};
-use glint::holdout::fnv1a_64;
 
 use crate::assets::portraits::Portrait;
 

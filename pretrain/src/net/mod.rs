@@ -4,10 +4,14 @@
 //! |---|---|
 //! | [`detector`] | the face detector |
 //! | [`landmarks`] | the landmark network |
+//! | [`au`] | the AU network |
+//! | [`judge`] | the network of the spotter's judge |
 //! | [`perceptron`] | the student's shape: trained, folded, exported |
 //! | [`onnx`] | ONNX graphs written one layer a call |
 
+pub mod au;
 pub mod detector;
+pub mod judge;
 pub mod landmarks;
 pub mod onnx;
 pub mod perceptron;
@@ -19,6 +23,7 @@ use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 
+use crate::backend::Cpu;
 use crate::backend::convolution::conv2d;
 use onnx::Graph;
 
@@ -90,6 +95,17 @@ fn export_linear<B: Backend>(graph: &mut Graph, l: &Linear<B>, x: &str) -> Strin
     let (dims, weight) = values(&l.weight);
     let bias = bias_or_zero(&l.bias, dims[1]);
     graph.linear(x, (&dims, &weight), &bias)
+}
+
+/// A linear layer's weights by output, and its biases.
+pub type Layer = (Vec<f32>, Vec<f32>);
+
+/// The numbers of a trained layer.
+fn layer_numbers(layer: &Linear<Cpu>) -> Layer {
+    // burn keeps `[inputs, outputs]`. Parameters of f32 backends are f32.
+    let weight = layer.weight.val().transpose().into_data().to_vec::<f32>();
+    let bias = layer.bias.as_ref().map(|b| b.val().into_data().to_vec::<f32>().unwrap_or_default());
+    (weight.unwrap_or_default(), bias.unwrap_or_default())
 }
 
 /// A batch of `f32` rows as a tensor.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use glint::au::UNIT_COUNT;
-use glint::spot::{Candidate, Cause, Judge, NAMES, Rejection, Settings, is_same};
+use glint::spot::{Candidate, Cause, Judge, NAMES, Rejection, SpotSettings, is_same};
 use rayon::prelude::*;
 
 use super::score::iou;
@@ -130,7 +130,7 @@ impl Score {
 
 /// Compares candidates with the truth; movements that travel less than `least_px` are neither right nor wrong.
 pub fn score(pairs: &[(&Trace, &Judged)], threshold: f32, least_px: f32) -> Score {
-    let limits = Settings::default();
+    let limits = SpotSettings::default();
     let mut out = Score::default();
     for (trace, judged) in pairs {
         let minutes = trace.seconds / 60.0;

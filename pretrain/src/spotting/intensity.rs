@@ -9,7 +9,8 @@ use rand::Rng;
 
 use super::watch;
 use crate::augment::generator;
-use crate::corpus::plan::{self, Cast, random_pose};
+use crate::corpus::desk;
+use crate::corpus::plan::{Cast, random_pose};
 use crate::statistics::agreement::Pairs;
 
 /// Frame rate: an intensity is a matter of one frame.
@@ -45,7 +46,7 @@ pub struct Poses {
 /// middle of each pose.
 pub fn poses(cast: &Cast, models: &Models, seed: u64, index: u64) -> Result<Poses> {
     let mut rng = generator(seed.wrapping_mul(31) + 5, index);
-    let camera = plan::camera(&mut rng);
+    let camera = desk::camera(&mut rng);
     let mut script = Script::new(Vec::new())?;
     script.head = HeadMotion { seed: rng.random(), ..HeadMotion::SWAY };
     let (mut truths, mut at_ms) = (Vec::new(), FIRST_MS);

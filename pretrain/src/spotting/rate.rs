@@ -104,12 +104,12 @@ impl AtRate {
         self.frames += w.seen.counters.frames;
         add(&mut self.rejected, &w.seen.counters);
         for movement in &w.seen.movements {
-            *self.causes.entry(word(cause(movement, &w.distractors))).or_default() += 1;
+            *self.causes.entry(cause_name(cause(movement, &w.distractors))).or_default() += 1;
         }
     }
 }
 
-fn word(cause: Option<Distractor>) -> String {
+fn cause_name(cause: Option<Distractor>) -> String {
     match cause {
         Some(d) => format!("{d:?}").to_lowercase(),
         None => "nothing".into(),

@@ -9,10 +9,11 @@ use glint::event::Class;
 use rand::Rng;
 use serde::Deserialize;
 
-use super::score::{Tally, median};
+use super::score::Tally;
 use super::watch::WatchedClip;
 use crate::augment::generator;
 use crate::corpus::plan::Micro;
+use crate::statistics::median;
 
 /// Movements that travel at least so far, for eyes 64 pixels apart, are those that a person could see.
 pub const VISIBLE_PX: f32 = 1.0;

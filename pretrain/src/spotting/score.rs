@@ -3,6 +3,7 @@
 use glint::event::Movement;
 
 use crate::corpus::plan::{Distractor, Micro, Span};
+use crate::statistics::median;
 
 /// Share of intersection in union from which a found interval is the true one (MEGC's rule).
 pub const MIN_IOU: f64 = 0.5;
@@ -106,17 +107,6 @@ impl Tally {
     pub fn below(&self, px: f32) -> (usize, usize) {
         let small = || self.movements.iter().filter(|(_, travel, _)| *travel < px);
         (small().filter(|m| m.2).count(), small().count())
-    }
-}
-
-/// Median; NaN of nothing.
-pub fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    match sorted.len() {
-        0 => f64::NAN,
-        n if n % 2 == 1 => sorted[n / 2],
-        n => 0.5 * (sorted[n / 2 - 1] + sorted[n / 2]),
     }
 }
 

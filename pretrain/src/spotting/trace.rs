@@ -10,7 +10,7 @@ use glint::clip::{Clip, Media};
 use glint::frame::Frame;
 use glint::gate::Gate;
 use glint::pipeline::{Models, Pipeline, Step};
-use glint::spot::{CELLS, Candidate, Context, Judge, Rejection, Sample, Settings, Spotter};
+use glint::spot::{CELLS, Candidate, Context, Judge, Rejection, Sample, SpotSettings, Spotter};
 use glint::synth::Scene;
 
 use super::{real, watch};
@@ -133,7 +133,7 @@ impl Trace {
 
     /// Runs gate and spotter over the trace: all candidates, oldest first, as the judge sees them.
     pub fn candidates(&self, thresholds: [f32; UNIT_COUNT], judge: &mut Judge) -> (Vec<Candidate>, f64) {
-        let (mut gate, mut spotter) = (Gate::new(thresholds), Spotter::new(Settings::default()));
+        let (mut gate, mut spotter) = (Gate::new(thresholds), Spotter::new(SpotSettings::default()));
         let (mut out, mut open) = (Vec::new(), 0usize);
         for entry in &self.entries {
             match entry {

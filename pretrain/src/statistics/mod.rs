@@ -11,3 +11,14 @@ pub mod agreement;
 pub mod linear;
 pub mod logistic;
 pub mod score;
+
+/// Median, the mean of the two in the middle of an even number; NaN of nothing.
+pub fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    match sorted.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => sorted[n / 2],
+        n => 0.5 * (sorted[n / 2 - 1] + sorted[n / 2]),
+    }
+}

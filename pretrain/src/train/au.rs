@@ -2,11 +2,8 @@
 //! training.
 
 use anyhow::{Result, ensure};
-use burn::module::{AutodiffModule, Module};
-use burn::nn::{Linear, LinearConfig};
+use burn::module::AutodiffModule;
 use burn::tensor::Tensor;
-use burn::tensor::activation::relu;
-use burn::tensor::backend::Backend;
 use glint::au::{AU_COUNT, AUS, Side, UNIT_COUNT, UNITS};
 use glint::face::patch::Patch;
 use glint::face::track::{Track, Visibility};
@@ -16,17 +13,17 @@ use glint::frame::Frame;
 use glint::geometry::{Point, Similarity};
 use glint::intensity::{CLIP, FEATURES, features, mirror};
 use glint::synth::{
-    Action, Camera, Face, Gaze, Glare, HeadMotion, Life, Lighting, Profile, Scene, Script, Speech, Turn,
-    face_to_crop,
+    Action, Camera, Face, Gaze, Glare, HeadMotion, Profile, Scene, Script, Speech, Turn, face_to_crop,
 };
 use rand::Rng;
 use rand::rngs::SmallRng;
 
 use super::{Schedule, fit, initialised};
 use crate::augment::{generator, normal};
-use crate::backend::{Cpu, CpuTrain};
+use crate::backend::CpuTrain;
 use crate::corpus::mix::Priors;
 use crate::corpus::sequence::glasses;
+use crate::net::au::AuNetwork;
 use crate::net::tensor;
 use crate::run::Run;
 
@@ -65,27 +62,11 @@ pub fn samples<F: Face>(face: F, priors: &Priors, rng: &mut SmallRng) -> Vec<AuS
         ..Camera::default()
     };
     let restless = rng.random_range(0.3..2.0);
-    let sway = HeadMotion::SWAY;
     let script = Script {
-        actions: Vec::new(),
-        head: HeadMotion {
-            shift: restless * sway.shift,
-            roll_degrees: restless * sway.roll_degrees,
-            yaw_degrees: restless * sway.yaw_degrees,
-            pitch_degrees: restless * sway.pitch_degrees,
-            zoom: restless * sway.zoom,
-            speed: 1.0,
-            seed: rng.random(),
-        },
-        lighting: Lighting::default(),
+        head: HeadMotion { seed: rng.random(), ..HeadMotion::SWAY.scaled(restless) },
         gaze: Gaze { extent: rng.random_range(0.0..0.8), rate_hz: 1.0, seed: rng.random() },
-        speech: Vec::new(),
-        turns: Vec::new(),
-        light_changes: Vec::new(),
-        hands: Vec::new(),
         glasses: rng.random_bool(0.3).then(|| glasses(rng)),
-        glares: Vec::new(),
-        life: Life::default(),
+        ..Script::default()
     };
     let mut scene = Scene::new(face, script, camera);
     let (mut frame, mut patch) = (Frame::default(), Patch::default());
@@ -229,8 +210,6 @@ fn pose(script: &mut Script, priors: &Priors, at_ns: i64, rng: &mut SmallRng) {
     }
 }
 
-/// Units of the hidden layer.
-pub const HIDDEN: usize = 512;
 /// Error, in intensities, from which the loss grows linearly.
 const HUBER: f32 = 1.5;
 /// Multiplies the error of a unit that moves. Most units of a sample are idle; with equal weights what could be one AU or
@@ -238,26 +217,6 @@ const HUBER: f32 = 1.5;
 const ACTIVE: f32 = 2.0;
 /// Share of its error that an idle unit pays for being negative: that is shown as zero.
 const BELOW_ZERO: f32 = 0.2;
-
-/// The network in burn.
-#[derive(Module, Debug)]
-pub struct Net<B: Backend> {
-    first: Linear<B>,
-    second: Linear<B>,
-}
-
-impl<B: Backend> Net<B> {
-    fn new(device: &B::Device) -> Self {
-        Self {
-            first: LinearConfig::new(FEATURES, HIDDEN).init(device),
-            second: LinearConfig::new(HIDDEN, UNIT_COUNT).init(device),
-        }
-    }
-
-    fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
-        self.second.forward(relu(self.first.forward(x)))
-    }
-}
 
 /// The sample of the mirrored face.
 fn mirrored(sample: &AuSample) -> AuSample {
@@ -288,7 +247,7 @@ pub fn train(samples: &[AuSample], schedule: &Schedule, seed: u64, run: &Run) ->
     // A floor: nothing is measured better than a fiftieth of a pixel.
     let count = 2.0 * samples.len() as f64;
     let scale: Vec<f32> = scale.iter().map(|m| (m / count).sqrt() as f32 + 0.02).collect();
-    let net = initialised(seed, &device, || Net::<CpuTrain>::new(&device));
+    let net = initialised(seed, &device, || AuNetwork::<CpuTrain>::new(&device));
     let n = schedule.batch;
     let net = fit(net, "au", schedule, run, |net, step| {
         let mut rng = generator(seed ^ 0x6175, step as u64);
@@ -313,18 +272,7 @@ pub fn train(samples: &[AuSample], schedule: &Schedule, seed: u64, run: &Run) ->
         let loss = bounded.clone().powi_scalar(2) * 0.5 + (size - bounded) * HUBER;
         (loss * weight).sum() / (n as f32)
     })?;
-    Ok(numbers(&net.valid(), scale))
-}
-
-fn numbers(net: &Net<Cpu>, mut out: Vec<f32>) -> Vec<f32> {
-    for layer in [&net.first, &net.second] {
-        // burn keeps `[inputs, outputs]`.
-        let weight = layer.weight.val().transpose().into_data().to_vec::<f32>();
-        out.extend(weight.unwrap_or_default());
-        let bias = layer.bias.as_ref().map(|b| b.val().into_data().to_vec::<f32>().unwrap_or_default());
-        out.extend(bias.unwrap_or_default());
-    }
-    out
+    Ok([scale, net.valid().numbers()].concat())
 }
 
 #[cfg(test)]

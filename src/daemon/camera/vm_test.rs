@@ -19,7 +19,7 @@ use super::stream::{Meta, Stream};
 use super::{CameraSettings, V4l2Camera};
 use crate::daemon::clock::monotonic_ns;
 use crate::daemon::grab::{FrameSource, Grab, Opener};
-use crate::daemon::sources::capture::{self, Item, Shared};
+use crate::daemon::sources::capture::{self, Captured, Shared};
 use crate::daemon::sources::source::CameraSource;
 
 const SIZE: (u32, u32) = (640, 480);
@@ -208,7 +208,7 @@ fn control(path: &Path, setting: &str) {
 }
 
 /// Runs the capture thread on vivid; it must still be there afterwards, and end when told.
-fn captured(path: &Path, during: impl FnOnce(&Receiver<Item>, &Shared)) {
+fn captured(path: &Path, during: impl FnOnce(&Receiver<Captured>, &Shared)) {
     let (items, received) = sync_channel(4);
     let (_back, spare) = channel();
     let shared = Arc::new(Shared::default());
@@ -229,13 +229,13 @@ fn captured(path: &Path, during: impl FnOnce(&Receiver<Item>, &Shared)) {
 }
 
 /// Takes items until so many frames have come; their numbers, and how often the source was opened.
-fn take(received: &Receiver<Item>, frames: usize) -> (Vec<u64>, usize) {
+fn take(received: &Receiver<Captured>, frames: usize) -> (Vec<u64>, usize) {
     let (mut numbers, mut opened) = (Vec::new(), 0);
     while numbers.len() < frames {
         match received.recv_timeout(LONG).expect("a frame") {
-            Item::Frame(frame) => numbers.push(frame.seq),
-            Item::Opened => opened += 1,
-            Item::Damaged { .. } => {}
+            Captured::Frame(frame) => numbers.push(frame.seq),
+            Captured::Opened => opened += 1,
+            Captured::Damaged { .. } => {}
         }
     }
     (numbers, opened)

@@ -24,12 +24,16 @@ static COUNTING: AtomicBool = AtomicBool::new(false);
 
 /// Counts from now on, in every thread.
 pub(crate) fn start() {
+    // Whoever has started before has set the same observer.
+    let _ = glint::model::observe_networks(|runs| IN_NETWORK.set(runs));
     // Nothing else is handed over by the flag, so no order is needed.
     COUNTING.store(true, Ordering::Relaxed);
 }
 
 thread_local! {
     static COUNT: Cell<Count> = const { Cell::new(Count { ours: 0, tract: 0 }) };
+    /// Whether this thread runs a network.
+    static IN_NETWORK: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Allocations of this thread so far.
@@ -47,7 +51,7 @@ fn note() {
     // A thread that ends has no counter any more: its last frees and allocations do not matter.
     let _ = COUNT.try_with(|c| {
         let mut count = c.get();
-        if glint::model::inside_network() {
+        if IN_NETWORK.try_with(Cell::get).unwrap_or(false) {
             count.tract += 1
         } else {
             count.ours += 1

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::daemon::config::{Config, DEFAULT_PATH};
 use crate::daemon::doctor::broker::{self, Depth};
-use crate::daemon::doctor::finding::{Finding, Level};
+use crate::daemon::doctor::finding::{Finding, Severity};
 use crate::daemon::doctor::{disk, models, page, source};
 use crate::daemon::mqtt::credentials::Credentials;
 use crate::daemon::runtime::{files, memory};
@@ -39,11 +39,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut wrong = false;
     for finding in findings {
         // At the start all of it is what may still come.
-        let fault = finding.level == Level::Fault && !args.start;
+        let fault = finding.severity == Severity::Fault && !args.start;
         wrong |= fault;
-        let word = match finding.level {
-            Level::Good => continue,
-            Level::Note => "",
+        let word = match finding.severity {
+            Severity::Good => continue,
+            Severity::Note => "",
             _ if fault => "",
             _ => "warning: ",
         };

@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use glint::au::AUS;
 use glint::event::{Class, Event};
 use glint::pipeline::Purpose;
-use glint::synth::{Action, Script};
+use glint::synth::{Action, Script, class_of_units};
 
 use broker::{start_broker, subscribe};
 
@@ -66,19 +66,6 @@ fn rate(text: &str) -> Result<f64, String> {
 fn length(text: &str) -> Result<f64, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     if (4.0..=3600.0).contains(&seconds) { Ok(seconds) } else { Err("allowed: 4 to 3600".into()) }
-}
-
-/// The class of a movement, where its action units have one (the prototypes of EMFACS).
-fn class_of(aus: &[u8]) -> Option<Class> {
-    if aus.contains(&1) && aus.contains(&2) && !aus.contains(&4) {
-        Some(Class::Surprise)
-    } else if aus.contains(&12) && !aus.iter().any(|au| [4, 9, 10, 14, 15].contains(au)) {
-        Some(Class::Positive)
-    } else if aus.iter().any(|au| [4, 9, 10, 14, 15].contains(au)) {
-        Some(Class::Negative)
-    } else {
-        None
-    }
 }
 
 /// Runs the demo; exit 0 only if an event agrees with the truth.
@@ -168,7 +155,7 @@ fn judge(event: &Event, onsets: &[i64], start_ns: i64, aus: &[u8]) -> Result<Str
     if !extra.is_empty() {
         text.push_str(&format!(", AU {} reported too and weaker", list(&extra)));
     }
-    let expected = class_of(aus);
+    let expected = class_of_units(aus);
     if error_ns.abs() > ONSET_TOLERANCE_NS {
         Err(format!("{text}: too far from every movement"))
     } else if !aus.iter().all(|au| reported.contains(au))

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::media::print_line;
 use crate::daemon::config::DEFAULT_PATH;
-use crate::daemon::doctor::finding::Level;
+use crate::daemon::doctor::finding::Severity;
 use crate::daemon::doctor::{bundle, examine};
 use crate::daemon::runtime::memory;
 
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         bundle::write(path, &config, &report, &as_json.to_string())?;
         eprintln!("{} holds no frames and no passwords; read it before you send it", path.display());
     }
-    let faults = findings.iter().filter(|f| f.level == Level::Fault).count();
+    let faults = findings.iter().filter(|f| f.severity == Severity::Fault).count();
     Ok(match (usable, faults) {
         (false, _) => ExitCode::from(78),
         (true, 0) => ExitCode::SUCCESS,

@@ -105,6 +105,17 @@ pub(crate) enum SourceKind {
     Synthetic,
 }
 
+impl std::fmt::Display for SourceKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::V4l2 => "v4l2",
+            Self::Clip => "clip",
+            Self::Command => "command",
+            Self::Synthetic => "synthetic",
+        })
+    }
+}
+
 /// Table `source`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -167,7 +167,7 @@ fn lock(path: &Path) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::doctor::finding::Level;
+    use crate::daemon::doctor::finding::Severity;
 
     #[test]
     fn room_is_enough_scarce_or_none() {
@@ -186,11 +186,15 @@ mod tests {
         config.outbox.path = dir.path().join("a/b/outbox");
         let note = folder(&config).expect("it is missing");
         assert!(note.text.contains("a/b does not exist"), "{}", note.text);
-        assert!(look(&config, false).iter().all(|f| f.level < Level::Fault), "{:?}", look(&config, false));
+        assert!(
+            look(&config, false).iter().all(|f| f.severity < Severity::Fault),
+            "{:?}",
+            look(&config, false)
+        );
         assert!(!dir.path().join("a").exists(), "looking makes nothing");
         config.outbox.path = dir.path().join("outbox");
         assert!(folder(&config).is_none());
-        assert!(look(&config, true).iter().all(|f| f.level < Level::Warning));
+        assert!(look(&config, true).iter().all(|f| f.severity < Severity::Warning));
         assert_eq!(std::fs::read_dir(dir.path()).expect("readable").count(), 0);
         // A file in the place of a folder.
         std::fs::write(dir.path().join("file"), "").expect("file");
@@ -200,12 +204,13 @@ mod tests {
         let held = dir.path().join("held");
         let file = File::create(&held).expect("file");
         file.lock().expect("locked");
-        assert_eq!(lock(&held).level, Level::Note);
+        assert_eq!(lock(&held).severity, Severity::Note);
         config.outbox.path.clone_from(&held);
-        let told =
-            |starts| look(&config, starts).into_iter().filter(|f| f.text.contains("has it")).map(|f| f.level);
-        assert_eq!(told(false).collect::<Vec<_>>(), [Level::Note]);
-        assert_eq!(told(true).collect::<Vec<_>>(), [Level::Warning]);
+        let told = |starts| {
+            look(&config, starts).into_iter().filter(|f| f.text.contains("has it")).map(|f| f.severity)
+        };
+        assert_eq!(told(false).collect::<Vec<_>>(), [Severity::Note]);
+        assert_eq!(told(true).collect::<Vec<_>>(), [Severity::Warning]);
         assert!(
             is_locked(&held) && !is_locked(&dir.path().join("file")) && !is_locked(Path::new("/no/such"))
         );

@@ -5,7 +5,7 @@ use serde::Serialize;
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Level {
+pub(crate) enum Severity {
     /// As it should be.
     Good,
     /// Something to know, or that could not be looked at.
@@ -22,7 +22,8 @@ pub(crate) struct Finding {
     /// What was looked at.
     pub(crate) check: &'static str,
     /// How bad it is.
-    pub(crate) level: Level,
+    #[serde(rename = "level")]
+    pub(crate) severity: Severity,
     /// Name of the fault or warning, with the words of the topics `state` and `health` where they have one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) fault: Option<&'static str>,
@@ -36,12 +37,12 @@ pub(crate) struct Finding {
 impl Finding {
     /// All is well.
     pub(crate) fn good(check: &'static str, text: impl Into<String>) -> Self {
-        Self { check, level: Level::Good, fault: None, text: text.into(), remedy: None }
+        Self { check, severity: Severity::Good, fault: None, text: text.into(), remedy: None }
     }
 
     /// Something to know.
     pub(crate) fn note(check: &'static str, text: impl Into<String>) -> Self {
-        Self { level: Level::Note, ..Self::good(check, text) }
+        Self { severity: Severity::Note, ..Self::good(check, text) }
     }
 
     /// It could be better.
@@ -52,7 +53,7 @@ impl Finding {
         remedy: impl Into<String>,
     ) -> Self {
         let remedy = Some(remedy.into());
-        Self { level: Level::Warning, fault: Some(fault), remedy, ..Self::good(check, text) }
+        Self { severity: Severity::Warning, fault: Some(fault), remedy, ..Self::good(check, text) }
     }
 
     /// It does not work.
@@ -62,16 +63,16 @@ impl Finding {
         text: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
-        Self { level: Level::Fault, ..Self::warning(check, fault, text, remedy) }
+        Self { severity: Severity::Fault, ..Self::warning(check, fault, text, remedy) }
     }
 
     /// As `doctor` prints it: the remedy is a line of its own.
     pub(crate) fn lines(&self) -> String {
-        let word = match self.level {
-            Level::Good => "ok",
-            Level::Note => "note",
-            Level::Warning => "warning",
-            Level::Fault => "FAULT",
+        let word = match self.severity {
+            Severity::Good => "ok",
+            Severity::Note => "note",
+            Severity::Warning => "warning",
+            Severity::Fault => "FAULT",
         };
         let name = self.fault.map(|f| format!("{f}: ")).unwrap_or_default();
         let remedy = self.remedy.as_ref().map(|r| format!("\n{:<21}remedy: {r}", "")).unwrap_or_default();

@@ -68,7 +68,7 @@ fn free(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::doctor::finding::Level;
+    use crate::daemon::doctor::finding::Severity;
 
     fn config(listen: &str) -> Config {
         Config::parse("g", &format!("page.listen = {listen:?}")).expect("valid")
@@ -84,9 +84,9 @@ mod tests {
         assert_eq!(look(&config).and_then(|f| f.fault), Some("page_unusable"));
         let outbox = std::fs::File::create(&config.outbox.path).expect("file");
         outbox.lock().expect("locked");
-        assert_eq!(look(&config).map(|f| f.level), Some(Level::Note));
+        assert_eq!(look(&config).map(|f| f.severity), Some(Severity::Note));
         drop(taken);
-        assert_eq!(look(&config).map(|f| f.level), Some(Level::Good));
+        assert_eq!(look(&config).map(|f| f.severity), Some(Severity::Good));
     }
 
     #[test]
@@ -94,17 +94,17 @@ mod tests {
         let dir = tempfile::tempdir().expect("folder");
         let path = dir.path().join("page.sock");
         let config = config(&format!("unix:{}", path.display()));
-        let level = || look(&config).map(|f| f.level);
-        assert_eq!(level(), Some(Level::Good));
+        let severity = || look(&config).map(|f| f.severity);
+        assert_eq!(severity(), Some(Severity::Good));
         assert!(!path.exists());
         let listener = std::os::unix::net::UnixListener::bind(&path).expect("a socket");
-        assert_eq!(level(), Some(Level::Fault), "somebody answers");
+        assert_eq!(severity(), Some(Severity::Fault), "somebody answers");
         drop(listener);
-        assert_eq!(level(), Some(Level::Good), "left behind");
+        assert_eq!(severity(), Some(Severity::Good), "left behind");
         std::fs::remove_file(&path).expect("there");
         std::fs::write(&path, "text").expect("file");
-        assert_eq!(level(), Some(Level::Fault), "a file is no socket");
+        assert_eq!(severity(), Some(Severity::Fault), "a file is no socket");
         let away = look(&self::config("unix:/no/such/page.sock")).expect("a finding");
-        assert!(away.level == Level::Fault && away.text.contains("No such file"), "{}", away.text);
+        assert!(away.severity == Severity::Fault && away.text.contains("No such file"), "{}", away.text);
     }
 }

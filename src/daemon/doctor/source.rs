@@ -89,7 +89,7 @@ fn open(config: &Config, out: &mut Vec<Finding>) -> Result<Box<dyn FrameSource>,
     if config.source.kind == SourceKind::V4l2 {
         camera(config, out)?;
     } else {
-        out.push(Finding::good("camera", format!("source.kind = {:?}", word(config.source.kind))));
+        out.push(Finding::good("camera", format!("source.kind = \"{}\"", config.source.kind)));
     }
     let mut open = opener(config).map_err(|e| broken(config, &e.to_string()))?;
     open().map_err(|reason| broken(config, &reason))
@@ -98,15 +98,6 @@ fn open(config: &Config, out: &mut Vec<Finding>) -> Result<Box<dyn FrameSource>,
 /// Whether a camera of the kernel is there and may be opened; of other sources nothing is known beforehand.
 pub(crate) fn usable(config: &Config) -> Result<(), Finding> {
     if config.source.kind == SourceKind::V4l2 { camera(config, &mut Vec::new()) } else { Ok(()) }
-}
-
-fn word(kind: SourceKind) -> &'static str {
-    match kind {
-        SourceKind::V4l2 => "v4l2",
-        SourceKind::Clip => "clip",
-        SourceKind::Command => "command",
-        SourceKind::Synthetic => "synthetic",
-    }
 }
 
 fn broken(config: &Config, reason: &str) -> Finding {

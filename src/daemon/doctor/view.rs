@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use glint::frame::Frame;
 use glint::pipeline::{DARK_LUMA, MIN_FPS, Pipeline, Step};
+use glint::statistics::median;
 
 use super::finding::Finding;
 use crate::daemon::grab::{FrameSource, Grab};
@@ -71,17 +72,16 @@ pub(super) fn watch(
     }
 }
 
-fn median(values: impl Iterator<Item = f32>) -> Option<f32> {
-    let mut sorted: Vec<f32> = values.collect();
-    sorted.sort_by(f32::total_cmp);
-    sorted.get(sorted.len() / 2).copied()
+/// The median of what was seen in some of the frames.
+fn median_of(values: impl Iterator<Item = f32>) -> Option<f32> {
+    median(&values.collect::<Vec<_>>())
 }
 
 impl ViewStatistics {
     /// What is to be said of it. What follows from another fault is not told beside it.
     pub(super) fn findings(&self) -> Vec<Finding> {
         let mut out = Vec::new();
-        let rate = median(self.views.iter().map(|v| v.fps)).unwrap_or(0.0);
+        let rate = median_of(self.views.iter().map(|v| v.fps)).unwrap_or(0.0);
         if self.views.is_empty() {
             let text = format!("{} frames are too few to judge", self.frames);
             return vec![Finding::note("frames", text)];
@@ -99,9 +99,9 @@ impl ViewStatistics {
         let faces: Vec<&View> = self.views.iter().filter(|v| v.eye_distance_px.is_some()).collect();
         let present = 2 * faces.len() > self.views.len();
         let brightness = if present {
-            median(faces.iter().map(|v| v.brightness))
+            median_of(faces.iter().map(|v| v.brightness))
         } else {
-            median(self.views.iter().map(|v| v.brightness))
+            median_of(self.views.iter().map(|v| v.brightness))
         };
         let brightness = brightness.unwrap_or(0.0);
         let dark = brightness < DARK_LUMA;
@@ -112,7 +112,7 @@ impl ViewStatistics {
         } else {
             out.push(Finding::good("light", format!("the mean luma of the {what} is {brightness:.0}")));
         }
-        let flicker = median(self.views.iter().map(|v| v.flicker)).unwrap_or(0.0);
+        let flicker = median_of(self.views.iter().map(|v| v.flicker)).unwrap_or(0.0);
         if flicker > FLICKER && !dark {
             let text = format!("the light changes by {:.1} % from frame to frame", 100.0 * flicker);
             out.push(Finding::fault("flicker", "flicker", text, remedy("flicker")));
@@ -129,7 +129,7 @@ impl ViewStatistics {
 
     fn face(&self, faces: &[&View], dark: bool) -> Vec<Finding> {
         let mut out = Vec::new();
-        let eyes = median(faces.iter().filter_map(|v| v.eye_distance_px)).unwrap_or(0.0);
+        let eyes = median_of(faces.iter().filter_map(|v| v.eye_distance_px)).unwrap_or(0.0);
         if eyes < SMALL_EYES_PX {
             let text = format!("the eyes are {eyes:.0} px apart; {SMALL_EYES_PX:.0} are needed");
             out.push(Finding::fault("face", "too_small", text, remedy("too_small")));
@@ -139,8 +139,8 @@ impl ViewStatistics {
         if dark {
             return out;
         }
-        let contrast = median(self.contrast.iter().copied()).unwrap_or(0.0);
-        let saturated = median(self.saturated.iter().copied()).unwrap_or(0.0);
+        let contrast = median(&self.contrast).unwrap_or(0.0);
+        let saturated = median(&self.saturated).unwrap_or(0.0);
         if saturated > OVEREXPOSED {
             let text = format!("{:.0} % of the face are white", 100.0 * saturated);
             out.push(Finding::warning(
@@ -159,7 +159,7 @@ impl ViewStatistics {
             ));
         } else {
             out.push(Finding::good("contrast", format!("the luma of the face spreads by {contrast:.0}")));
-            if let Some(blur) = median(self.blur.iter().copied()) {
+            if let Some(blur) = median(&self.blur) {
                 if blur > BLURRED {
                     let text = format!("blur {blur:.2}; up to {BLURRED} is good");
                     out.push(Finding::warning(
@@ -180,7 +180,7 @@ impl ViewStatistics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::doctor::finding::Level;
+    use crate::daemon::doctor::finding::Severity;
 
     fn seen(view: View) -> ViewStatistics {
         ViewStatistics {
@@ -195,7 +195,7 @@ mod tests {
 
     /// What is wrong, by name.
     fn wrong(seen: &ViewStatistics) -> Vec<&'static str> {
-        seen.findings().iter().filter(|f| f.level > Level::Note).filter_map(|f| f.fault).collect()
+        seen.findings().iter().filter(|f| f.severity > Severity::Note).filter_map(|f| f.fault).collect()
     }
 
     #[test]

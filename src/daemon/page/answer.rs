@@ -70,7 +70,7 @@ fn content(kind: &'static str, body: impl Into<Bytes>) -> Answer {
 }
 
 /// A refusal, or another word.
-fn word(status: StatusCode, text: &'static str) -> Answer {
+fn plain_text(status: StatusCode, text: &'static str) -> Answer {
     let mut answer = content("text/plain; charset=utf-8", text);
     *answer.status_mut() = status;
     answer
@@ -90,25 +90,27 @@ async fn route(site: &Site, peer: &str, request: &Request<Incoming>) -> Answer {
     let (headers, path) = (request.headers(), request.uri().path());
     // A proxy is asked so; this is none.
     if request.uri().authority().is_some() {
-        return word(StatusCode::BAD_REQUEST, "the request names a host beside Host");
+        return plain_text(StatusCode::BAD_REQUEST, "the request names a host beside Host");
     }
     if is_large(headers) {
-        return word(StatusCode::PAYLOAD_TOO_LARGE, "a request has no body here");
+        return plain_text(StatusCode::PAYLOAD_TOO_LARGE, "a request has no body here");
     }
     let asset = ASSETS.iter().find(|(name, ..)| *name == path);
     let access = if asset.is_some() { Access::Asset } else { Access::Data };
     match site.guard.check(headers, access) {
         Ok(()) => {}
         Err(Refusal::Host) => {
-            return word(StatusCode::FORBIDDEN, "Host is no address of this device; see page.hosts");
+            return plain_text(StatusCode::FORBIDDEN, "Host is no address of this device; see page.hosts");
         }
-        Err(Refusal::Origin) => return word(StatusCode::FORBIDDEN, "the request comes from another site"),
+        Err(Refusal::Origin) => {
+            return plain_text(StatusCode::FORBIDDEN, "the request comes from another site");
+        }
         Err(Refusal::Token) => return refuse_token(site, peer, headers).await,
     }
     match (request.method(), path) {
         (&Method::GET, _) if asset.is_some() => match asset {
             Some((_, kind, text)) => content(kind, *text),
-            None => word(StatusCode::NOT_FOUND, "nothing here"),
+            None => plain_text(StatusCode::NOT_FOUND, "nothing here"),
         },
         (&Method::GET, "/live") => live(site, peer),
         (&Method::GET, "/metrics") => metrics(site).await,
@@ -117,9 +119,9 @@ async fn route(site: &Site, peer: &str, request: &Request<Incoming>) -> Answer {
         (&Method::POST, "/command/pause") => command(site, headers, Command::Pause).await,
         (&Method::POST, "/command/resume") => command(site, headers, Command::Resume).await,
         (&Method::POST, "/command/calibrate") => command(site, headers, Command::Calibrate).await,
-        (&Method::GET | &Method::POST, _) => word(StatusCode::NOT_FOUND, "nothing here"),
+        (&Method::GET | &Method::POST, _) => plain_text(StatusCode::NOT_FOUND, "nothing here"),
         _ => {
-            let mut answer = word(StatusCode::METHOD_NOT_ALLOWED, "GET and POST alone");
+            let mut answer = plain_text(StatusCode::METHOD_NOT_ALLOWED, "GET and POST alone");
             answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
             answer
         }
@@ -139,7 +141,7 @@ async fn refuse_token(site: &Site, peer: &str, headers: &HeaderMap) -> Answer {
         site.hub.borrow().note(Note::TokenRefused, Visitor { peer: peer.to_owned(), session: None });
         tokio::time::sleep(PENALTY).await;
     }
-    let mut answer = word(StatusCode::UNAUTHORIZED, "a token is needed");
+    let mut answer = plain_text(StatusCode::UNAUTHORIZED, "a token is needed");
     answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     answer
 }
@@ -153,7 +155,7 @@ fn live(site: &Site, peer: &str) -> Answer {
             answer.headers_mut().insert(header::CONTENT_TYPE, kind);
             answer
         }
-        None => word(StatusCode::SERVICE_UNAVAILABLE, "too many pages are open"),
+        None => plain_text(StatusCode::SERVICE_UNAVAILABLE, "too many pages are open"),
     }
 }
 
@@ -167,8 +169,8 @@ const NO_SESSION: &str = "the page is not open; load it anew";
 fn picture(site: &Site, headers: &HeaderMap) -> Answer {
     match site.hub.borrow_mut().picture(session(headers)) {
         Ok(Some(jpeg)) => content("image/jpeg", jpeg),
-        Ok(None) => word(StatusCode::NO_CONTENT, ""),
-        Err(()) => word(StatusCode::FORBIDDEN, "the picture is not confirmed"),
+        Ok(None) => plain_text(StatusCode::NO_CONTENT, ""),
+        Err(()) => plain_text(StatusCode::FORBIDDEN, "the picture is not confirmed"),
     }
 }
 
@@ -176,29 +178,29 @@ fn confirmation(site: &Site, headers: &HeaderMap, path: &str) -> Answer {
     let session = session(headers);
     let mut hub = site.hub.borrow_mut();
     if hub.visitor(session).is_none() {
-        return word(StatusCode::FORBIDDEN, NO_SESSION);
+        return plain_text(StatusCode::FORBIDDEN, NO_SESSION);
     }
     if path == "/picture/confirm" {
         hub.confirm(session)
     } else {
         hub.stop(session)
     }
-    word(StatusCode::NO_CONTENT, "")
+    plain_text(StatusCode::NO_CONTENT, "")
 }
 
 async fn command(site: &Site, headers: &HeaderMap, command: Command) -> Answer {
     let visitor = site.hub.borrow().visitor(session(headers));
-    let Some(visitor) = visitor else { return word(StatusCode::FORBIDDEN, NO_SESSION) };
+    let Some(visitor) = visitor else { return plain_text(StatusCode::FORBIDDEN, NO_SESSION) };
     match ask(site, |reply| Ask::Command(command, visitor, reply)).await {
         Some(reply) => content("application/json", reply),
-        None => word(StatusCode::SERVICE_UNAVAILABLE, "the daemon is busy"),
+        None => plain_text(StatusCode::SERVICE_UNAVAILABLE, "the daemon is busy"),
     }
 }
 
 async fn metrics(site: &Site) -> Answer {
     match ask(site, Ask::Metrics).await {
         Some(text) => content("text/plain; version=0.0.4; charset=utf-8", text),
-        None => word(StatusCode::SERVICE_UNAVAILABLE, "the daemon is busy"),
+        None => plain_text(StatusCode::SERVICE_UNAVAILABLE, "the daemon is busy"),
     }
 }
 

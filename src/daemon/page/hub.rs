@@ -82,7 +82,7 @@ pub(crate) struct Hub {
 
 /// What is told ten times a second.
 #[derive(Serialize)]
-struct Sight<'a> {
+struct SightMessage<'a> {
     #[serde(flatten)]
     snapshot: &'a Snapshot,
     /// Number of the picture; null without one.
@@ -210,7 +210,7 @@ impl Hub {
         }
         let picture = self.picture.as_ref().map(|_| self.number);
         // Numbers and words: there is nothing that JSON could not hold.
-        let json = serde_json::to_string(&Sight { snapshot, picture }).unwrap_or_default();
+        let json = serde_json::to_string(&SightMessage { snapshot, picture }).unwrap_or_default();
         self.tell_all(&message("sight", &json));
     }
 

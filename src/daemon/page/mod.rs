@@ -36,7 +36,7 @@ pub(crate) use view::{Luma, Row, Snapshot};
 const QUEUE: usize = 64;
 
 /// What the page is made of.
-pub(crate) struct Settings {
+pub(crate) struct PageSettings {
     address: Address,
     token: Option<Token>,
     hosts: Vec<String>,
@@ -44,7 +44,7 @@ pub(crate) struct Settings {
 }
 
 /// Reads what the configuration says of the page, and its token; `None` where it is off.
-pub(crate) fn settings(config: &Config) -> Result<Option<Settings>, ConfigError> {
+pub(crate) fn settings(config: &Config) -> Result<Option<PageSettings>, ConfigError> {
     let page = &config.page;
     let token = match &page.token_file {
         Some(path) => Some(
@@ -54,7 +54,7 @@ pub(crate) fn settings(config: &Config) -> Result<Option<Settings>, ConfigError>
         None => None,
     };
     let address = page.address().map_err(|e| config.wrong("page.listen", e))?;
-    Ok(address.map(|address| Settings {
+    Ok(address.map(|address| PageSettings {
         address,
         token,
         hosts: page.hosts.clone().unwrap_or_default(),
@@ -162,7 +162,7 @@ pub(crate) struct Page {
 impl Page {
     /// Starts the thread. `about` is what the page is told first: a JSON object. Returns the page and where snapshots go.
     pub(crate) fn start(
-        settings: Settings,
+        settings: PageSettings,
         about: String,
     ) -> std::io::Result<(Self, mpsc::Sender<Snapshot>)> {
         let watch = Arc::new(Watch::default());
@@ -174,7 +174,7 @@ impl Page {
         let seen = Arc::clone(&watch);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("page".into()).spawn(move || {
-            let Settings { address, token, hosts, confirmation } = settings;
+            let PageSettings { address, token, hosts, confirmation } = settings;
             let hub = Hub::new(Arc::clone(&seen), asks.clone(), confirmation, about);
             let site = Rc::new(Site::new(Guard::new(token, hosts), hub, asks));
             let local = tokio::task::LocalSet::new();

@@ -23,7 +23,7 @@ pub(crate) struct Opened {
     /// Password and certificates.
     pub(crate) credentials: Credentials,
     /// The commissioning page with its token, where it is configured.
-    pub(crate) page: Option<page::Settings>,
+    pub(crate) page: Option<page::PageSettings>,
 }
 
 /// Opens all of it; the error has a line for each file that cannot be used, with the place of its key.

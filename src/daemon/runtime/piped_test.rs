@@ -18,7 +18,7 @@ use super::serve_test::{config, setup};
 use crate::daemon::clock::monotonic_ns;
 use crate::daemon::config::{Config, SourceKind};
 use crate::daemon::grab::{FrameSource, Grab, Opener};
-use crate::daemon::sources::capture::{self, Item, Shared};
+use crate::daemon::sources::capture::{self, Captured, Shared};
 use crate::daemon::sources::piped::PipedSource;
 
 /// Sixteen by sixteen in Y4M, a frame every `$1` seconds.
@@ -206,7 +206,7 @@ fn a_program_dies_with_a_daemon_that_is_killed() {
 
 /// A capture thread with a source that is opened again and again.
 struct Bench {
-    items: std::sync::mpsc::Receiver<Item>,
+    items: std::sync::mpsc::Receiver<Captured>,
     shared: Arc<Shared>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -226,9 +226,9 @@ impl Bench {
         let mut opened = 0;
         loop {
             match self.items.recv_timeout(Duration::from_secs(30)).expect("a frame within 30 s") {
-                Item::Frame(frame) => return (frame, opened),
-                Item::Opened => opened += 1,
-                Item::Damaged { .. } => {}
+                Captured::Frame(frame) => return (frame, opened),
+                Captured::Opened => opened += 1,
+                Captured::Damaged { .. } => {}
             }
         }
     }

@@ -3,7 +3,7 @@
 //! | thread | owns | hands over by |
 //! |---|---|---|
 //! | `capture` | the source | bounded channel of frames; a camera's frames are dropped, and counted, when it is full |
-//! | `vision` | the pipeline | the latest [`Sight`]; events, none of which is dropped |
+//! | `vision` | the pipeline | the latest [`VisionState`]; events, none of which is dropped |
 //! | main | MQTT, queue, commands, signals, watchdog | the broker |
 //! | `page`, where it is configured | the commissioning page and its socket | questions to the main thread |
 //! | `audit`, where it is wanted | the audit log | what is on disk |
@@ -31,10 +31,10 @@ use super::audit::{Audit, Origin};
 use super::finder::Vision;
 use super::memory::Memory;
 use super::report::{Capabilities, Phase, Reply, json};
-use super::stream::{Sample, Samples};
+use super::stream::{Samples, StreamSample};
 use super::systemd;
 use super::timing::Timing;
-use super::vision::Sight;
+use super::vision::VisionState;
 use crate::daemon::clock::{boot_id, monotonic_ns, now_s, rfc3339, synchronization, wall, wall_time};
 use crate::daemon::config::Config;
 use crate::daemon::grab::Opener;
@@ -69,7 +69,7 @@ pub(crate) struct Setup {
     /// What is remembered of earlier runs.
     pub(crate) memory: Memory,
     /// The commissioning page, where it is configured.
-    pub(crate) page: Option<page::Settings>,
+    pub(crate) page: Option<page::PageSettings>,
 }
 
 /// How a daemon ended.
@@ -151,7 +151,7 @@ struct Main {
     shared: Arc<Shared>,
     mqtt: Mqtt,
     outbox: Outbox,
-    sight: watch::Receiver<Sight>,
+    vision_state: watch::Receiver<VisionState>,
     samples: Samples,
     marker: PathBuf,
     start_s: i64,
@@ -302,7 +302,7 @@ impl Main {
     }
 
     /// Says what was measured in a frame, if the broker takes it at once.
-    fn stream_sample(&mut self, sample: &Sample) {
+    fn stream_sample(&mut self, sample: &StreamSample) {
         let message = json(&self.samples.message(sample));
         let was_sent = self.mqtt.say_once("au", message);
         self.samples.note(was_sent);

@@ -42,7 +42,7 @@ pub(crate) fn set_up(config: Config, memory: Memory) -> anyhow::Result<Setup> {
 
 /// What the device is and can do, with every key that the site has set: a retained message.
 fn capabilities(config: &Config, chosen: &Chosen) -> Capabilities {
-    let limits = glint::spot::Settings::default();
+    let limits = glint::spot::SpotSettings::default();
     Capabilities {
         version: env!("CARGO_PKG_VERSION"),
         event_type: glint::event::EVENT_TYPE,

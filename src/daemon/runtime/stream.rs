@@ -21,7 +21,7 @@ const SCHEMA: u32 = 1;
 
 /// What was measured in one frame.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Sample {
+pub(crate) struct StreamSample {
     /// Time of the frame: kernel monotonic.
     pub(crate) at_ns: i64,
     /// Its number.
@@ -38,14 +38,14 @@ pub(crate) struct Sample {
 pub(crate) struct Sampler {
     period_ns: i64,
     due_ns: Option<i64>,
-    samples: mpsc::Sender<Sample>,
+    samples: mpsc::Sender<StreamSample>,
     dropped: Arc<AtomicU64>,
 }
 
 /// The end of the main thread.
 pub(crate) struct Samples {
     /// What vision has measured.
-    pub(crate) taken: mpsc::Receiver<Sample>,
+    pub(crate) taken: mpsc::Receiver<StreamSample>,
     dropped: Arc<AtomicU64>,
     sent: u64,
     boot_id: String,
@@ -79,7 +79,7 @@ impl Sampler {
     }
 
     /// Hands a sample over; where there is no room it is dropped and counted.
-    pub(crate) fn give(&self, sample: Sample) {
+    pub(crate) fn give(&self, sample: StreamSample) {
         if self.samples.try_send(sample).is_err() {
             self.dropped.fetch_add(1, Relaxed);
         }
@@ -102,7 +102,7 @@ impl Samples {
     }
 
     /// The message of a sample.
-    pub(crate) fn message(&self, sample: &Sample) -> AuMessage {
+    pub(crate) fn message(&self, sample: &StreamSample) -> AuMessage {
         let faces: Vec<AuFace> = sample.faces.iter().map(AuFace::new).collect();
         AuMessage {
             schema: SCHEMA,
@@ -183,8 +183,8 @@ mod tests {
 
     const MS: i64 = 1_000_000;
 
-    fn sample() -> Sample {
-        Sample { at_ns: 0, frame: 0, fps: 60.0, reason: None, faces: Vec::new() }
+    fn sample() -> StreamSample {
+        StreamSample { at_ns: 0, frame: 0, fps: 60.0, reason: None, faces: Vec::new() }
     }
 
     #[test]
@@ -232,7 +232,7 @@ mod tests {
             units: Some(units),
         };
         let turned = FaceReading { units: None, ..face.clone() };
-        let message = samples.message(&Sample { faces: vec![face, turned], ..sample() });
+        let message = samples.message(&StreamSample { faces: vec![face, turned], ..sample() });
         let text = serde_json::to_value(&message).expect("JSON");
         assert_eq!(text["faces"][0]["aus"].as_object().map(serde_json::Map::len), Some(UNITS.len()));
         assert_eq!(text["faces"][0]["aus"]["AU01R"], serde_json::json!(0.1_f32));

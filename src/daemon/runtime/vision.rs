@@ -11,16 +11,16 @@ use glint::pipeline::{Counters, Step};
 use tokio::sync::{mpsc, watch};
 
 use super::finder::Vision;
-use super::stream::{Sample, Sampler};
+use super::stream::{Sampler, StreamSample};
 use super::tap::Tap;
 use super::visibility::Light;
 use crate::daemon::clock::monotonic_ns;
 use crate::daemon::grab::WAIT;
-use crate::daemon::sources::capture::{Item, Shared};
+use crate::daemon::sources::capture::{Captured, Shared};
 
 /// What is known of the latest frame; the latest wins.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Sight {
+pub(crate) struct VisionState {
     /// Why nothing can be seen; a word of the state topic.
     pub(crate) reason: Option<&'static str>,
     /// Whether frames come.
@@ -46,7 +46,7 @@ fn tell(sampler: Option<&mut Sampler>, frame: &Frame, vision: &dyn Vision, reaso
     let Some(sampler) = sampler else { return };
     if sampler.is_due(frame.at_ns) {
         let (fps, faces) = (vision.observation().fps, vision.faces());
-        sampler.give(Sample { at_ns: frame.at_ns, frame: frame.seq, fps, reason, faces });
+        sampler.give(StreamSample { at_ns: frame.at_ns, frame: frame.seq, fps, reason, faces });
     }
 }
 
@@ -54,10 +54,10 @@ fn tell(sampler: Option<&mut Sampler>, frame: &Frame, vision: &dyn Vision, reaso
 pub(crate) fn run(
     mut vision: Box<dyn Vision>,
     mut outlets: Outlets,
-    items: &Receiver<Item>,
+    items: &Receiver<Captured>,
     spare: &SyncSender<Frame>,
     events: &mpsc::Sender<Movement>,
-    sight: &watch::Sender<Sight>,
+    vision_state: &watch::Sender<VisionState>,
     shared: &Arc<Shared>,
 ) {
     // Events that the main thread has no room for: none is dropped on this side.
@@ -76,7 +76,7 @@ pub(crate) fn run(
         }
         let mut why = None;
         let step = match items.recv_timeout(WAIT) {
-            Ok(Item::Frame(frame)) => {
+            Ok(Captured::Frame(frame)) => {
                 let begun_ns = monotonic_ns();
                 let step = vision.push(&frame);
                 let view = light.view(&frame, step == Step::Moving, &vision.observation());
@@ -89,8 +89,8 @@ pub(crate) fn run(
                 _ = spare.try_send(frame);
                 step
             }
-            Ok(Item::Damaged { seq, at_ns }) => vision.gap(seq, at_ns),
-            Ok(Item::Opened) => {
+            Ok(Captured::Damaged { seq, at_ns }) => vision.gap(seq, at_ns),
+            Ok(Captured::Opened) => {
                 vision.reset();
                 light = Light::default();
                 continue;
@@ -99,7 +99,7 @@ pub(crate) fn run(
             Err(RecvTimeoutError::Disconnected) => break,
         };
         let seen = vision.observation();
-        sight.send_replace(Sight {
+        vision_state.send_replace(VisionState {
             reason: why,
             streaming: true,
             fps: seen.fps,

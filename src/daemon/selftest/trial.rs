@@ -23,7 +23,7 @@ use super::retouch::Retouch;
 use super::score::Score;
 use crate::daemon::grab::WAIT;
 use crate::daemon::runtime::visibility::{Light, View};
-use crate::daemon::sources::capture::Item;
+use crate::daemon::sources::capture::Captured;
 use crate::daemon::summary::Summary;
 
 /// Frames on their way to a worker.
@@ -140,12 +140,12 @@ impl Trial {
     }
 
     /// Takes what comes; `None` of a frame whose time does not follow.
-    fn admit(&mut self, item: Item) -> Option<Shown> {
+    fn admit(&mut self, item: Captured) -> Option<Shown> {
         let shown = match item {
-            Item::Opened => Shown::Opened,
-            Item::Damaged { seq, at_ns } => Shown::Gap { seq, at_ns },
-            Item::Frame(frame) if frame.at_ns <= self.last_ns => return None,
-            Item::Frame(frame) => {
+            Captured::Opened => Shown::Opened,
+            Captured::Damaged { seq, at_ns } => Shown::Gap { seq, at_ns },
+            Captured::Frame(frame) if frame.at_ns <= self.last_ns => return None,
+            Captured::Frame(frame) => {
                 self.first_ns.get_or_insert(frame.at_ns);
                 self.last_ns = frame.at_ns;
                 Shown::Frame(Arc::new(frame))
@@ -268,7 +268,7 @@ impl Trial {
 pub(super) fn conduct(
     means: &Means<'_>,
     report: SelftestReport,
-    items: &Receiver<Item>,
+    items: &Receiver<Captured>,
     spare: &Sender<Frame>,
     mut goes_on: impl FnMut(&Trial) -> bool,
 ) -> anyhow::Result<SelftestReport> {
@@ -370,12 +370,14 @@ mod tests {
     }
 
     /// The frames of a clip, as a source would deliver them.
-    fn deliver(path: &Path, items: &std::sync::mpsc::SyncSender<Item>, spare: &Receiver<Frame>) {
+    fn deliver(path: &Path, items: &std::sync::mpsc::SyncSender<Captured>, spare: &Receiver<Frame>) {
         let mut footage = Footage::open(path, Selection::default()).expect("a clip");
-        items.send(Item::Opened).expect("wanted");
+        items.send(Captured::Opened).expect("wanted");
         loop {
             let mut frame = spare.try_recv().unwrap_or_default();
-            if footage.next(&mut frame).expect("whole").is_none() || items.send(Item::Frame(frame)).is_err() {
+            if footage.next(&mut frame).expect("whole").is_none()
+                || items.send(Captured::Frame(frame)).is_err()
+            {
                 return;
             }
         }

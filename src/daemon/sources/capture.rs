@@ -55,7 +55,7 @@ impl Shared {
 
 /// What the vision thread gets.
 #[derive(Debug)]
-pub(crate) enum Item {
+pub(crate) enum Captured {
     /// A frame; its buffer is given back.
     Frame(Frame),
     /// A frame that could not be decoded.
@@ -84,7 +84,12 @@ fn sleep(shared: &Shared, time: Duration) {
 }
 
 /// The capture thread: ends when it is told to, when vision is gone, or with the source.
-pub(crate) fn run(mut open: Opener, items: &SyncSender<Item>, spare: &Receiver<Frame>, shared: &Arc<Shared>) {
+pub(crate) fn run(
+    mut open: Opener,
+    items: &SyncSender<Captured>,
+    spare: &Receiver<Frame>,
+    shared: &Arc<Shared>,
+) {
     let mut backoff = BACKOFF.0;
     let mut complaint = String::new();
     while !shared.stop.load(Relaxed) {
@@ -102,7 +107,7 @@ pub(crate) fn run(mut open: Opener, items: &SyncSender<Item>, spare: &Receiver<F
         }
         let ended = match open() {
             Ok(mut source) => {
-                if items.send(Item::Opened).is_err() {
+                if items.send(Captured::Opened).is_err() {
                     return;
                 }
                 let ended = drain(source.as_mut(), items, spare, shared, &mut backoff);
@@ -138,7 +143,7 @@ enum Ended {
 
 fn drain(
     source: &mut dyn FrameSource,
-    items: &SyncSender<Item>,
+    items: &SyncSender<Captured>,
     spare: &Receiver<Frame>,
     shared: &Shared,
     backoff: &mut Duration,
@@ -155,11 +160,11 @@ fn drain(
         }
         let mut frame = spare.try_recv().unwrap_or_default();
         let item = match source.next(&mut frame)? {
-            Grab::Frame => Item::Frame(frame),
+            Grab::Frame => Captured::Frame(frame),
             Grab::Damaged(place) => {
                 shared.damaged.fetch_add(1, Relaxed);
                 let Some((seq, at_ns)) = place else { continue };
-                Item::Damaged { seq, at_ns }
+                Captured::Damaged { seq, at_ns }
             }
             Grab::Timeout => {
                 if source.live() && now - last_frame_ns > source.patience().as_nanos() as i64 {

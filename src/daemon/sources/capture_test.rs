@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use glint::frame::Frame;
 
-use super::capture::{self, Item, Shared};
+use super::capture::{self, Captured, Shared};
 use crate::daemon::clock::monotonic_ns;
 use crate::daemon::grab::{FrameSource, Grab, Opener};
 
@@ -44,7 +44,7 @@ impl Drop for Scripted {
 type Attempt = Result<Vec<Result<Grab, String>>, String>;
 
 struct Bench {
-    received: Receiver<Item>,
+    received: Receiver<Captured>,
     shared: Arc<Shared>,
     open: Arc<AtomicUsize>,
     attempts: Arc<Mutex<Vec<Instant>>>,
@@ -114,7 +114,7 @@ fn a_full_channel_drops_and_counts() {
     let numbers: Vec<u64> = bench
         .received
         .try_iter()
-        .filter_map(|item| if let Item::Frame(frame) = item { Some(frame.seq) } else { None })
+        .filter_map(|item| if let Captured::Frame(frame) = item { Some(frame.seq) } else { None })
         .collect();
     assert_eq!(numbers, [0, 1, 2], "the oldest are kept, so that the loss is a gap after them");
 }

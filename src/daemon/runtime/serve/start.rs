@@ -19,7 +19,7 @@ use crate::daemon::runtime::memory::Memory;
 use crate::daemon::runtime::report::json;
 use crate::daemon::runtime::stream;
 use crate::daemon::runtime::timing::Timing;
-use crate::daemon::runtime::vision::{self, Outlets, Sight};
+use crate::daemon::runtime::vision::{self, Outlets, VisionState};
 use crate::daemon::sources::capture::{self, Shared};
 
 /// Frames between capture and vision: a late wake-up, no backlog.
@@ -50,7 +50,7 @@ pub(super) fn start(setup: Setup, unwritten: Left) -> anyhow::Result<(Main, Thre
     let (items, items_out) = std::sync::mpsc::sync_channel(FRAMES);
     let (spare, spare_out) = std::sync::mpsc::sync_channel(FRAMES);
     let (events, events_out) = mpsc::channel::<Movement>(EVENTS);
-    let (sight, sight_out) = watch::channel(Sight::default());
+    let (vision_state, vision_state_out) = watch::channel(VisionState::default());
     let (sampler, samples) = stream::channel(config.stream.au_hz, boot_id());
     let thread = |name: &str| std::thread::Builder::new().name(name.into());
     let seen = Arc::clone(&shared);
@@ -61,7 +61,7 @@ pub(super) fn start(setup: Setup, unwritten: Left) -> anyhow::Result<(Main, Thre
     let (page, tap) = watched::open(page, &config, &timing)?;
     let outlets = Outlets { stream: sampler, page: tap };
     let watcher = thread("vision")
-        .spawn(move || vision::run(vision, outlets, &items_out, &spare, &events, &sight, &seen))?;
+        .spawn(move || vision::run(vision, outlets, &items_out, &spare, &events, &vision_state, &seen))?;
 
     let mut main = Main {
         stream: stream_id(),
@@ -69,7 +69,7 @@ pub(super) fn start(setup: Setup, unwritten: Left) -> anyhow::Result<(Main, Thre
         config,
         shared,
         outbox,
-        sight: sight_out,
+        vision_state: vision_state_out,
         samples,
         marker,
         start_s: now_s(),

@@ -18,13 +18,13 @@ impl Main {
             let closed = self.shared.closed.load(SeqCst);
             return state_of(if closed { Phase::Paused } else { Phase::Pausing }, None);
         }
-        let sight = self.sight.borrow();
+        let vision_state = self.vision_state.borrow();
         if self.shared.no_source.load(Relaxed) {
             state_of(Phase::Waiting, Some("no_camera"))
-        } else if !sight.streaming {
+        } else if !vision_state.streaming {
             state_of(Phase::Waiting, None)
         } else {
-            state_of(Phase::Streaming, sight.reason)
+            state_of(Phase::Streaming, vision_state.reason)
         }
     }
 
@@ -61,7 +61,7 @@ impl Main {
 
     /// The report of health.
     pub(super) fn health(&self) -> Health {
-        let sight = self.sight.borrow();
+        let vision_state = self.vision_state.borrow();
         let State { state, reason, .. } = self.state();
         let mut problems: Vec<&str> = reason.into_iter().collect();
         problems.extend(self.outbox.problems());
@@ -78,15 +78,15 @@ impl Main {
             state,
             problems,
             uptime_s: (now_s() - self.start_s).max(0).cast_unsigned(),
-            fps: (f64::from(sight.fps) * 10.0).round() / 10.0,
-            jitter: (f64::from(sight.jitter) * 1000.0).round() / 1000.0,
-            frames: sight.counters.frames,
+            fps: (f64::from(vision_state.fps) * 10.0).round() / 10.0,
+            jitter: (f64::from(vision_state.jitter) * 1000.0).round() / 1000.0,
+            frames: vision_state.counters.frames,
             frames_dropped: self.shared.dropped.load(Relaxed),
             frames_damaged: self.shared.damaged.load(Relaxed),
             events: self.events,
             au: self.samples.counts(),
             events_day: self.hours.iter().filter(|(h, _)| now_s() / 3600 - h < 24).map(|(_, n)| n).sum(),
-            counters: sight.counters,
+            counters: vision_state.counters,
             outbox: Waiting {
                 events: self.outbox.len(),
                 bytes: self.outbox.bytes(),

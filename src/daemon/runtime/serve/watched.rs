@@ -18,11 +18,11 @@ use super::super::visibility::{FLICKER, SMALL_EYES_PX, remedy};
 use super::Main;
 use crate::daemon::config::Config;
 use crate::daemon::mqtt::Command;
-use crate::daemon::page::{Ask, Page, Post, Settings};
+use crate::daemon::page::{Ask, Page, PageSettings, Post};
 
 /// Starts the page where it is configured; the tap is for the vision thread.
 pub(super) fn open(
-    settings: Option<Settings>,
+    settings: Option<PageSettings>,
     config: &Config,
     timing: &Arc<Timing>,
 ) -> std::io::Result<(Option<Page>, Option<Tap>)> {
