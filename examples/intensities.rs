@@ -21,7 +21,7 @@ pub fn run(path: &Path) -> Result<Vec<String>, Box<dyn Error>> {
             Media::Frame => {
                 pipeline.push(&frame);
             }
-            Media::Gap { seq, at_ns, .. } => {
+            Media::Damaged { seq, at_ns, .. } => {
                 pipeline.gap(seq, at_ns);
                 continue;
             }

@@ -12,11 +12,11 @@ mod daemon {
 use std::time::Duration;
 
 use daemon::outbox::Outbox;
-use daemon::outbox::storage::Files;
+use daemon::outbox::storage::OutboxFiles;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let dir = tempfile::tempdir().expect("a folder");
-    let files = Files { path: dir.path().join("outbox"), ..Files::default() };
+    let files = OutboxFiles { path: dir.path().join("outbox"), ..OutboxFiles::default() };
     std::fs::write(&files.path, bytes).expect("written");
     let open = || Outbox::open(files.clone(), 3600, 1 << 20, "glint", 0);
     let mut outbox = open();

@@ -63,7 +63,7 @@ struct Damage {
 /// What a chunk of the stream holds.
 enum Decoded {
     Picture(usize, usize),
-    Bad(String),
+    Damaged(String),
 }
 
 impl AviReader {
@@ -151,14 +151,14 @@ impl AviReader {
                 self.owed = lost;
                 Raw::Luma(w, h)
             }
-            Decoded::Bad(_) if hole.end == self.chunks.length => {
+            Decoded::Damaged(_) if hole.end == self.chunks.length => {
                 self.step(1);
                 Raw::Cut
             }
-            Decoded::Bad(reason) => {
+            Decoded::Damaged(reason) => {
                 self.step(1 + lost);
                 let more = if lost > 0 { format!("; {} frames lost", 1 + lost) } else { String::new() };
-                Raw::Bad(format!("size {} in the AVI is wrong; {reason}{more}", head.size))
+                Raw::Damaged(format!("size {} in the AVI is wrong; {reason}{more}", head.size))
             }
         }))
     }
@@ -193,7 +193,7 @@ impl AviReader {
             }
             _ => {
                 self.step(count);
-                Raw::Bad(if count == 1 { what } else { format!("{what}; {count} frames lost") })
+                Raw::Damaged(if count == 1 { what } else { format!("{what}; {count} frames lost") })
             }
         }))
     }
@@ -295,7 +295,7 @@ impl AviReader {
     fn decode(&mut self, at: u64, size: u64, luma: &mut Vec<u8>) -> std::io::Result<Decoded> {
         // A JPEG is not larger than the raw image of three channels; more is a damaged size.
         if size > self.limit() {
-            return Ok(Decoded::Bad(format!("{size} bytes")));
+            return Ok(Decoded::Damaged(format!("{size} bytes")));
         }
         self.chunks.read(at, size, &mut self.bytes)?;
         let (width, height) = (self.width, self.height);
@@ -304,7 +304,7 @@ impl AviReader {
                 let stride = padded_row(format.row_bytes(width), width, height, self.bytes.len());
                 match self.decoder.decode(*format, width, height, stride, &self.bytes, luma) {
                     Ok((w, h)) => Decoded::Picture(w, h),
-                    Err(e) => Decoded::Bad(e.to_string()),
+                    Err(e) => Decoded::Damaged(e.to_string()),
                 }
             }
             Coding::Bitmap { bytes, bottom_up, palette } => {
@@ -313,7 +313,7 @@ impl AviReader {
                 let stride = if self.bytes.len() == row * height { row } else { padded };
                 let needed = stride * height;
                 if self.bytes.len() < needed {
-                    return Ok(Decoded::Bad(format!("{} bytes; {needed} needed", self.bytes.len())));
+                    return Ok(Decoded::Damaged(format!("{} bytes; {needed} needed", self.bytes.len())));
                 }
                 luma.resize(width * height, 0);
                 for (y, out) in luma.chunks_exact_mut(width).enumerate() {
@@ -336,7 +336,7 @@ impl From<Decoded> for Raw {
     fn from(decoded: Decoded) -> Self {
         match decoded {
             Decoded::Picture(w, h) => Self::Luma(w, h),
-            Decoded::Bad(reason) => Self::Bad(reason),
+            Decoded::Damaged(reason) => Self::Damaged(reason),
         }
     }
 }
@@ -354,7 +354,7 @@ impl Source for AviReader {
         if self.owed > 0 {
             let count = std::mem::take(&mut self.owed);
             self.step(count);
-            return Ok(Raw::Bad(format!("the AVI is damaged; {count} frames lost")));
+            return Ok(Raw::Damaged(format!("the AVI is damaged; {count} frames lost")));
         }
         loop {
             let Some(head) = self.chunks.head(self.at)? else { return self.ending() };

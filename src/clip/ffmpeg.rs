@@ -113,7 +113,7 @@ impl FfmpegReader {
     /// Waits for the end of a program whose frames cannot be followed any more.
     fn broken(&mut self, reason: &str) -> Raw {
         let (status, messages) = end(&mut self.child, &mut self.listener);
-        Raw::Damaged(format!("ffmpeg: {}; {}", status.unwrap_or_else(|| reason.to_owned()), messages.last))
+        Raw::Broken(format!("ffmpeg: {}; {}", status.unwrap_or_else(|| reason.to_owned()), messages.last))
     }
 }
 
@@ -128,13 +128,13 @@ impl Source for FfmpegReader {
     fn next(&mut self, luma: &mut Vec<u8>) -> std::io::Result<Raw> {
         match self.nut.next(luma) {
             Ok(Raw::End) => Ok(match end(&mut self.child, &mut self.listener) {
-                (None, messages) if messages.nonsense => Raw::Damaged(format!(
+                (None, messages) if messages.nonsense => Raw::Broken(format!(
                     "ffmpeg: {}; are the frames of the size and the pixel format that the file states?",
                     messages.last
                 )),
                 (None, messages) if messages.cut => Raw::Cut,
                 (None, _) => Raw::End,
-                (Some(status), messages) => Raw::Damaged(format!("ffmpeg: {status}; {}", messages.last)),
+                (Some(status), messages) => Raw::Broken(format!("ffmpeg: {status}; {}", messages.last)),
             }),
             Ok(Raw::Cut) => Ok(self.broken("its output ends in the middle of a frame")),
             Ok(frame) => {

@@ -104,7 +104,7 @@ impl Source for FolderReader {
         Ok(match read {
             Ok((w, h)) => Raw::Luma(w, h),
             Err(reason) => {
-                Raw::Bad(format!("{}: {reason}", path.file_name().unwrap_or_default().to_string_lossy()))
+                Raw::Damaged(format!("{}: {reason}", path.file_name().unwrap_or_default().to_string_lossy()))
             }
         })
     }
@@ -196,7 +196,7 @@ mod tests {
         std::os::unix::fs::symlink("/nowhere/img3.jpg", dir.path().join("img3.jpg")).expect("a link");
         let mut reader = FolderReader::new(dir.path()).expect("a series");
         let raw = reader.next(&mut Vec::new()).expect("goes on");
-        assert!(matches!(&raw, Raw::Bad(reason) if reason.starts_with("img3.jpg: No such file")));
+        assert!(matches!(&raw, Raw::Damaged(reason) if reason.starts_with("img3.jpg: No such file")));
         assert!(matches!(reader.next(&mut Vec::new()), Ok(Raw::End)));
     }
 

@@ -18,7 +18,7 @@ const MAX_JPEG: usize = 1 << 24;
 /// How frames lie in a pipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Layout {
+pub enum PipeFormat {
     /// YUV4MPEG2.
     Y4m,
     /// JPEG pictures one after the other, or as a multipart stream.
@@ -79,14 +79,16 @@ pub struct LiveReader<R: Read> {
 
 impl<R: Read + Send> LiveReader<R> {
     /// Reads the header, where the layout has one: waits for it. Or says what is wrong.
-    pub fn new(layout: Layout, pipe: R) -> Result<Self, String> {
+    pub fn new(layout: PipeFormat, pipe: R) -> Result<Self, String> {
         let buffered = |pipe| BufReader::with_capacity(1 << 16, pipe);
         let kind = match layout {
-            Layout::Y4m => Kind::Y4m(Y4mReader::new(pipe).map_err(super::Refusal::reason)?.0),
-            Layout::Mjpeg => Kind::Mjpeg { reader: buffered(pipe), started: false },
-            Layout::Nut => Kind::Nut(NutReader::new(pipe).map_err(|e| e.to_string())?),
-            Layout::Raw { format: PixelFormat::Mjpg, .. } => return Err("raw frames cannot be JPEG".into()),
-            Layout::Raw { format, width, height } => {
+            PipeFormat::Y4m => Kind::Y4m(Y4mReader::new(pipe).map_err(super::Refusal::reason)?.0),
+            PipeFormat::Mjpeg => Kind::Mjpeg { reader: buffered(pipe), started: false },
+            PipeFormat::Nut => Kind::Nut(NutReader::new(pipe).map_err(|e| e.to_string())?),
+            PipeFormat::Raw { format: PixelFormat::Mjpg, .. } => {
+                return Err("raw frames cannot be JPEG".into());
+            }
+            PipeFormat::Raw { format, width, height } => {
                 check_size(width, height).map_err(|e| e.to_string())?;
                 Kind::Raw { reader: buffered(pipe), format, width, height }
             }
@@ -155,7 +157,7 @@ fn contained(reader: &mut impl Piped, luma: &mut Vec<u8>, began: &mut dyn FnMut(
     began();
     match reader.next(luma).map_err(|e| e.to_string())? {
         Raw::Luma(width, height) => Ok(Live::Frame { width, height, time_ns: reader.place().at_ns }),
-        Raw::Bad(reason) | Raw::Damaged(reason) => Err(reason),
+        Raw::Damaged(reason) | Raw::Broken(reason) => Err(reason),
         Raw::End | Raw::Cut | Raw::Short { .. } => Ok(Live::End),
     }
 }
@@ -259,7 +261,7 @@ mod tests {
         }
     }
 
-    fn all(layout: Layout, bytes: &[u8], step: usize) -> (Vec<Live>, usize, Option<String>) {
+    fn all(layout: PipeFormat, bytes: &[u8], step: usize) -> (Vec<Live>, usize, Option<String>) {
         let (mut frames, mut began, mut luma) = (Vec::new(), 0, Vec::new());
         let mut reader = match LiveReader::new(layout, Dribble(bytes, step)) {
             Ok(reader) => reader,
@@ -294,15 +296,15 @@ mod tests {
             bytes.extend_from_slice(&[7; 12]);
         }
         for step in [1, 5, 4096] {
-            assert_eq!(all(Layout::Y4m, &bytes, step), (vec![frame(4, 2); 3], 3, None));
+            assert_eq!(all(PipeFormat::Y4m, &bytes, step), (vec![frame(4, 2); 3], 3, None));
         }
         // A frame that was begun is none.
-        assert_eq!(all(Layout::Y4m, &bytes[..bytes.len() - 1], 5), (vec![frame(4, 2); 2], 3, None));
+        assert_eq!(all(PipeFormat::Y4m, &bytes[..bytes.len() - 1], 5), (vec![frame(4, 2); 2], 3, None));
         bytes.extend_from_slice(b"garbage\n");
-        let (frames, _, reason) = all(Layout::Y4m, &bytes, 5);
+        let (frames, _, reason) = all(PipeFormat::Y4m, &bytes, 5);
         assert_eq!(frames.len(), 3);
         assert!(reason.is_some_and(|r| r.contains("no FRAME")));
-        assert!(all(Layout::Y4m, b"hello\n", 5).2.is_some_and(|r| r.contains("not a Y4M")));
+        assert!(all(PipeFormat::Y4m, b"hello\n", 5).2.is_some_and(|r| r.contains("not a Y4M")));
     }
 
     #[test]
@@ -314,7 +316,7 @@ mod tests {
         let half = &a[..a.len() - 20];
         let bytes = [&boundary[..], &a, &b, boundary, &damaged, &b, half, &a, half].concat();
         for step in [1, 7, 4096] {
-            let (frames, began, reason) = all(Layout::Mjpeg, &bytes, step);
+            let (frames, began, reason) = all(PipeFormat::Mjpeg, &bytes, step);
             assert_eq!((began, reason, frames.len()), (7, None, 6));
             let whole = [0, 1, 3, 5].map(|i: usize| &frames[i]);
             assert_eq!(whole, [&frame(16, 8), &frame(24, 16), &frame(24, 16), &frame(16, 8)]);
@@ -322,25 +324,25 @@ mod tests {
             assert!(matches!((&frames[2], &frames[4]), (Live::Damaged(_), Live::Damaged(_))), "{frames:?}");
         }
         let noise = vec![b'x'; MAX_BETWEEN + 10];
-        assert!(all(Layout::Mjpeg, &noise, 4096).2.is_some_and(|r| r.contains("no JPEG")));
+        assert!(all(PipeFormat::Mjpeg, &noise, 4096).2.is_some_and(|r| r.contains("no JPEG")));
     }
 
     #[test]
     fn raw_frames_have_their_size() {
-        let layout = |format| Layout::Raw { format, width: 6, height: 3 };
+        let layout = |format| PipeFormat::Raw { format, width: 6, height: 3 };
         // Six by three: 18 of luma and, at half the sides, 2 x 6 of chroma.
         assert_eq!(all(layout(PixelFormat::Nv12), &[0; 65], 7).0.len(), 2);
         assert_eq!(all(layout(PixelFormat::Yuyv), &[0; 72], 7).0.len(), 2);
         assert!(all(layout(PixelFormat::Mjpg), &[0; 72], 7).2.is_some());
-        let huge = Layout::Raw { format: PixelFormat::Grey, width: 5000, height: 1 };
+        let huge = PipeFormat::Raw { format: PixelFormat::Grey, width: 5000, height: 1 };
         assert!(all(huge, &[0; 72], 7).2.is_some_and(|r| r.contains("5000")));
     }
 
     proptest::proptest! {
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300), kind in 0..4) {
-            let raw = Layout::Raw { format: PixelFormat::Uyvy, width: 5, height: 3 };
-            let layout = [Layout::Y4m, Layout::Mjpeg, Layout::Nut, raw][kind as usize];
+            let raw = PipeFormat::Raw { format: PixelFormat::Uyvy, width: 5, height: 3 };
+            let layout = [PipeFormat::Y4m, PipeFormat::Mjpeg, PipeFormat::Nut, raw][kind as usize];
             let _ = all(layout, &bytes, 11);
             let _ = all(layout, &[&b"\xff\xd8"[..], &bytes].concat(), 11);
         }

@@ -1,7 +1,7 @@
 //! Video clips: AVI, Y4M, folders of numbered images, Y4M on standard input, and through ffmpeg anything else.
 //!
 //! Read frame by frame: memory is bounded by the size of one frame. Times are exact: periods of the rate, for
-//! rational rates too, or what the container tells of each frame. A frame that cannot be decoded is a [`Media::Gap`];
+//! rational rates too, or what the container tells of each frame. A frame that cannot be decoded is a [`Media::Damaged`];
 //! a clip that ends in the middle of a frame gives what came before and then an error.
 
 mod avi;
@@ -12,7 +12,7 @@ mod nut;
 mod y4m;
 
 pub use avi::{AviWriter, Codec};
-pub use live::{Layout, Live, LiveReader};
+pub use live::{Live, LiveReader, PipeFormat};
 pub use y4m::Y4mWriter;
 
 use std::io::{BufRead, Read};
@@ -60,7 +60,7 @@ pub enum ClipError {
     },
     /// The clip cannot be followed from a frame on.
     #[error("{path}: frame {frame}: {reason}")]
-    Damaged {
+    Broken {
         /// The file.
         path: PathBuf,
         /// Number of the frame, from 0.
@@ -80,7 +80,7 @@ impl ClipError {
             Self::Short { found, promised, .. } => {
                 format!("truncated: {found} frames; its header states {promised}")
             }
-            Self::Damaged { frame, reason, .. } => format!("frame {frame}: {reason}"),
+            Self::Broken { frame, reason, .. } => format!("frame {frame}: {reason}"),
         }
     }
 }
@@ -134,7 +134,7 @@ pub enum Media {
     /// The frame was filled.
     Frame,
     /// The frame is there and cannot be decoded.
-    Gap {
+    Damaged {
         /// Its number.
         seq: u64,
         /// Its time.
@@ -147,7 +147,8 @@ pub enum Media {
 /// One frame out of a container: its luma, or why there is none.
 enum Raw {
     Luma(usize, usize),
-    Bad(String),
+    /// A frame that cannot be decoded, and why.
+    Damaged(String),
     End,
     /// The clip ends in the middle of a frame.
     Cut,
@@ -156,8 +157,8 @@ enum Raw {
         found: u64,
         promised: u64,
     },
-    /// What follows is no frame.
-    Damaged(String),
+    /// What follows is no frame, and why.
+    Broken(String),
 }
 
 /// Which frame a source gave last, and when.
@@ -285,8 +286,8 @@ impl Clip {
             Raw::Short { found, promised } => {
                 return Err(ClipError::Short { path: path(), found, promised });
             }
-            Raw::Damaged(reason) => {
-                return Err(ClipError::Damaged { path: path(), frame: self.count, reason });
+            Raw::Broken(reason) => {
+                return Err(ClipError::Broken { path: path(), frame: self.count, reason });
             }
             Raw::Luma(width, height) => {
                 (frame.seq, frame.at_ns, frame.width, frame.height) = (seq, at_ns, width, height);
@@ -296,9 +297,9 @@ impl Clip {
                 self.digest.frame(width, &frame.luma);
                 Media::Frame
             }
-            Raw::Bad(reason) => {
+            Raw::Damaged(reason) => {
                 self.digest.frame(0, &[]);
-                Media::Gap { seq, at_ns, reason }
+                Media::Damaged { seq, at_ns, reason }
             }
         };
         self.count = seq + 1;
@@ -425,7 +426,7 @@ mod tests {
         loop {
             match clip.next(&mut frame) {
                 Ok(Some(Media::Frame)) => frames.push(frame.clone()),
-                Ok(Some(Media::Gap { seq, .. })) => gaps.push(seq),
+                Ok(Some(Media::Damaged { seq, .. })) => gaps.push(seq),
                 Ok(None) => return (frames, gaps, None),
                 Err(e) => return (frames, gaps, Some(e)),
             }

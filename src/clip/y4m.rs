@@ -96,7 +96,7 @@ impl<R: Read + Send> Source for Y4mReader<R> {
             Some(line) if line.starts_with('?') && "?FRAME".starts_with(&line) => return Ok(Raw::Cut),
             Some(_) => {
                 let (w, h) = (self.width, self.height);
-                return Ok(Raw::Damaged(format!(
+                return Ok(Raw::Broken(format!(
                     "no FRAME where one must be; do the frames have the {w}x{h} C{} of the header?",
                     self.color
                 )));

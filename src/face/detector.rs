@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 pub use crate::face::layout::Detection;
-use crate::face::layout::Layout;
+use crate::face::layout::DetectorLayout;
 use crate::model::{Checked, FileSpec, Interface, ModelError, Network, Spec};
 
 /// Most faces that are told apart in a frame, before overlapping ones are joined.
@@ -52,14 +52,16 @@ impl Checked<DetectorSpec> {
     }
 }
 
-fn layout(file: &Checked<DetectorSpec>) -> Result<Layout, ModelError> {
-    Interface::parse(&file.bytes).and_then(|i| Layout::recognise(&i)).map_err(|e| file.content_error(e))
+fn layout(file: &Checked<DetectorSpec>) -> Result<DetectorLayout, ModelError> {
+    Interface::parse(&file.bytes)
+        .and_then(|i| DetectorLayout::recognise(&i))
+        .map_err(|e| file.content_error(e))
 }
 
 /// The detector with its buffers.
 pub struct Detector {
     network: Network,
-    layout: Layout,
+    layout: DetectorLayout,
     min_score: f32,
     input: Vec<f32>,
     outputs: Vec<Vec<f32>>,
@@ -87,7 +89,7 @@ impl Detector {
     }
 
     /// How the network is fed and read.
-    pub fn layout(&self) -> &Layout {
+    pub fn layout(&self) -> &DetectorLayout {
         &self.layout
     }
 

@@ -47,7 +47,7 @@ enum Kind {
 
 /// A detector's layout: what to feed and how to read.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Layout {
+pub struct DetectorLayout {
     kind: Kind,
     /// Channels of the input: 1 or 3.
     pub channels: usize,
@@ -101,7 +101,7 @@ impl Convention {
     }
 }
 
-impl Layout {
+impl DetectorLayout {
     /// Recognises a network from its declared inputs and outputs, and checks every shape. The reason of a refusal
     /// comes back as text.
     pub fn recognise(interface: &Interface) -> Result<Self, String> {
@@ -332,15 +332,15 @@ mod tests {
     #[test]
     fn layouts_are_told_apart_by_their_outputs() {
         let glint = interface(&[1, 1, 120, 160], &[("score_8", &[1, 1, 15, 20]), ("box_8", &[1, 4, 15, 20])]);
-        assert_eq!(Layout::recognise(&glint).expect("own").name(), "glint");
-        assert_eq!(Layout::recognise(&yunet()).expect("yunet").name(), "yunet");
+        assert_eq!(DetectorLayout::recognise(&glint).expect("own").name(), "glint");
+        assert_eq!(DetectorLayout::recognise(&yunet()).expect("yunet").name(), "yunet");
         let ultra = interface(&[1, 3, 240, 320], &[("scores", &[1, 4420, 2]), ("boxes", &[1, 4420, 4])]);
-        assert_eq!(Layout::recognise(&ultra).expect("ultra-light").name(), "ultra-light");
+        assert_eq!(DetectorLayout::recognise(&ultra).expect("ultra-light").name(), "ultra-light");
     }
 
     #[test]
     fn what_does_not_fit_is_refused_with_its_name() {
-        let refusal = |i: &Interface| Layout::recognise(i).expect_err("does not fit");
+        let refusal = |i: &Interface| DetectorLayout::recognise(i).expect_err("does not fit");
         let classifier = interface(&[1, 3, 224, 224], &[("logits", &[1, 1000])]);
         assert!(refusal(&classifier).contains("logits"));
         let mut cut = yunet();
@@ -357,7 +357,7 @@ mod tests {
 
     #[test]
     fn boxes_are_read_as_each_layout_codes_them() {
-        let layout = Layout::recognise(&yunet()).expect("yunet");
+        let layout = DetectorLayout::recognise(&yunet()).expect("yunet");
         let mut outputs: Vec<Vec<f32>> = layout.outputs.iter().map(|&n| vec![0.0; n]).collect();
         let at = |name: &str| yunet().outputs.iter().position(|(n, _)| n == name).expect("output");
         // Cell (column 2, row 1) of stride 16.
@@ -377,7 +377,7 @@ mod tests {
         let mut ultra = interface(&[1, 3, 240, 320], &[("scores", &[1, 4420, 2]), ("boxes", &[1, 4420, 4])]);
         for (operator, boxes) in [("Conv", [1.0, 0.0, 0.0, 5.0 * 2f32.ln()]), ("Exp", [0.1, 0.2, 0.3, 0.4])] {
             ultra.operators = [operator.to_owned()].into();
-            let layout = Layout::recognise(&ultra).expect("ultra-light");
+            let layout = DetectorLayout::recognise(&ultra).expect("ultra-light");
             let mut outputs = vec![vec![0.0; 2 * 4420], vec![0.0; 4 * 4420]];
             // The second anchor of the second cell of the first row: centre (12, 4), side 16.
             outputs[0][9] = 0.99;
@@ -395,7 +395,7 @@ mod tests {
         }
 
         let glint = interface(&[1, 1, 32, 32], &[("score_8", &[1, 1, 4, 4]), ("box_8", &[1, 4, 4, 4])]);
-        let layout = Layout::recognise(&glint).expect("own");
+        let layout = DetectorLayout::recognise(&glint).expect("own");
         let mut outputs = vec![vec![0.0; 16], vec![0.0; 64]];
         outputs[0][5] = 0.7;
         detections.clear();

@@ -337,8 +337,8 @@ impl View<'_> {
     fn pattern(&self, apex: &[f32; 2 * CELLS]) -> Pattern {
         let [onset_ns, apex_ns, offset_ns] = self.times;
         let rests = self.rests;
-        let frames = |from_ns: i64, to_ns: i64| -> Vec<pattern::Frame> {
-            let above = |s: &Sample| pattern::Frame {
+        let frames = |from_ns: i64, to_ns: i64| -> Vec<pattern::MotionFrame> {
+            let above = |s: &Sample| pattern::MotionFrame {
                 at_ns: s.at_ns,
                 motion: std::array::from_fn(|k| s.motion[k] - rests.between(s.at_ns, |r| r.motion[k])),
             };

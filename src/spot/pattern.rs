@@ -24,7 +24,7 @@ pub(super) struct Pattern {
 }
 
 /// A frame: its time and its motion above the line between the two rests.
-pub(super) struct Frame {
+pub(super) struct MotionFrame {
     pub at_ns: i64,
     pub motion: Vector,
 }
@@ -35,7 +35,7 @@ pub(super) struct Frame {
 pub(super) fn measure(
     apex: &Vector,
     step: &Vector,
-    [before, during, after]: [&[Frame]; 3],
+    [before, during, after]: [&[MotionFrame]; 3],
     course: impl Fn(i64) -> f32,
 ) -> Pattern {
     let apex = rigid::without_plane(apex);
@@ -51,7 +51,7 @@ pub(super) fn measure(
         left += (s - model).powi(2);
         cosine += model * model;
     }
-    let rest = |frames: &[Frame]| {
+    let rest = |frames: &[MotionFrame]| {
         let (mut n, mut along_it, mut all) = (0.0f32, 0.0f32, 0.0f32);
         for f in frames {
             let motion = rigid::without_plane(&f.motion);
@@ -85,8 +85,8 @@ mod tests {
         std::array::from_fn(|i| if i == k || i == k + 9 { size } else { 0.0 })
     }
 
-    fn frames(n: usize, motion: impl Fn(f32) -> Vector) -> Vec<Frame> {
-        (0..n).map(|k| Frame { at_ns: k as i64, motion: motion(k as f32 / (n - 1) as f32) }).collect()
+    fn frames(n: usize, motion: impl Fn(f32) -> Vector) -> Vec<MotionFrame> {
+        (0..n).map(|k| MotionFrame { at_ns: k as i64, motion: motion(k as f32 / (n - 1) as f32) }).collect()
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use glint::bundle::{Bundle, Goldens};
-use glint::clip::{Clip, Layout, Live, LiveReader};
+use glint::clip::{Clip, Live, LiveReader, PipeFormat};
 use glint::face::detector::DetectorSpec;
 use glint::frame::{Frame, LumaDecoder, MAX_SIDE, PixelFormat};
 use glint::intensity::{AuNet, AuSpec, Thresholds};
@@ -51,8 +51,9 @@ pub fn y4m(bytes: &[u8]) {
 
 /// What a program writes into a pipe, of any layout; raw frames have six columns and three rows.
 pub fn live(bytes: &[u8]) {
-    let raw = |format| Layout::Raw { format, width: 6, height: 3 };
-    let layouts = [Layout::Y4m, Layout::Mjpeg, Layout::Nut].into_iter().chain(PixelFormat::ALL.map(raw));
+    let raw = |format| PipeFormat::Raw { format, width: 6, height: 3 };
+    let layouts =
+        [PipeFormat::Y4m, PipeFormat::Mjpeg, PipeFormat::Nut].into_iter().chain(PixelFormat::ALL.map(raw));
     for layout in layouts {
         let Ok(mut reader) = LiveReader::new(layout, bytes) else { continue };
         let (mut luma, mut began) = (Vec::new(), 0);

@@ -9,7 +9,7 @@ use glint::synth::NoiseTable;
 
 use crate::assets::portraits::Portrait;
 use crate::corpus::head::Model;
-use crate::faces::detection::Trial;
+use crate::faces::detection::DetectionTrial;
 use crate::faces::{HEIGHT, WIDTH, scenes, trained};
 use crate::run::Run;
 use crate::train::{Schedule, sitters};
@@ -73,7 +73,7 @@ fn choose(dir: &std::path::Path, portraits: &[&Portrait], seed: u64) -> Result<f
     let noise = NoiseTable::new();
     let trials = THRESHOLDS.map(|min_score| {
         let spec = DetectorSpec { min_score, ..file.spec.clone() };
-        Trial::new("detector", &Checked { spec, ..file.clone() }, None)
+        DetectionTrial::new("detector", &Checked { spec, ..file.clone() }, None)
     });
     let mut trials = trials.into_iter().collect::<Result<Vec<_>>>()?;
     for i in 0..CHOICE {

@@ -13,7 +13,7 @@ use crate::filter::judge::{MACRO_FROM, Range, least};
 use crate::filter::recording::{Done, Job};
 use crate::filter::report;
 use crate::filter::scan::Rules;
-use crate::filter::units::{self, Footage, Shard};
+use crate::filter::units::{self, ScanUnit, Shard};
 use crate::run;
 
 /// Search folders of videos, frames or drawn pairs for recognisable movements that are not macro-expressions and keep a
@@ -86,7 +86,7 @@ pub fn run(args: &Args) -> Result<()> {
     let shard = args.shard.unwrap_or(Shard::WHOLE);
     let all = units::find(data)?;
     let total = all.len();
-    let footage: Vec<Footage> =
+    let footage: Vec<ScanUnit> =
         all.into_iter().enumerate().filter(|(i, _)| shard.takes(*i)).map(|(_, u)| u).collect();
     run::watch_interrupt()?;
     let bar = run::bar(&format!("shard {}/{}", shard.index, shard.count), footage.len() as u64);

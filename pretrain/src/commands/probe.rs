@@ -8,8 +8,8 @@ use serde_json::json;
 
 use crate::backend::device::{self, Device};
 use crate::contrast::finetune::Tuning;
-use crate::contrast::labelled::{self, Labelled, Source};
-use crate::contrast::transfer::{Finetuning, Outcome, Probe, Setting};
+use crate::contrast::labelled::{self, LabelledPair, Source};
+use crate::contrast::transfer::{Finetuning, Predictions, Probe, Setting};
 use crate::run::Run;
 
 /// Arguments that both commands have.
@@ -73,7 +73,7 @@ pub struct FinetuneArgs {
 }
 
 impl Common {
-    fn setting<'a>(&self, data: &'a [Labelled]) -> Setting<'a> {
+    fn setting<'a>(&self, data: &'a [LabelledPair]) -> Setting<'a> {
         let classes = self.source.protocol.classes().len();
         Setting { data, classes, folds: self.folds, first_only: self.first_only, seed: self.seed }
     }
@@ -108,8 +108,8 @@ fn report(
     name: &str,
     common: &Common,
     settings: &impl Serialize,
-    data: &[Labelled],
-    Outcome { views, scored, aus }: &Outcome,
+    data: &[LabelledPair],
+    Predictions { views, scored, aus }: &Predictions,
 ) -> Result<()> {
     let classes = common.source.protocol.classes();
     let (uf1, uar) = scored.scores(classes.len());

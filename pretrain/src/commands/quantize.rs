@@ -19,7 +19,7 @@ use crate::quantize::shipped::{ShippedNetwork, calibration, compare_detectors, w
 pub struct Args {
     /// Network: its files in the folder of models.
     #[arg(group = "what")]
-    network: Option<Network>,
+    network: Option<NetworkKind>,
     /// Write student-like.onnx and student-like.f32.onnx to this folder instead.
     #[arg(long, value_name = "DIR", group = "what")]
     fixture: Option<PathBuf>,
@@ -42,7 +42,7 @@ pub struct Args {
 
 /// Networks that have an int8 form.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Network {
+enum NetworkKind {
     /// detector.onnx.
     Detector,
     /// landmarks.onnx.
@@ -57,9 +57,9 @@ pub fn run(args: &Args) -> Result<()> {
         return write_fixture(dir);
     }
     let network = match args.network.context("a network")? {
-        Network::Detector => ShippedNetwork::Detector,
-        Network::Landmarks => ShippedNetwork::Landmarks,
-        Network::Au => return quantize_au(args),
+        NetworkKind::Detector => ShippedNetwork::Detector,
+        NetworkKind::Landmarks => ShippedNetwork::Landmarks,
+        NetworkKind::Au => return quantize_au(args),
     };
     let assets = args.assets.as_ref().context("--assets DIR is needed, for calibration inputs")?;
     let name = network.name();

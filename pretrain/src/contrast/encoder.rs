@@ -186,14 +186,14 @@ impl<B: Backend> Tower<B> {
 
 /// Both towers.
 #[derive(Module, Debug)]
-pub struct Pairs<B: Backend> {
+pub struct TwoTowers<B: Backend> {
     /// Of the first view.
     pub first: Tower<B>,
     /// Of the second view.
     pub second: Tower<B>,
 }
 
-impl<B: Backend> Pairs<B> {
+impl<B: Backend> TwoTowers<B> {
     /// Fresh towers of the recipe's shapes.
     pub fn new(recipe: &PretrainRecipe, device: &B::Device) -> Self {
         let tower = |side: &ViewEncoding| Tower::new(&side.encoder, side.shape(), device);

@@ -45,7 +45,7 @@ pub struct Source {
 
 /// One labelled pair.
 #[derive(Debug, Clone)]
-pub struct Labelled {
+pub struct LabelledPair {
     /// Crops, and the facts.
     pub pair: Pair,
     /// The person.
@@ -57,7 +57,7 @@ pub struct Labelled {
 }
 
 /// Reads labelled pairs. Problems of a sheet, and rows whose faces cannot be cut, go to stderr and are left out.
-pub fn load(source: &Source) -> Result<Vec<Labelled>> {
+pub fn load(source: &Source) -> Result<Vec<LabelledPair>> {
     let out = match source.database {
         Some(database) => of_database(database, source)?,
         None => of_pairs(source)?,
@@ -66,7 +66,7 @@ pub fn load(source: &Source) -> Result<Vec<Labelled>> {
     Ok(out)
 }
 
-fn of_pairs(source: &Source) -> Result<Vec<Labelled>> {
+fn of_pairs(source: &Source) -> Result<Vec<LabelledPair>> {
     if source.part.is_some()
         || source.sheet.is_some()
         || source.frames.is_some()
@@ -79,14 +79,14 @@ fn of_pairs(source: &Source) -> Result<Vec<Labelled>> {
         let word = ["class", "emotion"].iter().find_map(|k| pair.facts[*k].as_str());
         if let Some(class) = word.and_then(|w| source.protocol.class(&databases::labels::emotion(w))) {
             let (subject, aus) = (pair.subject().to_owned(), intensities(&pair));
-            out.push(Labelled { pair, subject, class, aus });
+            out.push(LabelledPair { pair, subject, class, aus });
         }
         Ok(())
     })?;
     Ok(out)
 }
 
-fn of_database(database: Database, source: &Source) -> Result<Vec<Labelled>> {
+fn of_database(database: Database, source: &Source) -> Result<Vec<LabelledPair>> {
     let options =
         LoadOptions { sheet: source.sheet.clone(), frames: source.frames.clone(), part: source.part.clone() };
     let loaded = databases::load(database, &source.data, &options)?;
@@ -99,7 +99,7 @@ fn of_database(database: Database, source: &Source) -> Result<Vec<Labelled>> {
         .collect();
     let models = Models::embedded()?;
     let bar = run::bar("faces", wanted.len() as u64);
-    let cut: Vec<Result<Labelled>> = wanted
+    let cut: Vec<Result<LabelledPair>> = wanted
         .par_iter()
         .map_init(
             || Cutter::new(&models, source.depth_pattern.as_deref()),
@@ -110,7 +110,7 @@ fn of_database(database: Database, source: &Source) -> Result<Vec<Labelled>> {
                 let facts = serde_json::json!({"subject": sample.subject, "emotion": sample.emotions});
                 let id = sample.id.replace(['.', '/'], "_");
                 let pair = Pair { id, crops, facts };
-                Ok(Labelled {
+                Ok(LabelledPair {
                     pair,
                     subject: sample.subject.clone(),
                     class: *class,

@@ -7,7 +7,7 @@ use burn::module::Module;
 use burn::tensor::backend::AutodiffBackend;
 use glint::model::{Lineage, sha256_hex};
 
-use super::encoder::Pairs;
+use super::encoder::TwoTowers;
 use super::material::Material;
 use super::recipe::PretrainRecipe;
 use super::train;
@@ -20,13 +20,13 @@ const WEIGHTS: &str = "towers.bin";
 const LINEAGE: &str = "lineage.toml";
 
 /// Recipe and towers of a finished run.
-pub fn load<B: AutodiffBackend>(dir: &Path, device: &B::Device) -> Result<(PretrainRecipe, Pairs<B>)> {
+pub fn load<B: AutodiffBackend>(dir: &Path, device: &B::Device) -> Result<(PretrainRecipe, TwoTowers<B>)> {
     let path = dir.join("recipe.toml");
     let recipe: PretrainRecipe = run::recipe::read(Some(&path), "", "")?;
     let weights = dir.join(WEIGHTS);
     let record = checkpoint::from_bytes::<B, _>(&bytes(dir)?, device)
         .with_context(|| weights.display().to_string())?;
-    let towers = Pairs::<B>::new(&recipe, device).load_record(record);
+    let towers = TwoTowers::<B>::new(&recipe, device).load_record(record);
     Ok((recipe, towers))
 }
 

@@ -16,7 +16,7 @@ use rand::Rng;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
-use super::encoder::{EMBEDDING, Pairs, Tower};
+use super::encoder::{EMBEDDING, Tower, TwoTowers};
 use super::loss::{Bank, against, alike, in_batch, retrieval};
 use super::recipe::{Negatives, Optimiser, PretrainRecipe, ViewEncoding};
 use super::views::{View, make, mirror};
@@ -94,7 +94,7 @@ pub fn intensities(pair: &Pair) -> [f32; AU_COUNT] {
 /// What a training gave.
 pub struct Trained<B: Backend> {
     /// The towers.
-    pub towers: Pairs<B>,
+    pub towers: TwoTowers<B>,
     /// Retrieval of the second view by the first and the other way round, on held-out pairs, after the last epoch.
     pub retrieval: [f32; 2],
     /// Share of the time in which the device waited for a batch.
@@ -220,7 +220,7 @@ struct Job<'a, B: AutodiffBackend> {
     run: &'a Run,
     stage: &'a str,
     /// Weights to begin with, instead of drawn ones.
-    start: Option<Pairs<B>>,
+    start: Option<TwoTowers<B>>,
     /// Stops after this step as on Ctrl-C.
     stop_at: usize,
 }
@@ -229,7 +229,7 @@ impl<B: AutodiffBackend> Job<'_, B> {
     fn run(self, device: &B::Device) -> Result<Trained<B>> {
         match self.recipe.optimiser {
             Optimiser::Adamw { decay, .. } => {
-                let optimiser = AdamWConfig::new().with_weight_decay(decay).init::<B, Pairs<B>>();
+                let optimiser = AdamWConfig::new().with_weight_decay(decay).init::<B, TwoTowers<B>>();
                 self.run_with(device, optimiser)
             }
             Optimiser::Sgd { momentum, decay, .. } => {
@@ -237,20 +237,20 @@ impl<B: AutodiffBackend> Job<'_, B> {
                 let optimiser = SgdConfig::new()
                     .with_momentum(Some(momentum))
                     .with_weight_decay(Some(WeightDecayConfig::new(decay)))
-                    .init::<B, Pairs<B>>();
+                    .init::<B, TwoTowers<B>>();
                 self.run_with(device, optimiser)
             }
         }
     }
 
-    fn run_with<O: Optimizer<Pairs<B>, B>>(self, device: &B::Device, optimiser: O) -> Result<Trained<B>> {
+    fn run_with<O: Optimizer<TwoTowers<B>, B>>(self, device: &B::Device, optimiser: O) -> Result<Trained<B>> {
         let Self { recipe, views, held, run, stage, start, stop_at } = self;
         recipe.check()?;
         ensure!(views.len >= recipe.batch, "{} pairs; a batch alone has {}", views.len, recipe.batch);
         let steps_an_epoch = views.len / recipe.batch;
         let steps = recipe.epochs * steps_an_epoch;
         let towers = checkpoint::numbered(
-            start.unwrap_or_else(|| initialised(run.seed(), device, || Pairs::new(recipe, device))),
+            start.unwrap_or_else(|| initialised(run.seed(), device, || TwoTowers::new(recipe, device))),
         );
         let momentum = match recipe.negatives {
             Negatives::Bank { momentum, .. } => Some(momentum),
@@ -270,7 +270,7 @@ impl<B: AutodiffBackend> Job<'_, B> {
         let begun = Instant::now();
         let mut waited = Duration::ZERO;
         let mut retrieved = [0.0; 2];
-        let towers = std::thread::scope(|scope| -> Result<Pairs<B>> {
+        let towers = std::thread::scope(|scope| -> Result<TwoTowers<B>> {
             let mut towers = towers;
             // The next batches are made while the device works.
             let (send, receive) = sync_channel(2);
@@ -340,7 +340,7 @@ impl<B: AutodiffBackend> Job<'_, B> {
 /// Loss of a batch, and the embeddings that a bank takes.
 fn loss<B: AutodiffBackend>(
     recipe: &PretrainRecipe,
-    towers: &Pairs<B>,
+    towers: &TwoTowers<B>,
     batch: &Batch,
     banks: Option<&[Bank; 2]>,
     device: &B::Device,
@@ -375,7 +375,7 @@ fn loss<B: AutodiffBackend>(
 
 fn retrieve<B: Backend>(
     recipe: &PretrainRecipe,
-    towers: &Pairs<B>,
+    towers: &TwoTowers<B>,
     held: &Views,
     device: &B::Device,
 ) -> [f32; 2] {

@@ -7,9 +7,9 @@ use burn::module::AutodiffModule;
 use burn::tensor::backend::AutodiffBackend;
 use glint::au::{AU_COUNT, AUS};
 
-use super::encoder::{Encoder, Pairs};
+use super::encoder::{Encoder, TwoTowers};
 use super::finetune::{self, Classifier, Samples, Tuning};
-use super::labelled::{self, Labelled, Scored};
+use super::labelled::{self, LabelledPair, Scored};
 use super::pretraining;
 use super::recipe::{PretrainRecipe, ViewEncoding};
 use super::train::{features, one_view};
@@ -23,7 +23,7 @@ use crate::train::initialised;
 #[derive(Debug, Clone, Copy)]
 pub struct Setting<'a> {
     /// Labelled pairs.
-    pub data: &'a [Labelled],
+    pub data: &'a [LabelledPair],
     /// Number of classes.
     pub classes: usize,
     /// Subjects are put into so many folds; 0 leaves one subject out at a time.
@@ -35,7 +35,7 @@ pub struct Setting<'a> {
 }
 
 /// Predictions for every labelled pair, each by a model that has not seen its subject.
-pub struct Outcome {
+pub struct Predictions {
     /// Views that were used.
     pub views: Vec<View>,
     /// Predicted classes.
@@ -48,10 +48,10 @@ pub struct Outcome {
 struct Prepared<'a> {
     sides: Vec<ViewEncoding>,
     rows: Vec<Vec<Vec<f32>>>,
-    data: &'a [Labelled],
+    data: &'a [LabelledPair],
 }
 
-fn prepare<'a>(recipe: &PretrainRecipe, first_only: bool, data: &'a [Labelled]) -> Result<Prepared<'a>> {
+fn prepare<'a>(recipe: &PretrainRecipe, first_only: bool, data: &'a [LabelledPair]) -> Result<Prepared<'a>> {
     let pairs: Vec<_> = data.iter().map(|l| &l.pair).collect();
     let mut out = Prepared { sides: Vec::new(), rows: Vec::new(), data };
     for side in [&recipe.first, &recipe.second].into_iter().take(if first_only { 1 } else { 2 }) {
@@ -103,7 +103,7 @@ fn complement(fold: &[usize], count: usize) -> Vec<usize> {
 
 /// Encoders of the sides that are used.
 fn encoders<B: AutodiffBackend>(
-    towers: Pairs<B>,
+    towers: TwoTowers<B>,
     recipe: &PretrainRecipe,
     sides: &[ViewEncoding],
 ) -> Vec<Encoder<B>> {
@@ -122,9 +122,9 @@ pub struct Probe<'a> {
 }
 
 impl Job for Probe<'_> {
-    type Out = Outcome;
+    type Out = Predictions;
 
-    fn run<B: AutodiffBackend>(self, device: B::Device) -> Result<Outcome> {
+    fn run<B: AutodiffBackend>(self, device: B::Device) -> Result<Predictions> {
         let Setting { data, classes: count, folds, first_only, seed } = self.setting;
         let (recipe, towers) = pretraining::load::<B>(self.from, &device)?;
         let prepared = prepare(&recipe, first_only, data)?;
@@ -163,7 +163,7 @@ impl Job for Probe<'_> {
                 Some((*au, correlation(&a, &b)?))
             })
             .collect();
-        Ok(Outcome { views: prepared.views(), scored, aus })
+        Ok(Predictions { views: prepared.views(), scored, aus })
     }
 }
 
@@ -180,9 +180,9 @@ pub struct Finetuning<'a> {
 }
 
 impl Job for Finetuning<'_> {
-    type Out = Outcome;
+    type Out = Predictions;
 
-    fn run<B: AutodiffBackend>(self, device: B::Device) -> Result<Outcome> {
+    fn run<B: AutodiffBackend>(self, device: B::Device) -> Result<Predictions> {
         let Setting { data, classes: count, folds, first_only, seed: base } = self.setting;
         let loaded = match self.from {
             Some(dir) => Some(pretraining::load::<B>(dir, &device)?),
@@ -216,6 +216,6 @@ impl Job for Finetuning<'_> {
             bar.inc(1);
         }
         bar.finish_and_clear();
-        Ok(Outcome { views: prepared.views(), scored, aus: Vec::new() })
+        Ok(Predictions { views: prepared.views(), scored, aus: Vec::new() })
     }
 }

@@ -192,13 +192,13 @@ impl HeadFace {
             }
         }
         if pose.gaze != [0.0; 2] {
-            let by = Turn::new(GAZE_ANGLE * pose.gaze[0], GAZE_ANGLE * pose.gaze[1]);
+            let by = Rotation::new(GAZE_ANGLE * pose.gaze[0], GAZE_ANGLE * pose.gaze[1]);
             for (vertices, center) in self.model.eyes.iter().zip(&self.eyes) {
                 vertices.iter().for_each(|&i| by.apply(&mut out[usize::from(i)], center));
             }
         }
         if pose.turn != [0.0; 2] {
-            let by = Turn::new(pose.turn[0], pose.turn[1]);
+            let by = Rotation::new(pose.turn[0], pose.turn[1]);
             out.iter_mut().for_each(|v| by.apply(v, &AXIS));
         }
         out
@@ -206,7 +206,7 @@ impl HeadFace {
 
     /// The 68 landmarks in face coordinates of the face at rest with its head turned.
     pub fn landmarks_at_rest(&self, turn: [f32; 2]) -> [Point; LANDMARK_COUNT] {
-        let by = Turn::new(turn[0], turn[1]);
+        let by = Rotation::new(turn[0], turn[1]);
         std::array::from_fn(|i| {
             let mut v = self.vertices[usize::from(self.model.head.landmarks[i])];
             by.apply(&mut v, &AXIS);
@@ -384,12 +384,12 @@ impl Face for HeadFace {
 }
 
 /// A turn: yaw towards the image's right, then pitch downwards.
-struct Turn {
+struct Rotation {
     yaw: (f32, f32),
     pitch: (f32, f32),
 }
 
-impl Turn {
+impl Rotation {
     fn new(yaw: f32, pitch: f32) -> Self {
         Self { yaw: yaw.sin_cos(), pitch: pitch.sin_cos() }
     }
@@ -442,10 +442,10 @@ mod tests {
     #[test]
     fn eyes_turn_where_they_are_told() {
         let mut v = [0.0, 0.0, 10.0];
-        Turn::new(0.3, 0.0).apply(&mut v, &[0.0; 3]);
+        Rotation::new(0.3, 0.0).apply(&mut v, &[0.0; 3]);
         assert!(v[0] > 2.5 && v[1].abs() < 1e-6, "to the image's right: {v:?}");
         let mut v = [0.0, 0.0, 10.0];
-        Turn::new(0.0, 0.3).apply(&mut v, &[0.0; 3]);
+        Rotation::new(0.0, 0.3).apply(&mut v, &[0.0; 3]);
         assert!(v[1] > 2.5 && v[0].abs() < 1e-6, "down: {v:?}");
     }
 

@@ -17,7 +17,7 @@ use super::rules::{class_of, random_class};
 use crate::augment::normal;
 
 /// One AU with its side, and its number.
-pub type Part = (u8, Side);
+pub type SidedAu = (u8, Side);
 
 #[derive(Deserialize)]
 struct Sheet {
@@ -52,7 +52,7 @@ impl Quantiles {
 /// What the annotations say.
 pub struct Priors {
     /// Combinations of each class with their counts.
-    combinations: [Vec<(Vec<Part>, u32)>; 3],
+    combinations: [Vec<(Vec<SidedAu>, u32)>; 3],
     rise_ms: Vec<Quantiles>,
     fall_ms: Vec<Quantiles>,
     one_sided: f64,
@@ -70,7 +70,7 @@ impl Priors {
 
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let all: BTreeMap<String, serde_json::Value> = serde_json::from_str(text)?;
-        let mut combinations: [Vec<(Vec<Part>, u32)>; 3] = Default::default();
+        let mut combinations: [Vec<(Vec<SidedAu>, u32)>; 3] = Default::default();
         let (mut rise_ms, mut fall_ms, mut one_sided) = (Vec::new(), Vec::new(), Vec::new());
         for (database, value) in all {
             if value.get("au_combo_by_emotion").is_none() {
@@ -103,7 +103,7 @@ impl Priors {
     }
 
     /// A class and what moves, with sides.
-    pub fn movement(&self, rng: &mut impl Rng) -> (Class, Vec<Part>) {
+    pub fn movement(&self, rng: &mut impl Rng) -> (Class, Vec<SidedAu>) {
         let class = Class::ALL[random_class(rng)];
         if rng.random() {
             let known = &self.combinations[class as usize];
@@ -134,7 +134,7 @@ impl Priors {
 }
 
 /// `4+L7+R12` as AUs with sides; what the synthetic face cannot do is left out.
-fn parse_combination(words: &str) -> Vec<Part> {
+fn parse_combination(words: &str) -> Vec<SidedAu> {
     let part = |word: &str| {
         let (side, number) = match word.as_bytes().first() {
             Some(b'L') => (Side::Left, &word[1..]),

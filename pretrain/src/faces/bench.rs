@@ -17,9 +17,9 @@ use glint::synth::{NoiseTable, Pack, Subject};
 use rand::Rng;
 
 use super::clips::{self, FollowedClip};
-use super::detection::Trial;
+use super::detection::DetectionTrial;
 use super::points::{self, Finder};
-use super::report::{FaceReport, Method, Shown, Still};
+use super::report::{FaceReport, LandmarkMethod, ResidualMotion, Shown};
 use super::still::{self, Course, Residual};
 use super::{scenes, trained};
 use crate::assets::portraits::{self, Portrait};
@@ -115,16 +115,18 @@ impl Bench<'_> {
     }
 
     /// Every detector on the same frames: the stage as the daemon has it, the detector alone, then others.
-    fn trials(&self) -> Result<Vec<Trial>> {
+    fn trials(&self) -> Result<Vec<DetectionTrial>> {
         let detector = &self.models.detector;
-        let mut trials =
-            vec![Trial::new("stage", detector, Some(&self.models))?, Trial::new("detector", detector, None)?];
+        let mut trials = vec![
+            DetectionTrial::new("stage", detector, Some(&self.models))?,
+            DetectionTrial::new("detector", detector, None)?,
+        ];
         match &self.settings.detectors {
             Some(dir) => {
                 for path in clips::files(dir)?.iter().filter(|p| p.extension().is_some_and(|e| e == "onnx")) {
                     let file = Checked::<DetectorSpec>::load_external(path, None)?;
                     let name = path.file_stem().unwrap_or_default().to_string_lossy();
-                    trials.push(Trial::new(&name, &file, None)?);
+                    trials.push(DetectionTrial::new(&name, &file, None)?);
                 }
             }
             None => eprintln!("no --detectors: other detectors are left out"),
@@ -170,7 +172,7 @@ impl Bench<'_> {
     }
 
     /// Landmark error on rendered heads, with MediaPipe's where it is installed.
-    fn heads(&self) -> Result<Vec<Method>> {
+    fn heads(&self) -> Result<Vec<LandmarkMethod>> {
         let Some(head) = &self.head else { return Ok(Vec::new()) };
         let renders = (0..self.share(HEADS))
             .map(|i| points::render(head, &self.noise, self.settings.seed, i))
@@ -195,7 +197,7 @@ impl Bench<'_> {
     }
 
     /// Residual motion of people of the synthetic subject and of rendered heads.
-    fn still(&self) -> Result<Vec<Still>> {
+    fn still(&self) -> Result<Vec<ResidualMotion>> {
         let pack = Pack::embedded()?;
         let rows = [
             ("still", Course::STILL),
@@ -216,7 +218,7 @@ impl Bench<'_> {
                         sum.add(still::sequence(&face, course, &self.models, seed, &mut millis)?);
                     }
                 }
-                Ok(Still { name, residual: sum, millis: median(&millis).unwrap_or(f32::NAN) })
+                Ok(ResidualMotion { name, residual: sum, millis: median(&millis).unwrap_or(f32::NAN) })
             })
             .collect()
     }

@@ -16,7 +16,7 @@ use super::{HEIGHT, WIDTH};
 pub const MIN_IOU: f32 = 0.5;
 
 /// What a detector does with frames, one after the other.
-pub struct Trial {
+pub struct DetectionTrial {
     /// Which detector.
     pub name: String,
     detector: Detector,
@@ -36,7 +36,7 @@ pub struct Trial {
     millis: Vec<f32>,
 }
 
-impl Trial {
+impl DetectionTrial {
     /// Of a detector alone, or with the landmark network's confirmation.
     pub fn new(name: &str, file: &Checked<DetectorSpec>, confirm: Option<&Models>) -> Result<Self> {
         Ok(Self {

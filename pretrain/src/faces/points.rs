@@ -122,7 +122,7 @@ pub fn render(model: &Arc<Model>, noise: &NoiseTable, seed: u64, index: u64) -> 
 /// Errors on rendered heads of one method: over all points as they are, and with each landmark's mean offset removed,
 /// which is the difference between two definitions of the same point.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Agreement {
+pub struct LandmarkErrors {
     /// Percent of the eye distance.
     pub nme_percent: f32,
     /// The same without the mean offset of each landmark.
@@ -132,7 +132,7 @@ pub struct Agreement {
 }
 
 /// Compares points with truth, each pair in the frame of the true eyes.
-pub fn agreement(pairs: &[(Option<Points>, Points)]) -> Agreement {
+pub fn agreement(pairs: &[(Option<Points>, Points)]) -> LandmarkErrors {
     const EYES: [Point; 2] = [Point::new(-50.0, 0.0), Point::new(50.0, 0.0)];
     let residuals: Vec<[Point; LANDMARK_COUNT]> = pairs
         .iter()
@@ -156,7 +156,7 @@ pub fn agreement(pairs: &[(Option<Points>, Points)]) -> Agreement {
                 .flat_map(|f| (0..LANDMARK_COUNT).map(|i| f[i].distance(shift[i])).collect::<Vec<_>>()),
         )
     };
-    Agreement {
+    LandmarkErrors {
         nme_percent: error(&[Point::default(); LANDMARK_COUNT]),
         nme_aligned_percent: error(&offset),
         missed: pairs.len() - residuals.len(),

@@ -3,16 +3,16 @@
 use serde_json::{Map, Value, json};
 
 use super::clips::FollowedClip;
-use super::detection::Trial;
+use super::detection::DetectionTrial;
 use super::mean;
-use super::points::Agreement;
+use super::points::LandmarkErrors;
 use super::still::Residual;
 
 /// Landmarks of one method on rendered heads.
-pub(super) type Method = (&'static str, Agreement);
+pub(super) type LandmarkMethod = (&'static str, LandmarkErrors);
 
 /// A row of residual motion.
-pub(super) struct Still {
+pub(super) struct ResidualMotion {
     pub(super) name: &'static str,
     pub(super) residual: Residual,
     pub(super) millis: f32,
@@ -27,11 +27,11 @@ pub(super) struct Shown {
 /// What was measured.
 pub struct FaceReport {
     pub(super) unseen: Vec<Shown>,
-    pub(super) trials: Vec<Trial>,
+    pub(super) trials: Vec<DetectionTrial>,
     pub(super) labels: Vec<Option<f32>>,
     pub(super) confused: (usize, usize),
-    pub(super) heads: Vec<Method>,
-    pub(super) still: Vec<Still>,
+    pub(super) heads: Vec<LandmarkMethod>,
+    pub(super) still: Vec<ResidualMotion>,
     pub(super) clips: Vec<FollowedClip>,
 }
 
@@ -119,7 +119,7 @@ impl FaceReport {
                 (g.name, json!({"portraits": g.portraits, "recall": number(g.recall), "nme_percent": number(g.nme_percent)}))
             })
             .collect();
-        let row = |t: &mut Trial| {
+        let row = |t: &mut DetectionTrial| {
             json!({"recall": number(t.recall()), "fp_per_100": number(t.false_per_100()),
                    "iou": number(mean(t.overlaps.iter().copied())), "detect_ms": number(t.median_ms())})
         };

@@ -11,12 +11,12 @@ use serde_json::json;
 use super::judge::{PairFilter, Reason};
 use super::recording::Job;
 use super::report::{Line, UnitReport};
-use super::units::Footage;
+use super::units::ScanUnit;
 use crate::pairs::{self, Pair};
 
 impl Job<'_> {
     /// Judges a file of pairs; those that are kept go to `out`, without the truth that may stand beside them.
-    pub(super) fn judge_pairs(&self, unit: &Footage, out: &Path) -> Result<UnitReport> {
+    pub(super) fn judge_pairs(&self, unit: &ScanUnit, out: &Path) -> Result<UnitReport> {
         let mut judge = PairFilter::new(self.models, self.rules.range)?;
         let name = || out.display().to_string();
         let mut tar = tar::Builder::new(BufWriter::new(File::create(out).with_context(name)?));
@@ -38,7 +38,7 @@ impl Job<'_> {
 }
 
 /// The pair with what was measured of it, and nothing that was known of it before but person and origin.
-fn unlabelled(unit: &Footage, pair: Pair, line: &Line) -> Pair {
+fn unlabelled(unit: &ScanUnit, pair: Pair, line: &Line) -> Pair {
     let facts = json!({"subject": pair.subject(), "origin": pair.origin(), "measured": line.aus});
     Pair { id: format!("{}-{}", unit.id(), pair.id), crops: pair.crops, facts }
 }

@@ -69,7 +69,7 @@ struct FilteredSequence {
 }
 
 /// What was kept, and how long it took.
-pub struct Results {
+pub struct FilterScore {
     videos: u64,
     distractors: u64,
     fps: f64,
@@ -81,7 +81,7 @@ pub struct Results {
 }
 
 /// Films people, filters the films and compares what is kept with the truth.
-pub fn run(args: &FilmSettings, models: &Models, rules: Rules) -> Result<Results> {
+pub fn run(args: &FilmSettings, models: &Models, rules: Rules) -> Result<FilterScore> {
     let cast = Cast::load(&args.assets, args.split, args.people, args.seed)?;
     let bar = run::bar("videos", args.videos + args.distractors);
     let begun = Instant::now();
@@ -112,7 +112,7 @@ pub fn run(args: &FilmSettings, models: &Models, rules: Rules) -> Result<Results
         }
     }
     let &FilmSettings { videos, distractors, fps, .. } = args;
-    Ok(Results { videos, distractors, fps, tallies, fates, pairs, frames, seconds })
+    Ok(FilterScore { videos, distractors, fps, tallies, fates, pairs, frames, seconds })
 }
 
 /// Kept, and of how many.
@@ -122,7 +122,7 @@ fn share((kept, total): Share) -> f64 {
     kept as f64 / total.max(1) as f64
 }
 
-impl Results {
+impl FilterScore {
     fn sum(&self, test: impl Fn(&str) -> bool) -> Share {
         let some = self.tallies.iter().filter(|(n, _)| test(n.as_str()));
         some.fold((0, 0), |(k, n), (_, t)| (k + t.kept, n + t.total))

@@ -13,8 +13,8 @@ use serde_json::json;
 
 use super::judge::Reason;
 use super::report::{Line, UnitReport, unfinished, write_whole};
-use super::scan::{Excursion, Rules, Scanner, Still};
-use super::units::Footage;
+use super::scan::{Excursion, Rules, ScannedFrame, Scanner};
+use super::units::ScanUnit;
 use crate::databases::crops::{CropPair, depth_crop, depth_name};
 use crate::databases::frames::{FrameFolder, read_depth};
 use crate::pairs::{self, Pair};
@@ -60,7 +60,7 @@ impl std::iter::Sum for Done {
 
 impl Job<'_> {
     /// Scans one recording, or judges one file of pairs, unless its report is there.
-    pub fn unit(&self, unit: &Footage, bar: &ProgressBar) -> Result<Done> {
+    pub fn unit(&self, unit: &ScanUnit, bar: &ProgressBar) -> Result<Done> {
         let (json, tar) =
             (self.out.join(format!("{}.unit.json", unit.id())), self.out.join(format!("{}.tar", unit.id())));
         let known =
@@ -91,7 +91,7 @@ impl Job<'_> {
     }
 
     /// The report of a unit of which nothing is known yet.
-    pub(super) fn report(&self, unit: &Footage) -> UnitReport {
+    pub(super) fn report(&self, unit: &ScanUnit) -> UnitReport {
         UnitReport {
             name: unit.name.clone(),
             rules: self.rules,
@@ -105,7 +105,7 @@ impl Job<'_> {
     }
 
     /// Scans one recording; its pairs go to `pairs`.
-    fn scan(&self, unit: &Footage, pairs: &Path) -> Result<UnitReport> {
+    fn scan(&self, unit: &ScanUnit, pairs: &Path) -> Result<UnitReport> {
         let mut scanner = Scanner::new(self.models, self.rules)?;
         let name = || pairs.display().to_string();
         let mut tar = tar::Builder::new(BufWriter::new(File::create(pairs).with_context(name)?));
@@ -132,7 +132,7 @@ impl Job<'_> {
                     loop {
                         match clip.next(&mut frame) {
                             Ok(Some(Media::Frame)) => scanner.push(&frame, &mut keep),
-                            Ok(Some(Media::Gap { seq, at_ns, .. })) => scanner.gap(seq, at_ns, &mut keep),
+                            Ok(Some(Media::Damaged { seq, at_ns, .. })) => scanner.gap(seq, at_ns, &mut keep),
                             Ok(None) => break,
                             Err(e) => {
                                 error = Some(e.reason());
@@ -154,7 +154,7 @@ impl Job<'_> {
     }
 
     /// Numbers of the frames of a folder, where depth is wanted.
-    fn depth_numbers(&self, unit: &Footage) -> Result<Option<Vec<u32>>> {
+    fn depth_numbers(&self, unit: &ScanUnit) -> Result<Option<Vec<u32>>> {
         match self.depth_pattern {
             Some(_) if unit.path.is_dir() => Ok(Some(FrameFolder::open(&unit.path)?.numbers().collect())),
             _ => Ok(None),
@@ -163,7 +163,7 @@ impl Job<'_> {
 
     fn keep(
         &self,
-        unit: &Footage,
+        unit: &ScanUnit,
         e: &Excursion,
         line: &Line,
         numbers: Option<&[u32]>,
@@ -172,7 +172,7 @@ impl Job<'_> {
         let Some(reference) = &e.reference else { return Ok(()) };
         let depth = match (numbers, self.depth_pattern) {
             (Some(numbers), Some(pattern)) => {
-                let side = |still: &Still| depth_of(unit, pattern, numbers, still);
+                let side = |still: &ScannedFrame| depth_of(unit, pattern, numbers, still);
                 Some([side(reference)?, side(&e.target)?])
             }
             _ => None,
@@ -192,7 +192,7 @@ impl Job<'_> {
 }
 
 /// Depth under the crop of a frame. The pattern stands beside the folder of frames, or inside it.
-fn depth_of(unit: &Footage, pattern: &str, numbers: &[u32], still: &Still) -> Result<Vec<f32>> {
+fn depth_of(unit: &ScanUnit, pattern: &str, numbers: &[u32], still: &ScannedFrame) -> Result<Vec<f32>> {
     let number = number_of(numbers, still.seq).context("a frame without a file")?;
     let name = depth_name(pattern, number)?;
     let beside = unit.path.parent().unwrap_or(Path::new(".")).join(&name);

@@ -41,7 +41,7 @@ pub struct Rules {
 
 /// A frame that a pair may use.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Still {
+pub struct ScannedFrame {
     /// Number of the frame in its recording, from 0.
     pub seq: u64,
     /// Its time.
@@ -60,9 +60,9 @@ pub struct Still {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Excursion {
     /// Before the movement; `None` where nothing was quiet.
-    pub reference: Option<Still>,
+    pub reference: Option<ScannedFrame>,
     /// At its greatest extent.
-    pub target: Still,
+    pub target: ScannedFrame,
     /// First and last time above the minimum.
     pub span_ns: (i64, i64),
     /// Why it is kept or not.
@@ -74,8 +74,8 @@ pub struct Excursion {
 struct Active {
     begun_ns: i64,
     last_ns: i64,
-    reference: Option<Still>,
-    target: Option<Still>,
+    reference: Option<ScannedFrame>,
+    target: Option<ScannedFrame>,
     /// Time and strength of the frames, the lids left out.
     course: VecDeque<(i64, f32)>,
 }
@@ -121,7 +121,7 @@ pub struct Scanner {
     rules: Rules,
     rest: Rest,
     /// Crops of the face at rest, newest last.
-    quiet: VecDeque<Still>,
+    quiet: VecDeque<ScannedFrame>,
     active: Option<Active>,
     next_ns: i64,
     /// Frames, and those in which a face could be measured.
@@ -154,7 +154,7 @@ impl Scanner {
         };
         self.frames[1] += 1;
         let intensities = self.rest.above(frame.at_ns, &intensities);
-        let still = Still {
+        let still = ScannedFrame {
             seq: frame.seq,
             at_ns: frame.at_ns,
             crop: crop.iter().map(|v| (v + 0.5).clamp(0.0, 255.0) as u8).collect(),
@@ -191,7 +191,7 @@ impl Scanner {
         (0..AU_COUNT).any(|k| AUS[k] != 45 && intensities[k] >= share * self.rules.range.counts_from(k))
     }
 
-    fn follow(&mut self, moved: bool, still: Still, emit: &mut dyn FnMut(Excursion)) {
+    fn follow(&mut self, moved: bool, still: ScannedFrame, emit: &mut dyn FnMut(Excursion)) {
         let at_ns = still.at_ns;
         if moved {
             let active = self.active.get_or_insert_with(|| Active {
@@ -254,7 +254,7 @@ impl Scanner {
         emit(Excursion { reference: active.reference, target, span_ns, reason, intensities });
     }
 
-    fn at_fixed_distance(&mut self, still: Still, emit: &mut dyn FnMut(Excursion)) {
+    fn at_fixed_distance(&mut self, still: ScannedFrame, emit: &mut dyn FnMut(Excursion)) {
         let at_ns = still.at_ns;
         while self.quiet.front().is_some_and(|s| at_ns - s.at_ns > REFERENCE_NS) {
             self.quiet.pop_front();

@@ -14,14 +14,14 @@ const PAIRS: &str = "tar";
 
 /// One recording, or one file of pairs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Footage {
+pub struct ScanUnit {
     /// Path below the folder that is scanned: the unit's name in reports.
     pub name: String,
     /// The file or folder.
     pub path: PathBuf,
 }
 
-impl Footage {
+impl ScanUnit {
     /// Whether it holds pairs, not frames.
     pub fn is_pairs(&self) -> bool {
         self.path.is_file() && extension(&self.path).as_deref() == Some(PAIRS)
@@ -38,7 +38,7 @@ impl Footage {
 
 /// Every video, every folder with numbered images and every file of pairs below `dir`, in the order of their names. Folders
 /// named `depth` hold depth images and are no recordings.
-pub fn find(dir: &Path) -> Result<Vec<Footage>> {
+pub fn find(dir: &Path) -> Result<Vec<ScanUnit>> {
     let mut out = Vec::new();
     visit(dir, dir, &mut out)?;
     ensure!(
@@ -48,7 +48,7 @@ pub fn find(dir: &Path) -> Result<Vec<Footage>> {
         VIDEOS.join(", ")
     );
     out.sort();
-    let mut ids: Vec<String> = out.iter().map(Footage::id).collect();
+    let mut ids: Vec<String> = out.iter().map(ScanUnit::id).collect();
     ids.sort();
     if let Some(pair) = ids.windows(2).find(|w| w[0] == w[1]) {
         anyhow::bail!("two recordings have names that differ in punctuation alone: {}", pair[0]);
@@ -56,7 +56,7 @@ pub fn find(dir: &Path) -> Result<Vec<Footage>> {
     Ok(out)
 }
 
-fn visit(root: &Path, dir: &Path, out: &mut Vec<Footage>) -> Result<()> {
+fn visit(root: &Path, dir: &Path, out: &mut Vec<ScanUnit>) -> Result<()> {
     let (mut images, mut pairs) = (false, false);
     for entry in std::fs::read_dir(dir).with_context(|| dir.display().to_string())? {
         let entry = entry.with_context(|| dir.display().to_string())?;
@@ -88,12 +88,12 @@ fn extension(path: &Path) -> Option<String> {
     path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase)
 }
 
-fn unit(root: &Path, path: PathBuf) -> Footage {
+fn unit(root: &Path, path: PathBuf) -> ScanUnit {
     let below = path.strip_prefix(root).unwrap_or(&path);
     // The folder itself may be the one recording.
     let name =
         if below.as_os_str().is_empty() { root.file_name().unwrap_or_default() } else { below.as_os_str() };
-    Footage { name: name.to_string_lossy().into_owned(), path }
+    ScanUnit { name: name.to_string_lossy().into_owned(), path }
 }
 
 /// Part `index` (from 1) of `count`.

@@ -11,7 +11,7 @@ use prost::Message;
 
 use super::evenly;
 use crate::assets::portraits::Portrait;
-use crate::faces::detection::Trial;
+use crate::faces::detection::DetectionTrial;
 use crate::faces::{mean, scenes};
 use crate::net::detector::{INPUT_HEIGHT, INPUT_WIDTH, STRIDE};
 use crate::train::{detector, landmarks, sitters};
@@ -54,7 +54,7 @@ pub fn compare_detectors(
     seed: u64,
 ) -> Result<()> {
     let noise = NoiseTable::new();
-    let mut trials = [Trial::new("f32", float, None)?, Trial::new("int8", int8, None)?];
+    let mut trials = [DetectionTrial::new("f32", float, None)?, DetectionTrial::new("int8", int8, None)?];
     for i in 0..SCENES {
         let scene = scenes::portrait(&noise, kept[i as usize % kept.len()], seed, i);
         trials.iter_mut().for_each(|t| t.face(&scene.luma, scene.bounds));

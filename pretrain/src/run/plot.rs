@@ -1,6 +1,6 @@
 //! The pictures of a report.
 
-use crate::statistics::score::Bin;
+use crate::statistics::score::ReliabilityBin;
 use glint::canvas::{INK, SERIES};
 use glint::drawing::{Anchor, Axis, Chart, Drawing, Shape};
 
@@ -44,7 +44,7 @@ pub fn confusion(counts: &[[u32; 3]; 3], names: [&str; 3]) -> Drawing {
 }
 
 /// A reliability diagram: accuracy over confidence.
-pub fn calibration(bins: &[Bin]) -> Drawing {
+pub fn calibration(bins: &[ReliabilityBin]) -> Drawing {
     let axis = |name| Axis::even(name, (0.0, 1.0), 4);
     let mut chart = Chart::new(axis("confidence; number of samples above the bars"), axis("accuracy"));
     chart.add(Shape::line(chart.at((0.0, 0.0)), chart.at((1.0, 1.0)), INK));

@@ -21,7 +21,7 @@ use crate::corpus::{person, video};
 
 /// Which people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Split {
+pub enum EvaluationSplit {
     /// Those on whom settings are chosen.
     Tune,
     /// Those who are held out.
@@ -43,11 +43,11 @@ pub enum Part {
 
 /// What is made and watched.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct BenchPlan {
     /// A tenth of the material.
     pub quick: bool,
     /// Which people.
-    pub split: Split,
+    pub split: EvaluationSplit,
     /// Frame rates.
     pub fps: Vec<u32>,
     /// Parts of the table; what is left out stays empty.
@@ -66,7 +66,7 @@ struct Amount {
     distractors: u64,
 }
 
-impl Plan {
+impl BenchPlan {
     /// Sequences at a rate: half an hour of distractors at 30 and 100 frames/s, five minutes at others.
     fn amount(&self, fps: u32) -> Amount {
         let main = matches!(fps, 30 | 100);
@@ -84,14 +84,14 @@ impl Plan {
 
 /// Everything that is measured on sequences made for the purpose.
 pub fn generated(
-    plan: &Plan,
+    plan: &BenchPlan,
     assets: &Path,
     models: Models,
     clips: Vec<(String, WatchedClip)>,
 ) -> Result<SpottingReport> {
     let split = match plan.split {
-        Split::Tune => person::Split::Train,
-        Split::Test => person::Split::HeldOut,
+        EvaluationSplit::Tune => person::Split::Train,
+        EvaluationSplit::Test => person::Split::HeldOut,
     };
     let cast = Cast::load(assets, split, if plan.quick { QUICK_PEOPLE } else { PEOPLE }, plan.seed)?;
     let bench = Bench { plan, models, cast };
@@ -198,7 +198,7 @@ fn group(value: &Value) -> Option<String> {
 
 /// What every part needs.
 struct Bench<'a> {
-    plan: &'a Plan,
+    plan: &'a BenchPlan,
     models: Models,
     cast: Cast,
 }

@@ -14,7 +14,7 @@ use super::watch::pipeline;
 use crate::databases::au::{CodedVideo, CodedVideos, Codes, Footage};
 use crate::databases::frames::{FrameFolder, read_luma};
 use crate::run;
-use crate::statistics::agreement::{Pairs, Presence, intervals};
+use crate::statistics::agreement::{Presence, RaterSums, intervals};
 
 /// Intensities of a frame as `glintd inspect` writes them; `None` where they are not measured.
 type Reading = Option<[f32; AU_COUNT]>;
@@ -27,7 +27,7 @@ const SEED: u64 = 1;
 /// One AU of one person.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sums {
-    pairs: Pairs,
+    pairs: RaterSums,
     presence: Presence,
     frames: u64,
 }
@@ -222,7 +222,7 @@ fn watch(video: &CodedVideo, models: &Models) -> Result<BTreeMap<u32, Reading>> 
                         let number = u32::try_from(frame.seq + 1).context("more frames than numbers")?;
                         out.insert(number, pipeline.observation().intensities);
                     }
-                    Ok(Some(Media::Gap { seq, at_ns, reason })) => {
+                    Ok(Some(Media::Damaged { seq, at_ns, reason })) => {
                         eprintln!("{}, frame {seq}: {reason}", path.display());
                         pipeline.gap(seq, at_ns);
                     }

@@ -17,7 +17,7 @@ type Words = (Option<usize>, Option<usize>);
 
 /// An interval and its class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Labelled {
+pub struct LabelledInterval {
     /// First and last frame.
     pub span: (i64, i64),
     /// Of a movement: `None` of another emotion. Of an event: `None` without a word.
@@ -46,7 +46,7 @@ pub struct Counts {
 
 impl Counts {
     /// Counts one video strictly: the best overlaps first, each movement and each event once.
-    pub fn strict(&mut self, truth: &[Labelled], spotted: &[Labelled]) {
+    pub fn strict(&mut self, truth: &[LabelledInterval], spotted: &[LabelledInterval]) {
         let mut pairs = fits(truth, spotted);
         pairs.sort_by(|a, b| b.2.total_cmp(&a.2));
         let (mut taken, mut used) = (vec![false; truth.len()], vec![false; spotted.len()]);
@@ -60,7 +60,7 @@ impl Counts {
     }
 
     /// Counts one video as the published scorer does.
-    pub fn published(&mut self, truth: &[Labelled], spotted: &[Labelled]) {
+    pub fn published(&mut self, truth: &[LabelledInterval], spotted: &[LabelledInterval]) {
         let pairs = fits(truth, spotted);
         let (mut taken, mut used) = (vec![false; truth.len()], vec![false; spotted.len()]);
         for &(t, f, _) in &pairs {
@@ -137,7 +137,7 @@ impl Counts {
 }
 
 /// Movement, event and overlap of each pair that fits.
-fn fits(truth: &[Labelled], spotted: &[Labelled]) -> Vec<(usize, usize, f64)> {
+fn fits(truth: &[LabelledInterval], spotted: &[LabelledInterval]) -> Vec<(usize, usize, f64)> {
     let mut out = Vec::new();
     for (f, event) in spotted.iter().enumerate() {
         for (t, movement) in truth.iter().enumerate() {
@@ -162,8 +162,8 @@ fn harmonic(a: f64, b: f64) -> f64 {
 mod tests {
     use super::*;
 
-    fn labelled(spans: &[(i64, i64, Option<usize>)]) -> Vec<Labelled> {
-        spans.iter().map(|&(from, to, class)| Labelled { span: (from, to), class }).collect()
+    fn labelled(spans: &[(i64, i64, Option<usize>)]) -> Vec<LabelledInterval> {
+        spans.iter().map(|&(from, to, class)| LabelledInterval { span: (from, to), class }).collect()
     }
 
     #[test]

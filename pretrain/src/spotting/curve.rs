@@ -14,7 +14,7 @@ const EDGES: [f32; 11] = [0.03, 0.04, 0.055, 0.075, 0.1, 0.135, 0.18, 0.245, 0.3
 
 /// One bin of the curve.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Bin {
+pub struct RecallBin {
     /// Least and greatest fraction.
     pub range: (f32, f32),
     /// Movements found.
@@ -25,7 +25,7 @@ pub struct Bin {
     pub interval: (f64, f64),
 }
 
-impl Bin {
+impl RecallBin {
     /// Share found; `None` of an empty bin.
     pub fn recall(&self) -> Option<f64> {
         (self.total > 0).then(|| self.hits as f64 / self.total as f64)
@@ -38,13 +38,13 @@ impl Bin {
 }
 
 /// Recall of movements given as (fraction, travel, found).
-pub fn bins(movements: &[(f32, f32, bool)]) -> Vec<Bin> {
+pub fn bins(movements: &[(f32, f32, bool)]) -> Vec<RecallBin> {
     EDGES
         .windows(2)
         .map(|e| {
             let inside = || movements.iter().filter(|m| (e[0]..e[1]).contains(&m.0));
             let (hits, total) = (inside().filter(|m| m.2).count(), inside().count());
-            Bin { range: (e[0], e[1]), hits, total, interval: binomial_interval(hits, total) }
+            RecallBin { range: (e[0], e[1]), hits, total, interval: binomial_interval(hits, total) }
         })
         .collect()
 }
@@ -101,7 +101,7 @@ impl Weibull {
 }
 
 /// Writes the bins as CSV: `from,to,hits,movements,recall,low,high`.
-pub fn write_csv(bins: &[Bin], path: &Path) -> Result<()> {
+pub fn write_csv(bins: &[RecallBin], path: &Path) -> Result<()> {
     let mut out = std::fs::File::create(path).with_context(|| path.display().to_string())?;
     writeln!(out, "from,to,hits,movements,recall,low,high")?;
     for b in bins {
@@ -113,7 +113,7 @@ pub fn write_csv(bins: &[Bin], path: &Path) -> Result<()> {
 }
 
 /// The bins with their intervals and the fitted function, over intensity on a logarithmic scale.
-pub fn draw(bins: &[Bin], fit: &Weibull) -> Drawing {
+pub fn draw(bins: &[RecallBin], fit: &Weibull) -> Drawing {
     let point = SERIES[1];
     let (from, to) = (EDGES[0], EDGES[EDGES.len() - 1]);
     let ticks = [0.03f32, 0.05, 0.1, 0.2, 0.3, 0.5].map(|v| (v, format!("{:.0}%", 100.0 * v))).to_vec();

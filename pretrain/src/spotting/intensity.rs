@@ -11,7 +11,7 @@ use super::watch;
 use crate::augment::generator;
 use crate::corpus::desk;
 use crate::corpus::plan::{Cast, random_pose};
-use crate::statistics::agreement::Pairs;
+use crate::statistics::agreement::RaterSums;
 
 /// Frame rate: an intensity is a matter of one frame.
 const FPS: f64 = 30.0;
@@ -114,7 +114,7 @@ pub struct Agreement {
 /// Agreement of the readings that `pick` chooses.
 pub fn agreement(readings: &[Reading], pick: impl Fn(&Reading) -> bool) -> Agreement {
     let chosen: Vec<&Reading> = readings.iter().filter(|r| pick(r)).collect();
-    let mut pairs = Pairs::default();
+    let mut pairs = RaterSums::default();
     chosen.iter().for_each(|r| pairs.push(r.truth.into(), r.measured.into()));
     let mean_error = |active: bool| {
         let errors: Vec<f64> = chosen

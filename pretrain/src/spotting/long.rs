@@ -7,7 +7,7 @@ use glint::pipeline::{Models, Step};
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
-use super::counts::{Counts, Labelled};
+use super::counts::{Counts, LabelledInterval};
 use super::watch::pipeline;
 use crate::databases::frames::read_luma;
 use crate::databases::long::{LongVideo, LongVideos};
@@ -38,7 +38,7 @@ pub struct LongVideoReport {
 
 /// What was seen of a video.
 struct WatchedVideo {
-    spotted: Vec<Labelled>,
+    spotted: Vec<LabelledInterval>,
     minutes: f64,
     unread: usize,
 }
@@ -59,10 +59,10 @@ pub fn evaluate(videos: &LongVideos, models: &Models) -> Result<LongVideoReport>
     let mut out =
         LongVideoReport { videos: seen.len(), emotions: videos.emotions, ..LongVideoReport::default() };
     for (video, seen) in videos.videos.iter().zip(&seen) {
-        let truth: Vec<Labelled> = video
+        let truth: Vec<LabelledInterval> = video
             .micros
             .iter()
-            .map(|m| Labelled { span: (i64::from(m.onset), i64::from(m.offset)), class: m.class })
+            .map(|m| LabelledInterval { span: (i64::from(m.onset), i64::from(m.offset)), class: m.class })
             .collect();
         out.movements += truth.len();
         out.minutes += seen.minutes;
@@ -108,7 +108,7 @@ fn watch(video: &LongVideo, models: &Models) -> Result<WatchedVideo> {
     let spotted = movements
         .iter()
         .filter(|m| m.kind == Kind::Micro)
-        .map(|m| Labelled {
+        .map(|m| LabelledInterval {
             span: (number(m.onset_ns), number(m.offset_ns)),
             class: m.label.as_ref().map(|l| l.class as usize),
         })

@@ -40,11 +40,11 @@ struct Sheet {
 struct Sequence {
     name: String,
     duration_ms: f64,
-    events: Vec<Event>,
+    events: Vec<ReportedEvent>,
 }
 
 #[derive(Deserialize)]
-struct Event {
+struct ReportedEvent {
     kind: String,
     onset_ms: f64,
     apex_ms: f64,

@@ -87,7 +87,7 @@ pub fn recorded(path: &Path, mut out: Trace, models: &Models) -> Result<Trace> {
             Media::Frame => {
                 out.watch(&mut pipeline, &frame);
             }
-            Media::Gap { seq, at_ns, .. } => {
+            Media::Damaged { seq, at_ns, .. } => {
                 pipeline.gap(seq, at_ns);
                 out.entries.push(Entry::Missed(at_ns));
             }

@@ -78,7 +78,7 @@ pub fn clip(path: &Path, models: &Models) -> Result<WatchedClip> {
                 let step = pipeline.push(&frame);
                 seen.step(step, &pipeline);
             }
-            Media::Gap { seq, at_ns, .. } => {
+            Media::Damaged { seq, at_ns, .. } => {
                 pipeline.gap(seq, at_ns);
             }
         }

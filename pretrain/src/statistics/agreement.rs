@@ -4,7 +4,7 @@ use super::score::resampled;
 
 /// Two raters over many frames, as sums: those of subjects are added, and no frame is kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Pairs {
+pub struct RaterSums {
     count: f64,
     sum: [f64; 2],
     square: [f64; 2],
@@ -15,7 +15,7 @@ pub struct Pairs {
 /// Variance under which a rater said one thing all the time.
 const NO_VARIANCE: f64 = 1e-9;
 
-impl Pairs {
+impl RaterSums {
     /// Adds a frame.
     pub fn push(&mut self, coded: f64, measured: f64) {
         self.count += 1.0;
@@ -151,8 +151,8 @@ pub fn intervals(
 mod tests {
     use super::*;
 
-    fn pairs(rows: &[[f64; 2]]) -> Pairs {
-        let mut out = Pairs::default();
+    fn pairs(rows: &[[f64; 2]]) -> RaterSums {
+        let mut out = RaterSums::default();
         rows.iter().for_each(|r| out.push(r[0], r[1]));
         out
     }

@@ -6,7 +6,7 @@ use crate::augment::generator;
 
 /// One bin of a reliability diagram.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Bin {
+pub struct ReliabilityBin {
     /// Samples.
     pub count: usize,
     /// Mean confidence.
@@ -182,13 +182,13 @@ pub fn temperature(logits: &[[f32; 3]], classes: &[usize]) -> f32 {
 }
 
 /// Reliability in ten bins of confidence.
-pub fn reliability(probabilities: &[[f32; 3]], classes: &[usize]) -> Vec<Bin> {
+pub fn reliability(probabilities: &[[f32; 3]], classes: &[usize]) -> Vec<ReliabilityBin> {
     bins(probabilities.iter().zip(classes).map(|(p, &c)| (p[argmax(p)], argmax(p) == c)))
 }
 
 /// Ten bins of answers given as (confidence, right or not).
-pub fn bins(answers: impl IntoIterator<Item = (f32, bool)>) -> Vec<Bin> {
-    let mut bins = vec![Bin::default(); 10];
+pub fn bins(answers: impl IntoIterator<Item = (f32, bool)>) -> Vec<ReliabilityBin> {
+    let mut bins = vec![ReliabilityBin::default(); 10];
     for (confidence, right) in answers {
         let bin = &mut bins[((confidence * 10.0) as usize).min(9)];
         bin.count += 1;
@@ -203,7 +203,7 @@ pub fn bins(answers: impl IntoIterator<Item = (f32, bool)>) -> Vec<Bin> {
 }
 
 /// Expected calibration error: mean over the samples of |confidence - accuracy| of their bin.
-pub fn calibration_error(bins: &[Bin]) -> f64 {
+pub fn calibration_error(bins: &[ReliabilityBin]) -> f64 {
     let total: usize = bins.iter().map(|b| b.count).sum();
     let sum: f64 = bins.iter().map(|b| b.count as f64 * f64::from((b.confidence - b.accuracy).abs())).sum();
     sum / total.max(1) as f64

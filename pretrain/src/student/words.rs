@@ -8,7 +8,7 @@ use glint::pipeline::Models;
 use rayon::prelude::*;
 
 use crate::augment::generator;
-use crate::corpus::mix::{Part, Priors};
+use crate::corpus::mix::{Priors, SidedAu};
 use crate::corpus::plan::{self, Cast, Content};
 use crate::corpus::video;
 use crate::run::bar;
@@ -79,7 +79,7 @@ const DRAWS: u64 = 200_000;
 /// side moved, and how often each class moves them, would still err.
 pub fn ceiling(priors: &Priors) -> Confusion {
     let mut rng = generator(1, 0x6365_696c);
-    let mut counts: BTreeMap<Vec<Part>, [u32; 3]> = BTreeMap::new();
+    let mut counts: BTreeMap<Vec<SidedAu>, [u32; 3]> = BTreeMap::new();
     for _ in 0..DRAWS {
         let (class, mut parts) = priors.movement(&mut rng);
         parts.sort_unstable();

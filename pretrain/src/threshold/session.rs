@@ -22,7 +22,7 @@ const EASY: usize = 10;
 /// What a session fixes beforehand: the first line of its log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Plan {
+pub struct SessionPlan {
     /// Version of the log's format.
     pub version: u32,
     /// Who answers: a code of the laboratory's, no name.
@@ -77,7 +77,7 @@ impl Answer {
 
 /// A session with its log.
 pub struct Session {
-    plan: Plan,
+    plan: SessionPlan,
     path: PathBuf,
     log: File,
     staircases: Vec<Quest>,
@@ -86,7 +86,7 @@ pub struct Session {
 
 impl Session {
     /// Begins a session whose log is `path`, or goes on with the one that is there: its plan must be the same.
-    pub fn open(path: &Path, plan: Plan) -> Result<Self> {
+    pub fn open(path: &Path, plan: SessionPlan) -> Result<Self> {
         let file = || path.display().to_string();
         ensure!(!plan.aus.is_empty() && plan.trials > 0, "no AU or no trial");
         ensure!(plan.trials * plan.aus.len() <= 100_000, "more than 100000 trials");
@@ -122,7 +122,7 @@ impl Session {
     }
 
     /// What was fixed.
-    pub fn plan(&self) -> &Plan {
+    pub fn plan(&self) -> &SessionPlan {
         &self.plan
     }
 
@@ -188,12 +188,12 @@ impl Session {
 }
 
 /// Reads a log: its plan and its answers. A last line that was cut (the machine lost power) is dropped.
-pub fn read(path: &Path) -> Result<(Plan, Vec<Answer>)> {
+pub fn read(path: &Path) -> Result<(SessionPlan, Vec<Answer>)> {
     let file = || path.display().to_string();
     let text = BufReader::new(File::open(path).with_context(file)?);
     let lines = text.lines().collect::<Result<Vec<_>, _>>().with_context(file)?;
     let first = lines.first().with_context(|| format!("{}: empty", file()))?;
-    let plan: Plan = serde_json::from_str(first).with_context(|| format!("{}, line 1", file()))?;
+    let plan: SessionPlan = serde_json::from_str(first).with_context(|| format!("{}, line 1", file()))?;
     ensure!(plan.version == 1, "{}: version {}; this program reads 1", file(), plan.version);
     let mut answers: Vec<Answer> = Vec::new();
     for (i, line) in lines.iter().enumerate().skip(1).filter(|(_, l)| !l.is_empty()) {
@@ -220,8 +220,8 @@ pub fn levels_of(au: u8, answers: &[Answer]) -> Vec<Level> {
 mod tests {
     use super::*;
 
-    fn plan() -> Plan {
-        Plan { version: 1, participant: "p1".into(), aus: vec![4, 12], trials: 15, seed: 3 }
+    fn plan() -> SessionPlan {
+        SessionPlan { version: 1, participant: "p1".into(), aus: vec![4, 12], trials: 15, seed: 3 }
     }
 
     #[test]
@@ -253,7 +253,7 @@ mod tests {
         }
         let text = |p: &Path| std::fs::read_to_string(p).expect("reads");
         assert_eq!(text(&whole), text(&parts));
-        let other = Plan { seed: 4, ..plan() };
+        let other = SessionPlan { seed: 4, ..plan() };
         assert!(Session::open(&whole, other).err().expect("refused").to_string().contains("another plan"));
         let (_, answers) = read(&whole).expect("reads");
         assert_eq!(levels_of(4, &answers).iter().map(|l| l.trials).sum::<f64>(), 15.0);

@@ -133,18 +133,18 @@ pub struct Crops {
     pub aus: TrueAus,
 }
 
-struct Movement {
+struct TrainingMovement {
     class: usize,
     fractions: [f32; UNIT_COUNT],
     aus: TrueAus,
 }
 
 impl Movements {
-    fn draw(&self, rng: &mut impl Rng) -> Movement {
+    fn draw(&self, rng: &mut impl Rng) -> TrainingMovement {
         let class = random_class(rng);
         let rules = combinations(Class::ALL[class]);
         let combination = rules[rng.random_range(0..rules.len())];
-        let mut out = Movement { class, fractions: [0.0; UNIT_COUNT], aus: TrueAus::default() };
+        let mut out = TrainingMovement { class, fractions: [0.0; UNIT_COUNT], aus: TrueAus::default() };
         let strength = self.strength * (self.spread * normal(rng)).exp();
         let side = match rng.random::<f32>() / self.one_sided.max(1e-6) {
             ..0.5 => Side::Left,
@@ -181,7 +181,7 @@ impl Movements {
 impl SyntheticMaterial {
     /// A sample of an exact field.
     fn field(&self, fields: &Fields, rng: &mut impl Rng) -> TrainingSample {
-        let Movement { class, fractions, aus } = self.movements.draw(rng);
+        let TrainingMovement { class, fractions, aus } = self.movements.draw(rng);
         let turn = self.movements.turn(rng);
         let place = Place {
             shift: [(); 2].map(|()| self.frames.shift * normal(rng)),
@@ -207,7 +207,7 @@ impl SyntheticMaterial {
 
     /// A movement as two stabilised crops.
     pub fn crops<F: Face>(&self, face: &F, rng: &mut impl Rng) -> Crops {
-        let Movement { class, fractions, aus } = self.movements.draw(rng);
+        let TrainingMovement { class, fractions, aus } = self.movements.draw(rng);
         // The frame is moved by moving the face; what the stabiliser leaves moves the apex alone.
         let zoom = (self.frames.zoom * normal(rng)).exp();
         let center = Point::new(MIDDLE_X, RIGHT_EYE.y + 35.0);

@@ -15,7 +15,7 @@ use glint::pipeline::{Models, Options, Pipeline, Purpose, Stage};
 use self::process::{children_cpu_s, peak_rss_bytes};
 use self::result::{BenchResult, Machine, Times};
 use super::media::print_line;
-use super::samples::{Samples, round};
+use super::samples::{StageTimes, round};
 use super::{allocations, networks};
 use crate::daemon::sources::footage::{Footage, Selection};
 
@@ -87,15 +87,15 @@ fn measure(
     let mut frame = Frame::default();
     allocations::start();
     let began = Instant::now();
-    let mut samples: Vec<Samples> = STAGES.iter().map(|_| Samples::default()).collect();
-    let (mut tracked, mut quiet) = (Samples::default(), Samples::default());
+    let mut samples: Vec<StageTimes> = STAGES.iter().map(|_| StageTimes::default()).collect();
+    let (mut tracked, mut quiet) = (StageTimes::default(), StageTimes::default());
     let (mut frames, mut busy) = (0u64, 0.0f64);
     let (mut ours, mut tract, mut counted) = (0u64, 0u64, 0u64);
     loop {
         let begin = Instant::now();
         match clip.next(&mut frame)? {
             None => break,
-            Some(Media::Gap { seq, at_ns, .. }) => {
+            Some(Media::Damaged { seq, at_ns, .. }) => {
                 pipeline.gap(seq, at_ns);
                 continue;
             }
@@ -161,10 +161,11 @@ fn measure(
     let per_frame = |v: u64| v as f64 / counted.max(1) as f64;
     let tenth = |v: f64| (v * 10.0).round() / 10.0;
     let halves = tracked.0.split_at(tracked.0.len() / 2);
-    let [first, second] = [halves.0, halves.1].map(|half| Samples(half.to_vec()).quantile(0.5));
+    let [first, second] = [halves.0, halves.1].map(|half| StageTimes(half.to_vec()).quantile(0.5));
     let drift = first.zip(second).map(|(a, b)| (f64::from(b / a) * 1e3).round() / 1e3);
-    let by_name =
-        |((name, _), samples): (&(&str, _), &mut Samples)| ((*name).to_owned(), Times::from_samples(samples));
+    let by_name = |((name, _), samples): (&(&str, _), &mut StageTimes)| {
+        ((*name).to_owned(), Times::from_samples(samples))
+    };
     Ok(BenchResult {
         machine: Machine::here(),
         frames,

@@ -67,7 +67,7 @@ pub(crate) fn run(
                 decoded += 1;
                 pipeline.push(&frame)
             }
-            Ok(Some(Media::Gap { seq, at_ns, reason })) => {
+            Ok(Some(Media::Damaged { seq, at_ns, reason })) => {
                 bar.suspend(|| tracing::warn!("{}: frame {seq}: {reason}", path.display()));
                 (frame.seq, frame.at_ns) = (seq, at_ns);
                 pipeline.gap(seq, at_ns)

@@ -11,7 +11,7 @@ use glint::pipeline::Models;
 use serde_json::json;
 
 use super::media::print_line;
-use super::samples::{Samples, round};
+use super::samples::{StageTimes, round};
 
 /// Rounds over the forms of a network, so that what else the machine does hits all alike.
 const ROUNDS: usize = 10;
@@ -47,7 +47,7 @@ impl Case {
     fn time(&mut self) -> anyhow::Result<[Option<f64>; 3]> {
         let n: usize = self.shape.iter().product();
         let input: Vec<f32> = (0..n).map(|i| (i * 31 % 128) as f32 / 32.0 - 2.0).collect();
-        let mut samples = [const { Samples(Vec::new()) }; 3];
+        let mut samples = [const { StageTimes(Vec::new()) }; 3];
         for _ in 0..ROUNDS {
             for (network, samples) in self.forms.iter_mut().zip(&mut samples) {
                 let Some(network) = network else { continue };

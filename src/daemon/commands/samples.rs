@@ -2,9 +2,9 @@
 
 /// Microseconds of each run of a stage.
 #[derive(Default)]
-pub(super) struct Samples(pub(super) Vec<f32>);
+pub(super) struct StageTimes(pub(super) Vec<f32>);
 
-impl Samples {
+impl StageTimes {
     pub(super) fn quantile(&mut self, q: f32) -> Option<f32> {
         self.0.sort_unstable_by(f32::total_cmp);
         let last = self.0.len().checked_sub(1)?;

@@ -1,6 +1,6 @@
 //! What `source.kind = "command"` needs beside its keys.
 
-use glint::clip::Layout;
+use glint::clip::PipeFormat;
 use glint::event::Stamps;
 use glint::frame::PixelFormat;
 use serde::{Deserialize, Serialize};
@@ -33,15 +33,15 @@ impl SourceConfig {
     }
 
     /// How the frames lie in the pipe; of raw ones the camera's keys tell.
-    pub(crate) fn layout(&self, camera: &CameraConfig) -> Layout {
+    pub(crate) fn layout(&self, camera: &CameraConfig) -> PipeFormat {
         match self.format {
-            StreamFormat::Y4m => Layout::Y4m,
-            StreamFormat::Mjpeg => Layout::Mjpeg,
-            StreamFormat::Nut => Layout::Nut,
+            StreamFormat::Y4m => PipeFormat::Y4m,
+            StreamFormat::Mjpeg => PipeFormat::Mjpeg,
+            StreamFormat::Nut => PipeFormat::Nut,
             StreamFormat::Raw => {
                 // Both are there: checked with the configuration.
                 let [width, height] = camera.size.unwrap_or_default();
-                Layout::Raw { format: camera.format.unwrap_or(PixelFormat::Grey), width, height }
+                PipeFormat::Raw { format: camera.format.unwrap_or(PixelFormat::Grey), width, height }
             }
         }
     }

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::daemon::clock::Stamp;
 use losses::Lost;
-use storage::{Contents, Failure, Files, Key, News, Note, Op, sort_runs};
+use storage::{Contents, EventKey, Failure, News, Op, OutboxFiles, StateFile, sort_runs};
 
 /// After a failed write the file is tried again so many seconds later.
 const RETRY_S: i64 = 10;
@@ -38,7 +38,7 @@ enum Place {
 
 /// An event that waits.
 struct Entry {
-    key: Key,
+    key: EventKey,
     /// For the log, until it is accepted.
     id: String,
     /// Of the device that saw it.
@@ -66,7 +66,7 @@ pub(crate) struct Next {
 
 /// An event that was accepted and that only memory has.
 struct Unwritten {
-    key: Key,
+    key: EventKey,
     id: String,
     topic: String,
     json: String,
@@ -94,17 +94,17 @@ impl Left {
 }
 
 /// The thread of the file.
-struct Storage {
+struct StorageThread {
     ops: std::sync::mpsc::Sender<Op>,
     news: mpsc::UnboundedReceiver<News>,
 }
 
 /// The queue.
 pub(crate) struct Outbox {
-    storage: Option<Storage>,
+    storage: Option<StorageThread>,
     /// What waits: the order of acceptance. What an earlier run left has negative numbers.
     entries: BTreeMap<i64, Entry>,
-    orders: HashMap<Key, i64>,
+    orders: HashMap<EventKey, i64>,
     next_order: i64,
     /// Tells the events of this run from those of any other.
     run: u64,
@@ -131,7 +131,7 @@ pub(crate) struct Outbox {
 impl Outbox {
     /// Opens the file, or creates it, and waits a moment for what is in it. Events of version 0.1, which know no topic, are
     /// those of `<prefix>/<device>/event`.
-    pub(crate) fn open(files: Files, max_age_s: u64, max_bytes: u64, prefix: &str, now_s: i64) -> Self {
+    pub(crate) fn open(files: OutboxFiles, max_age_s: u64, max_bytes: u64, prefix: &str, now_s: i64) -> Self {
         let mut outbox = Self::in_memory();
         (outbox.max_age_s, outbox.max_bytes) = (max_age_s.min(i64::MAX as u64) as i64, max_bytes);
         let (ops, ops_out) = std::sync::mpsc::channel();
@@ -153,7 +153,7 @@ impl Outbox {
                 Err(_) => std::thread::sleep(Duration::from_millis(5)),
             }
         };
-        outbox.storage = Some(Storage { ops, news });
+        outbox.storage = Some(StorageThread { ops, news });
         match first {
             Some(first) => outbox.handle(first, now_s),
             None => outbox.failed(Failure { full: false, reason: "the disk does not answer".into() }, now_s),
@@ -280,9 +280,9 @@ impl Outbox {
     }
 
     /// Has the thread write what the device remembers.
-    pub(crate) fn remember(&self, note: Option<Note>) {
+    pub(crate) fn remember(&self, note: Option<StateFile>) {
         if let Some(note) = note {
-            self.ask(Op::Note(note));
+            self.ask(Op::StateFile(note));
         }
     }
 
@@ -407,7 +407,7 @@ impl Outbox {
 
     /// Takes events out: acknowledged, expired or purged.
     fn take(&mut self, orders: &[i64]) {
-        let keys: Vec<Key> = orders
+        let keys: Vec<EventKey> = orders
             .iter()
             .filter_map(|order| {
                 let entry = self.entries.remove(order)?;
@@ -509,7 +509,7 @@ impl Outbox {
         if self.is_open {
             self.ask(Op::Lost(self.lost));
         }
-        if let Some(Storage { ops, mut news }) = self.storage.take() {
+        if let Some(StorageThread { ops, mut news }) = self.storage.take() {
             drop(ops);
             let deadline = Instant::now() + patience;
             loop {

@@ -13,42 +13,42 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::losses::Lost;
 use crate::daemon::clock::Stamp;
 use crate::daemon::whole;
-pub(crate) use log::{Contents, Failure, Key, sort_runs};
+pub(crate) use log::{Contents, EventKey, Failure, sort_runs};
 use log::{Log, MAX_BODY_BYTES, SLACK_BYTES, event_record, is_log, losses, record};
 
 /// A small file that is replaced as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Note {
+pub(crate) struct StateFile {
     pub(crate) path: PathBuf,
     pub(crate) text: String,
 }
 
 /// The files of a device.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Files {
+pub(crate) struct OutboxFiles {
     /// The outbox.
     pub(crate) path: PathBuf,
     /// Outboxes of earlier paths: what they hold moves into this one.
     pub(crate) earlier: Vec<PathBuf>,
     /// Written before anything else.
-    pub(crate) note: Option<Note>,
+    pub(crate) note: Option<StateFile>,
 }
 
 /// What the thread is to do.
 #[derive(Debug)]
 pub(crate) enum Op {
     /// Write an event.
-    Put { key: Key, stamp: Stamp, topic: String, json: String },
+    Put { key: EventKey, stamp: Stamp, topic: String, json: String },
     /// Events are done with.
-    Remove(Vec<Key>),
+    Remove(Vec<EventKey>),
     /// Counts to keep.
     Lost(Lost),
     /// Give the content of an event.
-    Read(Key),
+    Read(EventKey),
     /// Open the file again, if it is not open, and write what could not be written.
     Retry,
     /// Replace the note.
-    Note(Note),
+    StateFile(StateFile),
     /// A file was made or deleted: have that on disk.
     Sync(PathBuf),
 }
@@ -61,11 +61,11 @@ pub(crate) enum News {
     /// These came out of an earlier outbox.
     Brought(Contents),
     /// An event is on disk.
-    Stored(Key),
+    Stored(EventKey),
     /// An event could not be written: only memory has it.
-    NotStored(Key),
+    NotStored(EventKey),
     /// The content of an event, or why there is none.
-    Content(Key, Result<String, String>),
+    Content(EventKey, Result<String, String>),
     /// The file could not be opened or written.
     Failed(Failure),
     /// The file was written again.
@@ -78,7 +78,7 @@ pub(crate) enum News {
 
 /// The thread: ends when its channel does.
 pub(crate) fn run(
-    files: &Files,
+    files: &OutboxFiles,
     topic: impl Fn(&str) -> String,
     ops: &Receiver<Op>,
     news: &UnboundedSender<News>,
@@ -101,18 +101,18 @@ struct Storage<'a> {
     /// Outboxes whose events are still to be moved.
     earlier: Vec<PathBuf>,
     /// What could not be written yet.
-    note: Option<Note>,
+    note: Option<StateFile>,
     log: Option<Log>,
     /// Events that are done with and whose removal is not on disk yet.
-    removed: BTreeSet<Key>,
+    removed: BTreeSet<EventKey>,
     /// Counts that are not on disk yet, or the latest.
     lost: Option<Lost>,
     /// Events that the main thread knows.
-    reported: BTreeSet<Key>,
+    reported: BTreeSet<EventKey>,
 }
 
 impl<'a> Storage<'a> {
-    fn new(files: &'a Files) -> Self {
+    fn new(files: &'a OutboxFiles) -> Self {
         Self {
             path: &files.path,
             earlier: files.earlier.iter().cloned().chain(set_aside(&files.path)).collect(),
@@ -175,7 +175,7 @@ impl<'a> Storage<'a> {
         let (mut old, mut contents) = Log::open(path, topic)?;
         // A move that was cut off has brought some of them.
         contents.events.retain(|e| !self.removed.contains(&e.key) && self.reported.insert(e.key));
-        let keys: Vec<Key> = contents.events.iter().map(|e| e.key).collect();
+        let keys: Vec<EventKey> = contents.events.iter().map(|e| e.key).collect();
         if let Err(failure) = log.copy(&old, &keys) {
             keys.iter().for_each(|k| _ = self.reported.remove(k));
             return Err(failure);
@@ -212,7 +212,7 @@ impl<'a> Storage<'a> {
 
     fn work(&mut self, batch: Vec<Op>, topic: &impl Fn(&str) -> String, tell: &impl Fn(News)) {
         let mut records = Vec::new();
-        let mut put: Vec<(Key, usize, usize)> = Vec::new();
+        let mut put: Vec<(EventKey, usize, usize)> = Vec::new();
         // One that only memory has may be asked for twice in a batch.
         let mut asked = BTreeSet::new();
         let mut changed = false;
@@ -246,7 +246,7 @@ impl<'a> Storage<'a> {
                         tracing::error!(file = %path.display(), "a power cut may undo a change of this file: {e}");
                     }
                 }
-                Op::Note(note) => {
+                Op::StateFile(note) => {
                     self.note = Some(note);
                     noted = true;
                 }
@@ -274,12 +274,17 @@ impl<'a> Storage<'a> {
     }
 
     /// Whether the file holds an event. One that only memory has is asked for again whenever the file comes back.
-    fn is_written(&self, key: Key) -> bool {
+    fn is_written(&self, key: EventKey) -> bool {
         self.log.as_ref().is_some_and(|log| log.live.contains_key(&key))
     }
 
     /// Events first: they are what must not be lost.
-    fn write(&mut self, records: &[u8], put: &[(Key, usize, usize)], changed: bool) -> Result<(), Failure> {
+    fn write(
+        &mut self,
+        records: &[u8],
+        put: &[(EventKey, usize, usize)],
+        changed: bool,
+    ) -> Result<(), Failure> {
         let Some(log) = &mut self.log else {
             return Err(Failure { full: false, reason: "the outbox is not open".into() });
         };
@@ -295,7 +300,7 @@ impl<'a> Storage<'a> {
             return Ok(());
         }
         let lost = self.lost.unwrap_or_default();
-        let gone: Vec<Key> = self.removed.iter().copied().filter(|k| log.live.contains_key(k)).collect();
+        let gone: Vec<EventKey> = self.removed.iter().copied().filter(|k| log.live.contains_key(k)).collect();
         log.forget(gone.iter());
         if log.live.is_empty() {
             log.clear(&lost)?;
@@ -331,7 +336,7 @@ fn set_aside(outbox: &Path) -> Vec<PathBuf> {
 }
 
 /// Another file takes the place of this one.
-fn replace(note: &Note) -> std::io::Result<()> {
+fn replace(note: &StateFile) -> std::io::Result<()> {
     if std::fs::read_to_string(&note.path).is_ok_and(|text| text == note.text) {
         return Ok(());
     }
@@ -361,7 +366,7 @@ mod tests {
         for other in ["outbox.damaged-5", "outbox.damaged", "other.damaged-5", "outbox.damaged-x"] {
             std::fs::write(dir.path().join(other), "database").expect("file");
         }
-        let files = Files { path: path.clone(), ..Files::default() };
+        let files = OutboxFiles { path: path.clone(), ..OutboxFiles::default() };
         let mut storage = Storage::new(&files);
         assert_eq!(storage.earlier, std::slice::from_ref(&aside));
         let brought = std::cell::Cell::new(0);
@@ -383,7 +388,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("folder");
         let path = dir.path().join("outbox");
         let (log, _) = Log::open(&path, topic).expect("opens");
-        let files = Files { path: path.clone(), ..Files::default() };
+        let files = OutboxFiles { path: path.clone(), ..OutboxFiles::default() };
         let mut storage = Storage::new(&files);
         (storage.log, storage.lost) = (Some(log), Some(Lost { purged: 3, ..Lost::default() }));
         let long = "x".repeat(100_000);

@@ -3,7 +3,7 @@
 use super::*;
 
 fn open(path: &Path, max_bytes: u64, now_s: i64) -> Outbox {
-    let files = Files { path: path.to_owned(), ..Files::default() };
+    let files = OutboxFiles { path: path.to_owned(), ..OutboxFiles::default() };
     Outbox::open(files, 100, max_bytes, "glint", now_s)
 }
 

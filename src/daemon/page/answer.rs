@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::body::Body;
 use super::guard::{Access, Guard, Refusal};
 use super::hub::Hub;
-use super::{Ask, Note, Visitor};
+use super::{Ask, AuditNote, Visitor};
 use crate::daemon::mqtt::Command;
 
 /// Largest body of a request, in bytes; none of them is read.
@@ -138,7 +138,7 @@ fn is_large(headers: &HeaderMap) -> bool {
 async fn refuse_token(site: &Site, peer: &str, headers: &HeaderMap) -> Answer {
     // The page asks without one before it asks the operator.
     if headers.contains_key(header::AUTHORIZATION) {
-        site.hub.borrow().note(Note::TokenRefused, Visitor { peer: peer.to_owned(), session: None });
+        site.hub.borrow().note(AuditNote::TokenRefused, Visitor { peer: peer.to_owned(), session: None });
         tokio::time::sleep(PENALTY).await;
     }
     let mut answer = plain_text(StatusCode::UNAUTHORIZED, "a token is needed");

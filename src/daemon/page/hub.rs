@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::{Ask, Luma, Note, Post, Snapshot, Visitor, Watch};
+use super::{Ask, AuditNote, Luma, Post, Snapshot, Visitor, Watch};
 
 /// Pages that may be open at once.
 const VIEWERS: usize = 4;
@@ -126,7 +126,7 @@ impl Hub {
     }
 
     /// Notes something for the audit log.
-    pub(super) fn note(&self, note: Note, visitor: Visitor) {
+    pub(super) fn note(&self, note: AuditNote, visitor: Visitor) {
         if self.asks.try_send(Ask::Note(note, visitor.clone())).is_err() {
             tracing::error!(note = note.as_str(), ?visitor, "page: the main thread is too busy to note this");
         }
@@ -154,7 +154,7 @@ impl Hub {
         if let Some(status) = &self.status {
             viewer.tell(status);
         }
-        self.note(Note::Opened, viewer.visitor());
+        self.note(AuditNote::Opened, viewer.visitor());
         self.viewers.push(viewer);
         self.set_flags();
         Some(pieces)
@@ -177,7 +177,7 @@ impl Hub {
         viewer.has_confirmed = true;
         viewer.tell(&message("picture", &json!({ "lasts_s": lasts.as_secs() }).to_string()));
         let visitor = viewer.visitor();
-        self.note(Note::PictureConfirmed, visitor);
+        self.note(AuditNote::PictureConfirmed, visitor);
         self.set_flags();
     }
 
@@ -187,7 +187,7 @@ impl Hub {
         if viewer.confirmed_until.take().is_some() {
             viewer.tell(&message("picture", "{\"lasts_s\":0}"));
             let visitor = viewer.visitor();
-            self.note(Note::PictureStopped, visitor);
+            self.note(AuditNote::PictureStopped, visitor);
         }
         self.set_flags();
     }
@@ -223,7 +223,7 @@ impl Hub {
                 self.status = Some(status);
                 if !streaming {
                     // Who opens the camera again confirms again.
-                    self.end_confirmations(Note::PictureStopped, |_| true);
+                    self.end_confirmations(AuditNote::PictureStopped, |_| true);
                 }
             }
         }
@@ -237,12 +237,12 @@ impl Hub {
     fn tick(&mut self) {
         self.let_go();
         let now = Instant::now();
-        self.end_confirmations(Note::PictureLapsed, |until| now >= until);
+        self.end_confirmations(AuditNote::PictureLapsed, |until| now >= until);
         self.picture = self.picture.take().filter(|p| p.at.elapsed() < STALE);
     }
 
     /// Ends the confirmations whose end is such.
-    fn end_confirmations(&mut self, note: Note, is_over: impl Fn(Instant) -> bool) {
+    fn end_confirmations(&mut self, note: AuditNote, is_over: impl Fn(Instant) -> bool) {
         let mut ended = Vec::new();
         for viewer in &mut self.viewers {
             if viewer.confirmed_until.take_if(|until| is_over(*until)).is_some() {
@@ -256,7 +256,7 @@ impl Hub {
 
     fn let_go(&mut self) {
         let gone: Vec<Viewer> = self.viewers.extract_if(.., |viewer| viewer.is_gone()).collect();
-        gone.iter().for_each(|viewer| self.note(Note::Closed, viewer.visitor()));
+        gone.iter().for_each(|viewer| self.note(AuditNote::Closed, viewer.visitor()));
         if self.viewers.is_empty() {
             // It would be of another day for who comes next.
             self.status = None;

@@ -97,7 +97,7 @@ pub(crate) enum Ask {
     /// The metrics as text.
     Metrics(oneshot::Sender<String>),
     /// Something for the audit log.
-    Note(Note, Visitor),
+    Note(AuditNote, Visitor),
 }
 
 /// Who is at the other end.
@@ -111,7 +111,7 @@ pub(crate) struct Visitor {
 
 /// What is worth a line in the audit log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Note {
+pub(crate) enum AuditNote {
     /// The page was opened.
     Opened,
     /// It was closed, or the connection was lost.
@@ -126,7 +126,7 @@ pub(crate) enum Note {
     TokenRefused,
 }
 
-impl Note {
+impl AuditNote {
     /// The word in the log.
     pub(crate) fn as_str(self) -> &'static str {
         match self {

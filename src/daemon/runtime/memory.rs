@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::daemon::config::{Config, ConfigError};
 use crate::daemon::mqtt::{announcement, base, retained_topics};
-use crate::daemon::outbox::storage::Note;
+use crate::daemon::outbox::storage::StateFile;
 
 /// The id of version 0.1 where the configuration gives none.
 const FORMER_ID: &str = "glint";
@@ -169,10 +169,10 @@ impl Memory {
     }
 
     /// What is to be written; none where nothing is kept.
-    pub(crate) fn note(&self) -> Option<Note> {
+    pub(crate) fn note(&self) -> Option<StateFile> {
         // Strings: there is nothing that could fail.
         let text = serde_json::to_string_pretty(&self.notes).unwrap_or_default() + "\n";
-        self.file.clone().map(|path| Note { path, text })
+        self.file.clone().map(|path| StateFile { path, text })
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{channel, sync_channel};
 use std::time::{Duration, Instant};
 
-use glint::clip::Layout;
+use glint::clip::PipeFormat;
 use glint::frame::{Frame, Mounting};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -30,7 +30,7 @@ fn sh(script: &str, arguments: &[&str]) -> Vec<String> {
 }
 
 fn open(script: &str, arguments: &[&str]) -> PipedSource {
-    PipedSource::open(&sh(script, arguments), Layout::Y4m, Mounting::default()).expect("sh starts")
+    PipedSource::open(&sh(script, arguments), PipeFormat::Y4m, Mounting::default()).expect("sh starts")
 }
 
 /// What comes next that is no timeout.
@@ -146,7 +146,7 @@ fn garbage_is_refused() {
     // Pictures that are none.
     let script = "while :; do printf '\\377\\330nothing\\377\\331'; done";
     let command = sh(script, &[]);
-    let mut source = PipedSource::open(&command, Layout::Mjpeg, Mounting::default()).expect("sh starts");
+    let mut source = PipedSource::open(&command, PipeFormat::Mjpeg, Mounting::default()).expect("sh starts");
     let mut damaged = 0;
     let reason = loop {
         match wait(&mut source, &mut frame) {
@@ -249,7 +249,7 @@ fn a_program_that_is_killed_is_back_within_two_seconds() {
     let file = dir.path().join("pid");
     let script = format!("echo $$ >$2; {PACED}");
     let command = sh(&script, &["0.02", file.to_str().expect("UTF-8")]);
-    let open = move || PipedSource::open(&command, Layout::Y4m, Mounting::default());
+    let open = move || PipedSource::open(&command, PipeFormat::Y4m, Mounting::default());
     let bench = Bench::new(Box::new(move || Ok(Box::new(open()?))));
     assert_eq!(bench.frame().1, 1);
     for round in 0..3 {
@@ -276,7 +276,7 @@ fn a_program_that_is_missing_is_a_state_and_tried_again() {
     let dir = tempfile::tempdir().expect("folder");
     let program = dir.path().join("rpicam-vid");
     let command = vec![program.to_str().expect("UTF-8").to_owned()];
-    let open = move || PipedSource::open(&command, Layout::Y4m, Mounting::default());
+    let open = move || PipedSource::open(&command, PipeFormat::Y4m, Mounting::default());
     let bench = Bench::new(Box::new(move || Ok(Box::new(open()?))));
     let deadline = Instant::now() + Duration::from_secs(20);
     while !bench.shared.no_source.load(Relaxed) {
@@ -314,7 +314,7 @@ fn a_daemon_whose_program_is_killed_says_why_and_loses_no_event() {
     let stop = Arc::new(AtomicBool::new(false));
     let end = Arc::clone(&stop);
     setup.open = Box::new(move || {
-        let piped = PipedSource::open(&command, Layout::Y4m, Mounting::default())?;
+        let piped = PipedSource::open(&command, PipeFormat::Y4m, Mounting::default())?;
         Ok(Box::new(Until(piped, Arc::clone(&end))))
     });
     let daemon = std::thread::spawn(move || serve(setup));

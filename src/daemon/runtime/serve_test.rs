@@ -18,7 +18,7 @@ use crate::daemon::config::Config;
 use crate::daemon::grab::{FrameSource, Grab};
 use crate::daemon::mqtt::credentials::Credentials;
 use crate::daemon::outbox::Outbox;
-use crate::daemon::outbox::storage::Files;
+use crate::daemon::outbox::storage::OutboxFiles;
 
 /// A frame every 10 ms.
 struct Ticks {
@@ -343,7 +343,7 @@ fn events_that_wait_when_name_and_outbox_change_are_delivered_as_what_they_are()
 fn an_earlier_outbox_that_another_process_holds_is_told_and_moved_later() {
     let dir = tempfile::tempdir().expect("folder");
     let (one, two) = (dir.path().join("one"), dir.path().join("two"));
-    let files = |path: &std::path::Path, earlier: &[PathBuf]| Files {
+    let files = |path: &std::path::Path, earlier: &[PathBuf]| OutboxFiles {
         path: path.to_owned(),
         earlier: earlier.to_vec(),
         note: None,
@@ -432,7 +432,7 @@ fn a_broker_that_refuses_the_login_keeps_the_events_waiting() {
     let config = config(dir.path(), broker.port, &more);
     let (setup, _) = setup(config.clone(), 50);
     serve(setup).expect("ends well");
-    let files = Files { path: config.outbox.path.clone(), ..Files::default() };
+    let files = OutboxFiles { path: config.outbox.path.clone(), ..OutboxFiles::default() };
     let outbox = Outbox::open(files, 1000, 1 << 20, "glint", 0);
     assert_eq!(outbox.len(), 5, "accepted events wait on disk");
 }

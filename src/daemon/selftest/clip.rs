@@ -75,7 +75,7 @@ fn watch(
     let (mut movements, mut first_ns, mut seconds) = (Vec::new(), None, 0.0);
     while let Some(media) = clip.next(&mut frame)? {
         let step = match media {
-            Media::Gap { seq, at_ns, .. } => pipeline.gap(seq, at_ns),
+            Media::Damaged { seq, at_ns, .. } => pipeline.gap(seq, at_ns),
             Media::Frame => pipeline.push(match put_in {
                 Some((carrier, score)) => retouch.apply(&frame, carrier, score.injected()),
                 None => &frame,

@@ -69,7 +69,7 @@ impl Footage {
             let Some(media) = self.clip.next(frame)? else { return Ok(None) };
             let at_ns = match &media {
                 Media::Frame => frame.at_ns,
-                Media::Gap { at_ns, .. } => *at_ns,
+                Media::Damaged { at_ns, .. } => *at_ns,
             };
             if self.selection.to.is_some_and(|to| at_ns >= to) {
                 return Ok(None);

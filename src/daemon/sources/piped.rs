@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::time::Duration;
 
-use glint::clip::{Layout, Live, LiveReader};
+use glint::clip::{Live, LiveReader, PipeFormat};
 use glint::frame::{Frame, Mounting};
 
 use super::child::Process;
@@ -26,7 +26,7 @@ const START: Duration = Duration::from_secs(15);
 const MAX_DAMAGED: u32 = 30;
 
 /// What comes out of the pipe.
-enum Arrival {
+enum PipedFrame {
     Frame(Frame),
     Damaged { seq: u64, at_ns: i64 },
 }
@@ -34,7 +34,7 @@ enum Arrival {
 /// The frames of a child process.
 pub(crate) struct PipedSource {
     process: Process,
-    arrived: Receiver<Result<Arrival, String>>,
+    arrived: Receiver<Result<PipedFrame, String>>,
     spare: Sender<Frame>,
     dropped: Arc<AtomicU64>,
     mounting: Mounting,
@@ -44,7 +44,7 @@ pub(crate) struct PipedSource {
 
 impl PipedSource {
     /// Starts a program that writes frames of a layout on its standard output.
-    pub(crate) fn open(command: &[String], layout: Layout, mounting: Mounting) -> Result<Self, String> {
+    pub(crate) fn open(command: &[String], layout: PipeFormat, mounting: Mounting) -> Result<Self, String> {
         let (process, pipe) = Process::start(command)?;
         let (frames, arrived) = sync_channel(KEPT);
         let (spare, empty) = channel();
@@ -66,9 +66,9 @@ impl PipedSource {
 
 /// Hands over frames until the pipe ends, or nobody takes them.
 fn read(
-    layout: Layout,
+    layout: PipeFormat,
     pipe: ChildStdout,
-    frames: &SyncSender<Result<Arrival, String>>,
+    frames: &SyncSender<Result<PipedFrame, String>>,
     empty: &Receiver<Frame>,
     dropped: &AtomicU64,
 ) -> Result<(), String> {
@@ -89,7 +89,7 @@ fn read(
             Live::Frame { width, height, time_ns } => {
                 damaged = 0;
                 let at_ns = stamper.stamp(began_ns.unwrap_or_else(monotonic_ns), time_ns);
-                Arrival::Frame(Frame { seq, at_ns, width, height, ..frame })
+                PipedFrame::Frame(Frame { seq, at_ns, width, height, ..frame })
             }
             Live::Damaged(reason) => {
                 damaged += 1;
@@ -97,7 +97,7 @@ fn read(
                     return Err(format!("{damaged} frames in a row cannot be decoded: {reason}"));
                 }
                 kept = Some(frame);
-                Arrival::Damaged { seq, at_ns: began_ns.unwrap_or_else(monotonic_ns) }
+                PipedFrame::Damaged { seq, at_ns: began_ns.unwrap_or_else(monotonic_ns) }
             }
         };
         seq += 1;
@@ -105,7 +105,7 @@ fn read(
             Ok(()) => {}
             Err(TrySendError::Full(unwanted)) => {
                 dropped.fetch_add(1, Relaxed);
-                if let Ok(Arrival::Frame(frame)) = unwanted {
+                if let Ok(PipedFrame::Frame(frame)) = unwanted {
                     kept = Some(frame);
                 }
             }
@@ -117,7 +117,7 @@ fn read(
 impl FrameSource for PipedSource {
     fn next(&mut self, frame: &mut Frame) -> Result<Grab, String> {
         match self.arrived.recv_timeout(WAIT) {
-            Ok(Ok(Arrival::Frame(ready))) => {
+            Ok(Ok(PipedFrame::Frame(ready))) => {
                 if !std::mem::replace(&mut self.started, true) {
                     let size = format!("{}x{}", ready.width, ready.height);
                     tracing::info!(size, "{} delivers frames", self.process.name());
@@ -127,7 +127,7 @@ impl FrameSource for PipedSource {
                 self.mounting.apply(frame, &mut self.scratch);
                 Ok(Grab::Frame)
             }
-            Ok(Ok(Arrival::Damaged { seq, at_ns })) => Ok(Grab::Damaged(Some((seq, at_ns)))),
+            Ok(Ok(PipedFrame::Damaged { seq, at_ns })) => Ok(Grab::Damaged(Some((seq, at_ns)))),
             Ok(Err(reason)) => Err(format!("{}: {reason}", self.process.name())),
             Err(RecvTimeoutError::Timeout) => Ok(Grab::Timeout),
             Err(RecvTimeoutError::Disconnected) => Err(self.process.ending(WAIT)),

@@ -120,7 +120,7 @@ impl FrameSource for ClipSource {
         };
         let at_ns = match &media {
             Media::Frame => ready.at_ns,
-            Media::Gap { at_ns, .. } => *at_ns,
+            Media::Damaged { at_ns, .. } => *at_ns,
         } + self.start_ns;
         if !due(at_ns) {
             self.waiting = Some((media, ready));
@@ -133,7 +133,7 @@ impl FrameSource for ClipSource {
                 let _ = self.spare.send(std::mem::replace(frame, ready));
                 Ok(Grab::Frame)
             }
-            Media::Gap { seq, reason, .. } => {
+            Media::Damaged { seq, reason, .. } => {
                 tracing::warn!(clip = %self.path.display(), frame = seq, reason, "a frame could not be decoded");
                 Ok(Grab::Damaged(Some((seq, at_ns))))
             }

@@ -7,7 +7,7 @@ use glint::pipeline::Models;
 
 use crate::databases::LoadOptions;
 use crate::databases::long::{self, LongDatabase};
-use crate::spotting::bench::{self, Part, Plan, Split};
+use crate::spotting::bench::{self, BenchPlan, EvaluationSplit, Part};
 use crate::spotting::long::evaluate;
 use crate::spotting::report::SpottingReport;
 
@@ -45,7 +45,7 @@ pub struct Args {
     quick: bool,
     /// The group of people. Choose settings on `tune`; report figures on `test`.
     #[arg(long, value_enum, default_value = "test")]
-    split: Split,
+    split: EvaluationSplit,
     /// Frame rates, in frames per second.
     #[arg(long, value_delimiter = ',', default_values_t = [30, 60, 100, 200])]
     fps: Vec<u32>,
@@ -81,7 +81,7 @@ pub fn run(args: &Args) -> Result<()> {
         .iter()
         .map(|dir| Ok((dir.clone(), bench::filmed(dir, &models)?)))
         .collect::<Result<Vec<_>>>()?;
-    let plan = Plan {
+    let plan = BenchPlan {
         quick: args.quick,
         split: args.split,
         fps: args.fps.clone(),

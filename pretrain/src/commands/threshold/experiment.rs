@@ -8,7 +8,7 @@ use glint::synth::Pack;
 
 use crate::run;
 use crate::threshold::server::Experiment;
-use crate::threshold::session::{Plan, Session};
+use crate::threshold::session::{Session, SessionPlan};
 
 /// Arguments of `threshold run`.
 #[derive(clap::Args)]
@@ -44,8 +44,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for au in &aus {
         ensure!(au_index(*au).is_some(), "--aus: {au}; allowed: {}", AUS.map(|a| a.to_string()).join(" "));
     }
-    let plan =
-        Plan { version: 1, participant: args.participant.clone(), aus, trials: args.trials, seed: args.seed };
+    let plan = SessionPlan {
+        version: 1,
+        participant: args.participant.clone(),
+        aus,
+        trials: args.trials,
+        seed: args.seed,
+    };
     let session = Session::open(&args.log, plan)?;
     let (done, total) = (session.answers().len(), session.total());
     if session.next().is_none() {

@@ -10,9 +10,9 @@ use glint::intensity::by_au;
 use glint::pipeline::{Models, pair_engine};
 use rayon::prelude::*;
 
-use super::difference::{FEW, Outcome, PRIOR, few};
+use super::difference::{FEW, PRIOR, TrainingScore, few};
 use crate::backend::{Cpu, CpuTrain};
-use crate::contrast::encoder::{Pairs, Tower};
+use crate::contrast::encoder::{Tower, TwoTowers};
 use crate::contrast::labelled::folds;
 use crate::contrast::recipe::{Negatives, PretrainRecipe, ViewEncoding};
 use crate::contrast::train::{Views, features, train};
@@ -150,7 +150,7 @@ impl<'a> Bench<'a> {
         out
     }
 
-    pub(super) fn outcome(&self, variant: &Variant, seed: u64) -> Result<Outcome> {
+    pub(super) fn outcome(&self, variant: &Variant, seed: u64) -> Result<TrainingScore> {
         let device = Default::default();
         let mut recipe = variant.recipe.clone();
         let mut training = self.views(&self.pool_views, &variant.pool, &recipe);
@@ -165,7 +165,7 @@ impl<'a> Bench<'a> {
         recipe.epochs =
             (self.settings.steps as f64 / (training.len / recipe.batch) as f64).round().max(1.0) as usize;
         let held = self.views(&self.labelled_views, &(0..self.labelled.len()).collect::<Vec<_>>(), &recipe);
-        let (towers, retrieval): (Pairs<CpuTrain>, [f32; 2]) = if variant.trained {
+        let (towers, retrieval): (TwoTowers<CpuTrain>, [f32; 2]) = if variant.trained {
             let name: String =
                 variant.name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
             let dir = PathBuf::from("out/evaluate-pretraining").join(format!("{name}-{seed}"));
@@ -173,9 +173,9 @@ impl<'a> Bench<'a> {
             let done = train::<CpuTrain>(&recipe, &training, &held, &run, "pretrain", &device)?;
             (done.towers, done.retrieval)
         } else {
-            (initialised(seed, &device, || Pairs::new(&recipe, &device)), [0.0; 2])
+            (initialised(seed, &device, || TwoTowers::new(&recipe, &device)), [0.0; 2])
         };
-        let towers: Pairs<Cpu> = towers.valid();
+        let towers: TwoTowers<Cpu> = towers.valid();
         // What the encoders say of held-out people: both views together, one where there is one.
         let encode = |tower: &Tower<Cpu>, side: &ViewEncoding| -> Option<Vec<Vec<f32>>> {
             let rows: Option<Vec<&Vec<f32>>> =
@@ -198,7 +198,13 @@ impl<'a> Bench<'a> {
         let classes: Vec<usize> = self.labelled.iter().map(|m| m.class.map_or(0, |c| c as usize)).collect();
         let few = FEW.map(|n| few(&rows, &classes, &subjects, n)).to_vec();
         let real = self.real_few(&towers, &recipe, &device);
-        Ok(Outcome { rows: classes.into_iter().zip(predicted).collect(), intensities, few, real, retrieval })
+        Ok(TrainingScore {
+            rows: classes.into_iter().zip(predicted).collect(),
+            intensities,
+            few,
+            real,
+            retrieval,
+        })
     }
 
     /// Ten folds by person: predicted class and AU intensities of every labelled pair.
@@ -230,7 +236,7 @@ impl<'a> Bench<'a> {
     /// Few labels on real samples by the motion encoder, where the recipe has one.
     fn real_few(
         &self,
-        towers: &Pairs<Cpu>,
+        towers: &TwoTowers<Cpu>,
         recipe: &PretrainRecipe,
         device: &burn::tensor::Device<Cpu>,
     ) -> Vec<Vec<f64>> {

@@ -20,7 +20,7 @@ pub(crate) const PRIOR: f32 = 1.0;
 const RESAMPLINGS: u64 = 400;
 
 /// What one training was worth.
-pub(crate) struct Outcome {
+pub(crate) struct TrainingScore {
     /// True and predicted class of each labelled pair.
     pub rows: Vec<(usize, usize)>,
     /// Predicted AU intensities of each labelled pair.
@@ -39,16 +39,16 @@ pub(crate) fn mean(values: &[f64]) -> f64 {
 }
 
 /// Mean UF1 of some labelled pairs over the seeds of a row.
-pub(crate) fn uf1(row: &[Outcome], picks: &[usize]) -> f64 {
-    let score = |o: &Outcome| uf1_uar(&picks.iter().map(|&i| o.rows[i]).collect::<Vec<_>>(), 3).0;
+pub(crate) fn uf1(row: &[TrainingScore], picks: &[usize]) -> f64 {
+    let score = |o: &TrainingScore| uf1_uar(&picks.iter().map(|&i| o.rows[i]).collect::<Vec<_>>(), 3).0;
     mean(&row.iter().map(score).collect::<Vec<_>>())
 }
 
 /// Mean correlation with true intensities over AUs that move in 20 of `truth` or more, and over the seeds of a row.
-pub(crate) fn au(row: &[Outcome], truth: &[&[f32]], picks: &[usize]) -> f64 {
+pub(crate) fn au(row: &[TrainingScore], truth: &[&[f32]], picks: &[usize]) -> f64 {
     let moving = |k: &usize| truth.iter().filter(|t| t[*k] > 0.0).count() >= 20;
     let aus: Vec<usize> = (0..AU_COUNT).filter(moving).collect();
-    let mean_correlation = |o: &Outcome| {
+    let mean_correlation = |o: &TrainingScore| {
         let column = |value: &dyn Fn(usize) -> f32| -> Vec<f32> { picks.iter().map(|&i| value(i)).collect() };
         let each = aus
             .iter()
@@ -99,9 +99,14 @@ pub(crate) fn over_people(
 }
 
 /// Interval of 95 % of the difference of two rows in few labels on real samples, draws of the labelled people drawn anew.
-pub(crate) fn over_draws(ours: &[Outcome], theirs: &[Outcome], number: usize, seed: u64) -> (f64, f64) {
+pub(crate) fn over_draws(
+    ours: &[TrainingScore],
+    theirs: &[TrainingScore],
+    number: usize,
+    seed: u64,
+) -> (f64, f64) {
     let of_draw =
-        |row: &[Outcome], d: usize| mean(&row.iter().map(|o| o.real[number][d]).collect::<Vec<_>>());
+        |row: &[TrainingScore], d: usize| mean(&row.iter().map(|o| o.real[number][d]).collect::<Vec<_>>());
     let draws: Vec<f64> =
         (0..ours[0].real[number].len()).map(|d| of_draw(ours, d) - of_draw(theirs, d)).collect();
     middle(seed, |rng| {
@@ -123,12 +128,12 @@ mod tests {
     use super::*;
 
     /// Ten people of four pairs; the predictions are right but for some.
-    fn outcome(wrong: impl Fn(usize) -> bool) -> Outcome {
+    fn outcome(wrong: impl Fn(usize) -> bool) -> TrainingScore {
         let rows = (0..40).map(|i| (i % 3, if wrong(i) { (i + 1) % 3 } else { i % 3 })).collect();
         let intensities =
             (0..40).map(|i| vec![if wrong(i) { 0.0 } else { (i % 4) as f32 }; AU_COUNT]).collect();
         let real = vec![(0..12).map(|d| if wrong(d) { 0.4 } else { 0.5 }).collect(); 3];
-        Outcome { rows, intensities, few: Vec::new(), real, retrieval: [0.0; 2] }
+        TrainingScore { rows, intensities, few: Vec::new(), real, retrieval: [0.0; 2] }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use anyhow::{Result, ensure};
 
 use self::bench::Bench;
 pub use self::bench::{ExperimentSettings, ExperimentTable};
-use self::difference::{Outcome, mean};
+use self::difference::{TrainingScore, mean};
 pub use self::table::Results;
 use crate::statistics::score::uf1_uar;
 
@@ -29,10 +29,10 @@ pub fn run(settings: &ExperimentSettings) -> Result<Results> {
     );
     let bench = Bench::new(settings)?;
     let variants = bench.variants()?;
-    let mut outcomes: Vec<Vec<Outcome>> = Vec::new();
+    let mut outcomes: Vec<Vec<TrainingScore>> = Vec::new();
     for variant in &variants {
         let seeds = 0..settings.seeds;
-        let outcome: Vec<Outcome> =
+        let outcome: Vec<TrainingScore> =
             seeds.map(|s| bench.outcome(variant, settings.seed + s)).collect::<Result<_>>()?;
         // Rows take minutes each: what is known is said at once.
         let score = mean(&outcome.iter().map(|o| uf1_uar(&o.rows, 3).0).collect::<Vec<_>>());

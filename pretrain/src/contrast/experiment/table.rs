@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::bench::{Bench, Variant};
-use super::difference::{FEW, Outcome, au, mean, over_draws, over_people, uf1};
+use super::difference::{FEW, TrainingScore, au, mean, over_draws, over_people, uf1};
 use crate::filter::judge::Reason;
 use crate::statistics::score::uf1_uar;
 
@@ -20,7 +20,7 @@ pub struct Results {
 
 impl Bench<'_> {
     /// Means over seeds and intervals over people.
-    pub(super) fn results(&self, variants: &[Variant], outcomes: &[Vec<Outcome>]) -> Results {
+    pub(super) fn results(&self, variants: &[Variant], outcomes: &[Vec<TrainingScore>]) -> Results {
         let people: Vec<&str> = self.labelled.iter().map(|m| m.pair.subject()).collect();
         let truth: Vec<&[f32]> = self.labelled.iter().map(|m| &m.truth[..]).collect();
         let everyone: Vec<usize> = (0..people.len()).collect();
@@ -29,7 +29,7 @@ impl Bench<'_> {
             .iter()
             .zip(outcomes)
             .map(|(v, o)| {
-                let over_seeds = |f: &dyn Fn(&Outcome) -> f64| -> Vec<f64> { o.iter().map(f).collect() };
+                let over_seeds = |f: &dyn Fn(&TrainingScore) -> f64| -> Vec<f64> { o.iter().map(f).collect() };
                 let uf1_of_seed = over_seeds(&|o| uf1_uar(&o.rows, 3).0);
                 let deviation = |v: &[f64]| {
                     let m = mean(v);
@@ -37,7 +37,7 @@ impl Bench<'_> {
                 };
                 let (low, high) =
                     over_people(&people, self.settings.seed, |picks| uf1(o, picks) - uf1(reference, picks));
-                let column = |pick: &dyn Fn(&Outcome) -> &Vec<Vec<f64>>| -> Vec<f64> {
+                let column = |pick: &dyn Fn(&TrainingScore) -> &Vec<Vec<f64>>| -> Vec<f64> {
                     let n = pick(&o[0]).len();
                     (0..n).map(|k| mean(&over_seeds(&|o| mean(&pick(o)[k])))).collect()
                 };

@@ -116,7 +116,7 @@ fn defects_do_what_they_say() {
     };
     let run = Run::start_in(dir.path(), 5, &still, false).expect("run");
     let device = Default::default();
-    let drawn = initialised(5, &device, || Pairs::<CpuTrain>::new(&recipe, &device));
+    let drawn = initialised(5, &device, || TwoTowers::<CpuTrain>::new(&recipe, &device));
     let drawn = checkpoint::numbered::<CpuTrain, _>(drawn);
     let bytes = |t: &Tower<CpuTrain>| to_bytes::<CpuTrain, _>(t.clone().into_record()).expect("bytes");
     let done = train::<CpuTrain>(&still, &views, &views, &run, "t", &device).expect("trains").towers;
@@ -153,7 +153,7 @@ fn both_devices(recipe: &PretrainRecipe) -> (Vec<[f64; 2]>, f32) {
     let (mut train, held) = (views(32, 1), views(16, 2));
     train.intensities.iter_mut().enumerate().for_each(|(i, x)| x[0] = (i % 4) as f32);
     let device = Default::default();
-    let start = initialised(3, &device, || Pairs::<CpuTrain>::new(recipe, &device));
+    let start = initialised(3, &device, || TwoTowers::<CpuTrain>::new(recipe, &device));
     let start = to_bytes::<CpuTrain, _>(start.into_record()).expect("bytes");
     let (cpu_losses, cpu) =
         steps(recipe, &train, &held, loaded::<CpuTrain>(recipe, &start, &device), &device);

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-use super::super::samples::{Samples, round};
+use super::super::samples::{StageTimes, round};
 use super::{STAGES, keeps_up};
 
 /// Times of a stage.
@@ -23,8 +23,8 @@ pub(super) struct Times {
 
 impl Times {
     /// The quantiles of samples.
-    pub(super) fn from_samples(samples: &mut Samples) -> Self {
-        let quantile = |s: &mut Samples, q| s.quantile(q).map(round);
+    pub(super) fn from_samples(samples: &mut StageTimes) -> Self {
+        let quantile = |s: &mut StageTimes, q| s.quantile(q).map(round);
         Self { p50_us: quantile(samples, 0.5), p99_us: quantile(samples, 0.99), runs: samples.0.len() }
     }
 }

@@ -43,7 +43,7 @@ const CHUNK_BYTES: usize = 64 << 10;
 
 /// Name of an event in the file: the run that accepted it, a random number, and its own number in the run. No two events have
 /// the same, whatever is deleted, locked or restored.
-pub(crate) type Key = (u64, u64);
+pub(crate) type EventKey = (u64, u64);
 
 /// Why the file cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl From<std::io::Error> for Failure {
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
     /// Events in the order of their acceptance.
-    pub(crate) events: Vec<Waiting>,
+    pub(crate) events: Vec<LoggedEvent>,
     /// Stretches that cannot be read, each of one record or more.
     pub(crate) damaged: u64,
     /// Counts of earlier runs.
@@ -82,8 +82,8 @@ impl Contents {
 
 /// An event in the file.
 #[derive(Debug, Clone)]
-pub(crate) struct Waiting {
-    pub(crate) key: Key,
+pub(crate) struct LoggedEvent {
+    pub(crate) key: EventKey,
     pub(crate) stamp: Stamp,
     pub(crate) topic: String,
     /// Bytes of JSON.
@@ -97,7 +97,7 @@ pub(super) struct Log {
     /// Where the next record goes: what lies behind it was not written wholly.
     pub(super) end: u64,
     /// Event -> where its record is, with its head.
-    pub(super) live: BTreeMap<Key, (u64, usize)>,
+    pub(super) live: BTreeMap<EventKey, (u64, usize)>,
     pub(super) live_bytes: u64,
 }
 
@@ -120,7 +120,7 @@ fn checksum(kind: u8, length: [u8; 4], body: &[u8]) -> u32 {
     crc.sum()
 }
 
-pub(super) fn event_record(key: Key, stamp: &Stamp, topic: &str, json: &str) -> Vec<u8> {
+pub(super) fn event_record(key: EventKey, stamp: &Stamp, topic: &str, json: &str) -> Vec<u8> {
     let mut body = Vec::new();
     body.extend(key.0.to_le_bytes());
     body.extend(key.1.to_le_bytes());
@@ -150,7 +150,7 @@ fn text<'a>(body: &mut &'a [u8]) -> Option<&'a str> {
 }
 
 /// The parts of an event's body: all but the JSON, and the JSON.
-fn parse_event(mut body: &[u8]) -> Option<(Waiting, &str)> {
+fn parse_event(mut body: &[u8]) -> Option<(LoggedEvent, &str)> {
     let key = (number(&mut body)?, number(&mut body)?);
     let (monotonic_s, wall_s) = (number(&mut body)?.cast_signed(), number(&mut body)?);
     let (synchronized, rest) = body.split_first()?;
@@ -158,11 +158,11 @@ fn parse_event(mut body: &[u8]) -> Option<(Waiting, &str)> {
     let (boot, topic) = (text(&mut body)?.to_owned(), text(&mut body)?.to_owned());
     let json = std::str::from_utf8(body).ok()?;
     let stamp = Stamp { boot, monotonic_s, wall_s, synchronized: *synchronized == 1 };
-    Some((Waiting { key, stamp, topic, bytes: json.len() as u64 }, json))
+    Some((LoggedEvent { key, stamp, topic, bytes: json.len() as u64 }, json))
 }
 
 /// Brings the events of each run into the order of their acceptance: one that the disk could not take was written after later ones.
-pub(crate) fn sort_runs<T>(events: &mut [T], key: impl Fn(&T) -> Key) {
+pub(crate) fn sort_runs<T>(events: &mut [T], key: impl Fn(&T) -> EventKey) {
     let mut first: BTreeMap<u64, usize> = BTreeMap::new();
     for (i, event) in events.iter().enumerate() {
         first.entry(key(event).0).or_insert(i);
@@ -173,7 +173,7 @@ pub(crate) fn sort_runs<T>(events: &mut [T], key: impl Fn(&T) -> Key) {
     });
 }
 
-fn keys(mut body: &[u8]) -> Vec<Key> {
+fn keys(mut body: &[u8]) -> Vec<EventKey> {
     std::iter::from_fn(|| Some((number(&mut body)?, number(&mut body)?))).collect()
 }
 
@@ -272,7 +272,7 @@ impl Log {
         self.live.clear();
         self.live_bytes = 0;
         let size = self.file.metadata()?.len();
-        let mut events: Vec<Waiting> = Vec::new();
+        let mut events: Vec<LoggedEvent> = Vec::new();
         let mut removed = BTreeSet::new();
         let Some(mut offset) = (if size > HEADER.len() as u64 && read(&self.file, 0, HEADER.len())? == HEADER
         {
@@ -314,7 +314,7 @@ impl Log {
     }
 
     /// Drops events from the index.
-    pub(super) fn forget<'a>(&mut self, keys: impl Iterator<Item = &'a Key>) {
+    pub(super) fn forget<'a>(&mut self, keys: impl Iterator<Item = &'a EventKey>) {
         for key in keys {
             if let Some((_, bytes)) = self.live.remove(key) {
                 self.live_bytes -= bytes as u64;
@@ -339,7 +339,7 @@ impl Log {
     }
 
     /// Takes over events of another file; on disk when this returns.
-    pub(super) fn copy(&mut self, from: &Self, keys: &[Key]) -> Result<(), Failure> {
+    pub(super) fn copy(&mut self, from: &Self, keys: &[EventKey]) -> Result<(), Failure> {
         // Not all of a large file in memory at a time.
         for some in keys.chunks(COPIED) {
             let (mut records, mut places) = (Vec::new(), Vec::new());
@@ -403,7 +403,7 @@ impl Log {
         Ok(())
     }
 
-    pub(super) fn content(&self, key: Key) -> Result<String, String> {
+    pub(super) fn content(&self, key: EventKey) -> Result<String, String> {
         let (offset, _) = self.live.get(&key).ok_or("not in the file")?;
         let record = record_at(&self.file, *offset).map_err(|e| e.to_string())?;
         let (_, body) = record.ok_or("damaged")?;

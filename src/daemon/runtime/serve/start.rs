@@ -12,7 +12,7 @@ use super::{Main, Setup, watched};
 use crate::daemon::clock::{boot_id, monotonic_ns, now_s};
 use crate::daemon::config::Config;
 use crate::daemon::mqtt::Mqtt;
-use crate::daemon::outbox::storage::Files;
+use crate::daemon::outbox::storage::OutboxFiles;
 use crate::daemon::outbox::{Left, Outbox};
 use crate::daemon::runtime::audit::Audit;
 use crate::daemon::runtime::memory::Memory;
@@ -92,7 +92,8 @@ pub(super) fn start(setup: Setup, unwritten: Left) -> anyhow::Result<(Main, Thre
 /// The outbox, with what waits in those of earlier paths.
 fn open_outbox(config: &Config, memory: &Memory) -> Outbox {
     let limits = &config.outbox;
-    let files = Files { path: limits.path.clone(), earlier: memory.earlier_outboxes(), note: memory.note() };
+    let files =
+        OutboxFiles { path: limits.path.clone(), earlier: memory.earlier_outboxes(), note: memory.note() };
     Outbox::open(files, limits.max_age_s, limits.max_bytes, &config.mqtt.prefix, now_s())
 }
 
