@@ -5,25 +5,31 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::broker::{Broker, Subscriber};
+use super::tools::missing;
 
 const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/python/subscriber.py");
 
-/// Whether python3 has paho-mqtt 2.
-fn there() -> bool {
+/// The interpreter that `.ci/setup` has given paho-mqtt: no package of Debian 12 has version 2.
+const INSTALLED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/exports/venv/bin/python");
+
+/// A Python with paho-mqtt 2; `None`, with a message, where there is none.
+fn python() -> Option<&'static str> {
     let script = "import paho.mqtt, sys; sys.exit(paho.mqtt.__version__ < '2')";
-    let status = Command::new("python3").args(["-c", script]).stderr(Stdio::null()).status();
-    status.is_ok_and(|s| s.success()) || {
-        // No package of Debian 12 has this version, so it is required of nobody.
-        eprintln!("skipped: python3 with paho-mqtt 2 is not installed");
-        false
+    let has_paho = |python: &&str| {
+        Command::new(python).args(["-c", script]).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+    };
+    let python = [INSTALLED, "python3"].into_iter().find(has_paho);
+    if python.is_none() {
+        missing("python3 with paho-mqtt 2");
     }
+    python
 }
 
 /// The program; what it prints is added to `out`.
-fn start(dir: &Path, port: u16) -> Child {
+fn start(python: &str, dir: &Path, port: u16) -> Child {
     let out = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("out")).expect("a file");
     let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("log")).expect("a file");
-    Command::new("python3")
+    Command::new(python)
         .args([PROGRAM, "--port", &port.to_string(), "--store"])
         .arg(dir.join("events.sqlite"))
         .stdout(out)
@@ -47,9 +53,7 @@ fn wait(what: &str, dir: &Path, done: impl Fn() -> bool) {
 
 #[test]
 fn the_subscriber_of_the_examples_gets_each_event_once() {
-    if !there() {
-        return;
-    }
+    let Some(python) = python() else { return };
     let dir = tempfile::tempdir().expect("folder");
     let dir = dir.path();
     let Some(mut broker) = Broker::new(dir, "allow_anonymous true") else { return };
@@ -60,7 +64,7 @@ fn the_subscriber_of_the_examples_gets_each_event_once() {
     };
     let has = |id: &str| lines(dir, "out").iter().filter(|l| l.contains(&format!("\"{id}\""))).count();
 
-    let mut program = start(dir, broker.port);
+    let mut program = start(python, dir, broker.port);
     wait("connected", dir, || lines(dir, "log").iter().any(|l| l.ends_with("session new")));
     // The subscription stands a moment later; nothing is held for a session before.
     std::thread::sleep(Duration::from_millis(500));
@@ -78,7 +82,7 @@ fn the_subscriber_of_the_examples_gets_each_event_once() {
     device.wait("the broker has them", 10, |s| s.contents("glint/door/event").len() >= 7);
     broker.stop();
     broker.start();
-    let mut program = start(dir, broker.port);
+    let mut program = start(python, dir, broker.port);
     wait("the event of its absence", dir, || has("three") == 1);
     say("four");
     wait("what comes next", dir, || has("four") == 1);

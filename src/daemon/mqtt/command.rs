@@ -46,11 +46,23 @@ impl Command {
 }
 
 #[cfg(test)]
+#[path = "../../../tests/fuzz/daemon/command.rs"]
+mod target;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
     proptest! {
+        #[test]
+        fn any_message_is_taken_for_what_it_says(message in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..400),
+            "(pause|resume|calibrate|purge)/(?i:on|off|true|false|1|0|x{250,260})".prop_map(String::into_bytes),
+        ]) {
+            super::target::any_message(&message);
+        }
+
         /// Whatever is published on a topic of commands: a command is one of the words, with content of a bounded length, and
         /// means what it says.
         #[test]

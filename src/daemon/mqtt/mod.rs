@@ -7,7 +7,7 @@
 //! A command counts if it was sent while this connection's subscriptions stood. Sessions are clean, so the broker has
 //! none that were queued; retained ones and repetitions are known by their marks.
 
-mod command;
+pub(crate) mod command;
 pub(crate) mod credentials;
 mod discovery;
 mod ending;

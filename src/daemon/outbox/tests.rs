@@ -1,6 +1,7 @@
 //! The queue with its file.
 
 use super::*;
+use proptest::prelude::*;
 
 fn open(path: &Path, max_bytes: u64, now_s: i64) -> Outbox {
     let files = OutboxFiles { path: path.to_owned(), ..OutboxFiles::default() };
@@ -209,4 +210,36 @@ fn what_is_written_late_keeps_its_place() {
     assert_eq!(all(&mut outbox, 0), "abcde");
     close(outbox);
     assert_eq!(all(&mut open(&path, 1000, 0), 0), "abcde", "and so it is read");
+}
+
+#[path = "../../../tests/fuzz/daemon/outbox.rs"]
+mod target;
+
+/// The bytes of a file with events.
+fn file_with_events() -> Vec<u8> {
+    let dir = tempfile::tempdir().expect("folder");
+    let path = dir.path().join("outbox");
+    let mut outbox = open(&path, 100_000, 0);
+    ["a", "b", "c", "d"].into_iter().for_each(|id| put(&mut outbox, id, 0));
+    outbox.remove(1);
+    close(outbox);
+    std::fs::read(&path).expect("written")
+}
+
+proptest! {
+    // Each case opens the file twice.
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_file_opens_and_takes_an_event(bytes in prop::collection::vec(any::<u8>(), 0..2000),
+                                         changes in prop::collection::vec((0.0f64..1.0, any::<u8>()), 0..6),
+                                         (is_noise, cut) in (any::<bool>(), 0.0f64..2.0)) {
+        let mut file = if is_noise { bytes } else { file_with_events() };
+        let len = file.len();
+        for (share, value) in changes.into_iter().filter(|_| len > 0) {
+            file[(share * len as f64) as usize] = value;
+        }
+        file.truncate((cut * len as f64) as usize);
+        target::any_file(&file);
+    }
 }
