@@ -165,9 +165,9 @@ fn both_devices(recipe: &PretrainRecipe) -> (Vec<[f64; 2]>, f32) {
 }
 
 #[cfg(feature = "vulkan")]
-fn loaded<B: AutodiffBackend>(recipe: &PretrainRecipe, bytes: &[u8], device: &B::Device) -> Pairs<B> {
+fn loaded<B: AutodiffBackend>(recipe: &PretrainRecipe, bytes: &[u8], device: &B::Device) -> TwoTowers<B> {
     let record = crate::run::checkpoint::from_bytes::<B, _>(bytes, device).expect("record");
-    Pairs::<B>::new(recipe, device).load_record(record)
+    TwoTowers::<B>::new(recipe, device).load_record(record)
 }
 
 /// Losses of the steps and features of the first view of `held` afterwards.
@@ -176,7 +176,7 @@ fn steps<B: AutodiffBackend>(
     recipe: &PretrainRecipe,
     train: &Views,
     held: &Views,
-    start: Pairs<B>,
+    start: TwoTowers<B>,
     device: &B::Device,
 ) -> (Vec<f64>, Vec<f32>) {
     let dir = tempfile::tempdir().expect("folder");
