@@ -141,7 +141,10 @@ pub enum FrameError {
     Jpeg(String),
 }
 
-/// Fails unless a size may be used.
+/// Checks whether a size may be used.
+///
+/// # Errors
+/// [`FrameError`] names the size and what is allowed.
 pub fn check_size(width: usize, height: usize) -> Result<(), FrameError> {
     if (1..=MAX_SIDE).contains(&width) && (1..=MAX_SIDE).contains(&height) {
         Ok(())
@@ -163,8 +166,12 @@ const BAYER_GAMMA: f32 = 1.0 / 2.2;
 
 impl LumaDecoder {
     /// Luma of `data` into `out`; returns width and height, which a JPEG tells by itself: its `width` and `height`
-    /// are those of the container or camera, 0 where they are not known, and tell fields from frames. `stride` is
-    /// the distance of rows in bytes, 0 for rows without padding. A JPEG that is cut is an error.
+    /// are those of the container or camera, 0 where they are not known, and tell fields from frames. `stride` is the
+    /// distance of rows in bytes, 0 for rows without padding.
+    ///
+    /// # Errors
+    /// [`FrameError`] where the data are fewer than the size asks for, the size is not allowed, or the JPEG is
+    /// truncated or damaged.
     pub fn decode(
         &mut self,
         format: PixelFormat,

@@ -50,11 +50,11 @@ const LONGEST_NS: i64 = 30_000_000_000;
 pub struct Swing {
     /// Index in `glint::au::UNITS`.
     pub unit: usize,
-    /// Lowest level before, and when.
+    /// Lowest intensity before (0 to 5), after its time in ns.
     pub low: (i64, f32),
-    /// Greatest level, and when.
+    /// Greatest intensity, after its time in ns.
     pub top: (i64, f32),
-    /// Lowest level after it, and when.
+    /// Lowest intensity after it, after its time in ns.
     pub after: (i64, f32),
     /// When it crossed half of its height upwards.
     pub rose_ns: i64,
@@ -63,7 +63,7 @@ pub struct Swing {
 }
 
 impl Swing {
-    /// Height over the higher one of the levels before and after.
+    /// Height over the higher one of the intensities before and after, 0 to 5.
     pub fn height(&self) -> f32 {
         self.top.1 - self.low.1.max(self.after.1)
     }
@@ -77,7 +77,7 @@ pub struct LongSwing {
     pub unit: usize,
     /// When it rose above its floor.
     pub from_ns: i64,
-    /// Greatest intensity above the long baseline, and when.
+    /// Greatest intensity above the long baseline (0 to 5), after its time in ns.
     pub top: (i64, f32),
     /// When it had fallen.
     pub to_ns: i64,
@@ -155,12 +155,12 @@ impl Gate {
         }
     }
 
-    /// Standard deviation of a unit's level at the time scale of a micro-expression.
+    /// Standard deviation of a unit's intensity at the time scale of a micro-expression, in intensities of 0 to 5.
     pub fn deviation(&self, unit: usize) -> f32 {
         DEVIATION * self.variation[unit]
     }
 
-    /// Minimum recognisable intensity of a unit.
+    /// Minimum recognisable intensity of a unit, 0 to 5.
     pub fn least(&self, unit: usize) -> f32 {
         self.thresholds[unit]
     }
@@ -200,7 +200,7 @@ impl Gate {
         self.long.iter().flatten().map(|l| l.from_ns).min()
     }
 
-    /// Takes the levels of a frame and gives them above the long baseline. [`Gate::swings`] and [`Gate::long_swings`] are
+    /// Takes the intensities of a frame, one per unit of [`UNITS`](crate::au::UNITS), and gives them above the long baseline. [`Gate::swings`] and [`Gate::long_swings`] are
     /// those that ended with it.
     pub fn update(&mut self, at_ns: i64, levels: &[f32; UNIT_COUNT]) -> [f32; UNIT_COUNT] {
         self.swings.clear();

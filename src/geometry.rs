@@ -6,9 +6,9 @@
 /// A point or a displacement, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Point {
-    /// To the right.
+    /// To the right, in pixels.
     pub x: f32,
-    /// Downwards.
+    /// Downwards, in pixels.
     pub y: f32,
 }
 
@@ -18,7 +18,7 @@ impl Point {
         Self { x, y }
     }
 
-    /// Euclidean distance to `other`.
+    /// Euclidean distance to `other` in pixels.
     pub fn distance(self, other: Self) -> f32 {
         (self.x - other.x).hypot(self.y - other.y)
     }
@@ -70,9 +70,9 @@ pub struct Similarity {
     pub a: f32,
     /// Scale times the sine of the angle.
     pub b: f32,
-    /// Translation in x.
+    /// Translation in x, in pixels of the target.
     pub tx: f32,
-    /// Translation in y.
+    /// Translation in y, in pixels of the target.
     pub ty: f32,
 }
 

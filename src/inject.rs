@@ -49,6 +49,9 @@ pub struct CarrierBuilder {
 
 impl CarrierBuilder {
     /// A builder with the networks of the pipeline.
+    ///
+    /// # Errors
+    /// [`ModelError`] where a network cannot be built.
     pub fn new(models: &Models) -> Result<Self, ModelError> {
         Ok(Self {
             detector: Detector::new(&models.detector)?,
@@ -192,6 +195,9 @@ pub struct Injection {
 
 impl Injection {
     /// The subject whose muscles move: the embedded one, its mean face.
+    ///
+    /// # Errors
+    /// [`SynthError`] where the embedded pack is damaged.
     pub fn subject() -> Result<Subject, SynthError> {
         Ok(Subject::random(Pack::embedded()?, 0))
     }

@@ -56,7 +56,10 @@ impl Thresholds {
         Self { by_au: AUS.iter().map(|&au| (au_key(au), value)).collect() }
     }
 
-    /// The threshold of every unit. The error names a key that is missing, unknown or out of range.
+    /// The threshold of every unit.
+    ///
+    /// # Errors
+    /// A key that is missing, unknown or out of range.
     pub fn by_unit(&self) -> Result<[f32; UNIT_COUNT], String> {
         for (key, value) in &self.by_au {
             if !AUS.iter().any(|&au| au_key(au) == *key) {
@@ -159,8 +162,12 @@ impl AuNet {
         Self { scale, first, second, input: vec![0; FEATURES], hidden }
     }
 
-    /// Reads a checked file, little endian. `f32` is in the order of [`AuNet::new`]. `int8` is scales, steps and biases of the
-    /// first layer, weights and biases of the second one, all `f32`, and then a byte for each weight of the first layer.
+    /// Reads a checked file, little endian. `f32` is in the order of [`AuNet::new`]. `int8` is scales, steps and
+    /// biases of the first layer, weights and biases of the second one, all `f32`, and then a byte for each weight of
+    /// the first layer.
+    ///
+    /// # Errors
+    /// [`ModelError`] where the numbers are not as many as the specification says, or not finite.
     pub fn from_file(file: &Checked<AuSpec>) -> Result<Self, ModelError> {
         let hidden = file.spec.hidden;
         if !(1..=4096).contains(&hidden) {
@@ -222,7 +229,7 @@ pub fn presentable(signed: &[f32; UNIT_COUNT]) -> [f32; UNIT_COUNT] {
     signed.map(|i| i.clamp(0.0, 5.0))
 }
 
-/// Larger side of each AU of [`AUS`], in order.
+/// Intensity of the larger side of each AU of [`AUS`], in order.
 pub fn by_au(intensities: &[f32; UNIT_COUNT]) -> [f32; AUS.len()] {
     AUS.map(|au| {
         UNITS.iter().zip(intensities).filter(|(u, _)| u.au == au).map(|(_, i)| *i).fold(0.0, f32::max)

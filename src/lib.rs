@@ -25,6 +25,7 @@
 //! the binary `glintd`.
 
 #![warn(unreachable_pub)] // What is public is for everybody.
+#![warn(clippy::missing_errors_doc)]
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))] // A library returns what it has to say.
 
 pub mod au;

@@ -52,7 +52,7 @@ enum Command {
     Check(commands::check::Args),
     /// Say what is wrong with camera, face, broker, disk and clock, and what to do about it.
     #[command(after_help = "Example: glintd doctor --bundle report.tar\n\n\
-        It may run beside the daemon. Exit status: 0 nothing to do, 1 something is wrong, 78 configuration or a file of it.")]
+        It may run beside the daemon. Exit status: 0 nothing to do, 1 something is wrong, 78 the configuration, or a file that it names, cannot be used.")]
     Doctor(commands::doctor::Args),
     /// Run the pipeline over a clip and print one event per line.
     #[command(after_help = "Example: glintd replay talk.mp4 --purpose research --from 60 --to 90\n\n\
@@ -78,7 +78,7 @@ enum Command {
     #[command(
         subcommand,
         after_help = "Example: glintd models install models-2026-11.glint\n\n\
-        A bundle is used in the place of the built-in models from the next start or reload on. The one before stays beside it, \
+        A bundle replaces the built-in models from the next start or reload on. The previous one is kept, \
         and takes over where the newer one cannot be used. model.path wins over every bundle."
     )]
     Models(commands::models::Command),

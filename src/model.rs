@@ -110,12 +110,19 @@ pub trait Spec: serde::de::DeserializeOwned {
 
 impl<S: Spec> Checked<S> {
     /// Reads `NAME.toml` in `dir` and the weight file it names.
+    ///
+    /// # Errors
+    /// [`ModelError`] names the file: it cannot be read, is of another kind, has an unknown key, or its digest
+    /// differs.
     pub fn load(dir: &Path, name: &str) -> Result<Self, ModelError> {
         Self::read_with(dir, name, |file| read(&dir.join(file)))
     }
 
-    /// Takes `NAME.toml` and the weight file it names from `read`, which gives files by their names; `place` stands before
-    /// these names in errors.
+    /// Takes `NAME.toml` and the weight file it names from `read`, which gives files by their names; `place` stands
+    /// before these names in errors.
+    ///
+    /// # Errors
+    /// [`ModelError`], as [`Checked::load`].
     pub fn read_with(
         place: &Path,
         name: &str,
@@ -131,6 +138,9 @@ impl<S: Spec> Checked<S> {
     }
 
     /// Takes files that were compiled in.
+    ///
+    /// # Errors
+    /// [`ModelError`], as [`Checked::load`].
     pub fn embedded(name: &str, spec: &str, bytes: &'static [u8]) -> Result<Self, ModelError> {
         let spec: S = parse_spec(Path::new(&format!("models/{name}.toml")), spec)?;
         Self::check(PathBuf::from("models").join(&spec.file().file), spec, bytes.into())
@@ -147,6 +157,9 @@ impl<S: Spec> Checked<S> {
 
     /// Takes a weight file without a specification: one that somebody else made. Its size is checked, then its digest
     /// if one is expected; `spec` gets the common part.
+    ///
+    /// # Errors
+    /// [`ModelError`] names the file: it cannot be read, is too large, or its digest differs.
     pub fn without_spec(
         path: &Path,
         sha256: Option<&str>,
@@ -165,7 +178,10 @@ impl<S: Spec> Checked<S> {
         Ok(file)
     }
 
-    /// Fails when the file's digest is not the one that somebody asked for.
+    /// Compares the file's digest with the one that somebody asked for.
+    ///
+    /// # Errors
+    /// [`ModelError`] with both digests.
     pub fn expect_digest(&self, sha256: Option<&str>) -> Result<(), ModelError> {
         match sha256 {
             Some(expected) if !expected.eq_ignore_ascii_case(&self.sha256) => Err(ModelError::Digest {

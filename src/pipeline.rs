@@ -80,7 +80,8 @@ pub struct Pipeline {
     model: String,
 }
 
-/// The student's input from a pair of stabilised crops: trainer and daemon make it by this function or by its parts.
+/// The student's input, 3 x 28 x 28, from a pair of stabilised crops of [`CROP_WIDTH`] x [`CROP_HEIGHT`]: trainer and daemon make
+/// it by this function or by its parts.
 pub fn sample(engine: &mut FlowEngine, onset: &[f32], apex: &[f32]) -> Vec<f32> {
     engine.set_reference(onset);
     student::prepare(engine.run(apex))
@@ -93,6 +94,9 @@ pub fn pair_engine() -> FlowEngine {
 
 impl Pipeline {
     /// Builds the chain.
+    ///
+    /// # Errors
+    /// [`PipelineError`] on options out of range and on models that cannot be built.
     pub fn new(options: Options, models: &Models) -> Result<Self, PipelineError> {
         let thresholds = options.thresholds.as_ref().unwrap_or(&models.au.spec.thresholds);
         let thresholds = thresholds.by_unit().map_err(PipelineError::Thresholds)?;
@@ -129,7 +133,8 @@ impl Pipeline {
         &self.observation
     }
 
-    /// The stabilised crop of the face that [`Pipeline::observation`] speaks of, and crop to frame coordinates; `None` without a face.
+    /// The stabilised crop of the face that [`Pipeline::observation`] speaks of, [`CROP_WIDTH`] x [`CROP_HEIGHT`] of luma row by row,
+    /// and the transform from crop to frame coordinates; `None` without a face.
     pub fn stabilised(&self) -> Option<(&[f32], Similarity)> {
         self.observation.bounds?;
         let follower = self.faces.seen().iter().find(|f| f.track.id == self.observation.track)?;

@@ -111,7 +111,7 @@ pub struct Candidate {
     pub apex_ns: i64,
     /// The instant after which there is no movement.
     pub offset_ns: i64,
-    /// Intensities at the apex above those at rest, of the units that take part.
+    /// Intensities at the apex (0 to 5) above those at rest, of the units that take part.
     pub peak: [f32; UNIT_COUNT],
     /// What it is judged by.
     pub measures: Box<Measures>,
@@ -134,7 +134,7 @@ pub struct Context {
     pub light: f32,
     /// Quality of the registration, 0 to 1.
     pub quality: f32,
-    /// Share of the pixels that the flow could not explain.
+    /// Share of the pixels that the flow could not explain, 0 to 1.
     pub outliers: f32,
     /// Distance between the eyes in frame pixels.
     pub eye_distance_px: f32,

@@ -130,6 +130,9 @@ pub struct Student {
 
 impl Student {
     /// Builds the network of a checked file.
+    ///
+    /// # Errors
+    /// [`ModelError`] where the file is not the network that its specification describes.
     pub fn new(file: &Checked<StudentSpec>) -> Result<Self, ModelError> {
         let fail = |reason: &str| Err(file.content_error(reason));
         if file.spec.classes != Class::ALL {
@@ -152,14 +155,20 @@ impl Student {
         &self.sha256
     }
 
-    /// What the network says of [`Class::ALL`], before calibration.
+    /// Logits of [`Class::ALL`], before calibration, of a `motion` of 3 x [`SIDE`] x [`SIDE`].
+    ///
+    /// # Errors
+    /// A motion of another length; a failure inside tract.
     pub fn logits(&mut self, motion: &[f32]) -> Result<[f32; 3], String> {
         let mut logits = None;
         self.network.run(motion, |_, values| logits = <[f32; 3]>::try_from(values).ok())?;
         Ok(logits.ok_or("output is not one number a class")?)
     }
 
-    /// Calibrated probabilities of [`Class::ALL`].
+    /// Calibrated probabilities of [`Class::ALL`], of a `motion` of 3 x [`SIDE`] x [`SIDE`].
+    ///
+    /// # Errors
+    /// As [`Student::logits`].
     pub fn probabilities(&mut self, motion: &[f32]) -> Result<[f32; 3], String> {
         let logits = self.logits(motion)?;
         let top = logits.iter().copied().fold(f32::MIN, f32::max);

@@ -23,7 +23,7 @@ pub fn encode(descr: &str, shape: &[usize], data: &[u8]) -> Vec<u8> {
 pub fn decode(bytes: &[u8]) -> Result<(Vec<usize>, Vec<f32>)> {
     ensure!(bytes.len() > 10 && bytes.starts_with(b"\x93NUMPY\x01"), "not a .npy file of format 1.0");
     let length = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
-    let header = bytes.get(10..10 + length).context("header is cut")?;
+    let header = bytes.get(10..10 + length).context("header is truncated")?;
     let header = std::str::from_utf8(header).context("header")?;
     ensure!(header.contains("'fortran_order': False"), "Fortran order");
     let shape =

@@ -185,7 +185,10 @@ fn take(pipeline: &Pipeline, step: Step, movement: &mut Option<Movement>, measur
 }
 
 impl Goldens {
-    /// What these models answer on this machine. Fails where they do not tell the movement of the film.
+    /// What these models answer on this machine.
+    ///
+    /// # Errors
+    /// Networks that cannot be built, or models that do not find the movement of the film.
     pub fn record(models: &Models) -> Result<Self, String> {
         let film = Film::default();
         let Watched { seen, crops: [rest, apex], measures } = film.watch(models)?;
@@ -216,7 +219,10 @@ impl Goldens {
         })
     }
 
-    /// Reads `goldens.json`. The reason of a failure comes back as text.
+    /// Reads `goldens.json`.
+    ///
+    /// # Errors
+    /// Text that is not `goldens.json`, or a value out of range.
     pub fn parse(json: &[u8]) -> Result<Self, String> {
         let goldens: Self = serde_json::from_slice(json).map_err(|e| e.to_string())?;
         goldens.film.check()?;
@@ -242,6 +248,9 @@ impl Goldens {
     }
 
     /// Compares what `models`, which came from `path`, answer on this machine.
+    ///
+    /// # Errors
+    /// [`BundleError`] names the first answer that differs by more than its tolerance.
     pub fn check(&self, path: &Path, models: &Models) -> Result<(), BundleError> {
         let fail =
             |golden| move |reason: String| BundleError::Golden { path: path.to_owned(), golden, reason };

@@ -103,8 +103,12 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Reads a bundle that came from `path`, for a glintd of version `this`. Every size is bounded, every digest compared.
-    /// Whose bundle it is has to be known before.
+    /// Reads a bundle that came from `path`, for a glintd of version `this`. Every size is bounded, every digest
+    /// compared. Whose bundle it is has to be known before.
+    ///
+    /// # Errors
+    /// [`BundleError`] on a damaged archive, a size beyond its bound, a digest that differs, or a bundle for a later
+    /// version.
     pub fn read(path: &Path, packed: &[u8], this: &str) -> Result<Self, BundleError> {
         let mut files = unpack(path, packed)?;
         let manifest = files.remove(MANIFEST).ok_or_else(|| content(path, "it holds no manifest.toml"))?;
@@ -135,8 +139,11 @@ impl Bundle {
         Ok(Self { path: path.to_owned(), manifest, models, goldens })
     }
 
-    /// Builds the networks and runs the goldens: whether the models answer on this machine as they did on that of their
-    /// makers.
+    /// Builds the networks and runs the goldens: whether the models answer on this machine as they did on that of
+    /// their makers.
+    ///
+    /// # Errors
+    /// [`BundleError`] names the file that cannot be used, or the first golden that differs.
     pub fn check(&self) -> Result<(), BundleError> {
         self.goldens.check(&self.path, &self.models)
     }
@@ -172,6 +179,9 @@ impl Manifest {
 }
 
 /// Whether a bundle may have this name: it is printed, and sent to brokers.
+///
+/// # Errors
+/// The name, and what is allowed.
 pub fn check_name(name: &str) -> Result<(), String> {
     let ok = |c: char| c.is_ascii_alphanumeric() || "._-+ ".contains(c);
     if (1..=MAX_NAME).contains(&name.len()) && name.chars().all(ok) {
@@ -188,8 +198,10 @@ pub fn version(text: &str) -> Option<[u64; 3]> {
     numbers.try_into().ok()
 }
 
-/// What a bundle of the models of a folder holds: the files, and the goldens, which are recorded now. Fails where the models
-/// cannot be used.
+/// What a bundle of the models of a folder holds: the files, and the goldens, which are recorded now.
+///
+/// # Errors
+/// [`BundleError`] names the file that is missing or cannot be used.
 pub fn collect(dir: &Path) -> Result<Files, BundleError> {
     let models = Models::load(dir)?;
     let goldens = Goldens::record(&models).map_err(|e| content(dir, e))?;
@@ -212,8 +224,11 @@ pub fn collect(dir: &Path) -> Result<Files, BundleError> {
     Ok(files)
 }
 
-/// Packs files with their manifest: `name` is what the bundle is called, `least` the oldest version of glintd that can use it.
-/// The same files give the same bytes.
+/// Packs files with their manifest: `name` is what the bundle is called, `least` the oldest version of glintd that
+/// can use it. The same files give the same bytes.
+///
+/// # Errors
+/// A name or a version that a bundle may not have; a file name that an archive cannot hold.
 pub fn pack(name: &str, least: &str, files: &Files) -> std::io::Result<Vec<u8>> {
     let wrong = |reason: String| std::io::Error::new(std::io::ErrorKind::InvalidInput, reason);
     check_name(name).map_err(wrong)?;
@@ -243,7 +258,7 @@ pub fn pack(name: &str, least: &str, files: &Files) -> std::io::Result<Vec<u8>> 
 
 /// The files of an archive, in memory.
 fn unpack(path: &Path, packed: &[u8]) -> Result<Files, BundleError> {
-    let damaged = |e: std::io::Error| content(path, format!("it is no bundle, or is cut off: {e}"));
+    let damaged = |e: std::io::Error| content(path, format!("not a bundle, or truncated: {e}"));
     let mut archive = tar::Archive::new(GzDecoder::new(packed).take(MAX_CONTENT));
     let (mut files, mut room) = (Files::new(), MAX_CONTENT);
     for entry in archive.entries().map_err(damaged)? {
@@ -266,7 +281,7 @@ fn unpack(path: &Path, packed: &[u8]) -> Result<Files, BundleError> {
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes).map_err(damaged)?;
         if bytes.len() as u64 != entry.size() {
-            return Err(content(path, format!("it is cut off in {name:?}")));
+            return Err(content(path, format!("truncated in {name:?}")));
         }
         if files.insert(name.clone(), bytes).is_some() {
             return refuse("is there twice");

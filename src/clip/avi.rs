@@ -390,7 +390,7 @@ fn read_headers(chunks: &mut Chunks, headers: &mut Headers) -> Result<(u64, u64)
     let mut at = 12;
     let mut data = Vec::new();
     loop {
-        let head = chunks.head(at).map_err(|e| e.to_string())?.ok_or("the AVI header is cut off")?;
+        let head = chunks.head(at).map_err(|e| e.to_string())?.ok_or("the AVI header is truncated")?;
         let end = head.end() + u64::from(head.size & 1);
         match &head.id {
             b"LIST" => match &chunks.kind(head).map_err(|e| e.to_string())? {
@@ -410,7 +410,7 @@ fn read_headers(chunks: &mut Chunks, headers: &mut Headers) -> Result<(u64, u64)
                 let n =
                     chunks.read(head.data(), u64::from(head.size), &mut data).map_err(|e| e.to_string())?;
                 if n < head.size as usize {
-                    return Err("the AVI header is cut off".into());
+                    return Err("the AVI header is truncated".into());
                 }
                 headers.chunk(&head.id, &data)?;
                 at = end;
@@ -419,7 +419,7 @@ fn read_headers(chunks: &mut Chunks, headers: &mut Headers) -> Result<(u64, u64)
             _ => {
                 let hole = chunks.search(at).map_err(|e| e.to_string())?;
                 if hole.end <= at {
-                    return Err("the AVI header is cut off".into());
+                    return Err("the AVI header is truncated".into());
                 }
                 at = hole.end;
             }

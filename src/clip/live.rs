@@ -78,7 +78,10 @@ pub struct LiveReader<R: Read> {
 }
 
 impl<R: Read + Send> LiveReader<R> {
-    /// Reads the header, where the layout has one: waits for it. Or says what is wrong.
+    /// Reads the header, where the layout has one: waits for it.
+    ///
+    /// # Errors
+    /// What is wrong with the header, or with reading the pipe.
     pub fn new(layout: PipeFormat, pipe: R) -> Result<Self, String> {
         let buffered = |pipe| BufReader::with_capacity(1 << 16, pipe);
         let kind = match layout {
@@ -96,8 +99,10 @@ impl<R: Read + Send> LiveReader<R> {
         Ok(Self { kind, decoder: LumaDecoder::default(), bytes: Vec::new() })
     }
 
-    /// Waits for the next frame. `began` is called when its first byte is there. An error means that what comes is not of
-    /// the layout: nothing that follows can be trusted.
+    /// Waits for the next frame. `began` is called when its first byte is there.
+    ///
+    /// # Errors
+    /// What comes is not of the layout: nothing that follows can be trusted.
     pub fn next(&mut self, luma: &mut Vec<u8>, began: &mut dyn FnMut()) -> Result<Live, String> {
         let Self { kind, decoder, bytes } = self;
         let (format, size) = match kind {

@@ -235,6 +235,9 @@ pub struct Clip {
 impl Clip {
     /// Opens a clip; `fps` overrides its own times. `-` is Y4M on standard input. What glint does not read itself,
     /// addresses as `rtsp://...` too, goes through a child process, ffmpeg, where that is installed.
+    ///
+    /// # Errors
+    /// [`ClipError`] names the file: it cannot be read, has no frames, or needs ffmpeg and there is none.
     pub fn open(path: &Path, fps: Option<f64>) -> Result<Self, ClipError> {
         let header = |reason: String| ClipError::Header { path: path.to_owned(), reason };
         let wanted = match fps {
@@ -274,6 +277,10 @@ impl Clip {
     }
 
     /// Reads the next frame into `frame`; `None` at the end.
+    ///
+    /// # Errors
+    /// [`ClipError`] names the file and the frame from which on the clip cannot be followed. A frame that alone
+    /// cannot be decoded is no error: [`Media::Damaged`].
     pub fn next(&mut self, frame: &mut Frame) -> Result<Option<Media>, ClipError> {
         let path = || self.path.clone();
         let raw = self.source.next(&mut frame.luma).map_err(|cause| ClipError::Io { path: path(), cause })?;
@@ -520,7 +527,7 @@ mod tests {
         assert!(reason("c", b"YUV4MPEG2 W64 H64 F25:1 C420\n", Some(f64::NAN)).contains("fps NaN"));
         assert!(reason("d", b"YUV4MPEG2 W64 H64 F0:0 C420\n", None).contains("no frame rate"));
         assert!(reason("e", b"YUV4MPEG2 W64 H64 F2000:1 C420\n", None).contains("2000 frames/s"));
-        assert!(reason("f", b"RIFF\0\0\0\0AVI LIST", None).contains("header is cut"));
+        assert!(reason("f", b"RIFF\0\0\0\0AVI LIST", None).contains("header is truncated"));
         let empty = dir.path().join("folder");
         std::fs::create_dir(&empty).expect("folder");
         assert!(Clip::open(&empty, Some(25.0)).err().expect("empty").to_string().contains("no images"));

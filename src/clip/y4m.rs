@@ -138,6 +138,9 @@ pub struct Y4mWriter {
 
 impl Y4mWriter {
     /// Creates a file for frames of `size` (width, height).
+    ///
+    /// # Errors
+    /// Those of creating and writing the file.
     pub fn create(path: &Path, rate: Rate, size: (usize, usize)) -> std::io::Result<Self> {
         let mut file = BufWriter::new(std::fs::File::create(path)?);
         writeln!(file, "YUV4MPEG2 W{} H{} F{}:{} Ip A1:1 Cmono", size.0, size.1, rate.num, rate.den)?;
@@ -145,6 +148,9 @@ impl Y4mWriter {
     }
 
     /// Appends a frame.
+    ///
+    /// # Errors
+    /// Those of writing the file.
     pub fn write(&mut self, luma: &[u8]) -> std::io::Result<()> {
         if luma.len() != self.pixels {
             return Err(std::io::Error::other(format!(
@@ -158,6 +164,9 @@ impl Y4mWriter {
     }
 
     /// Writes what is buffered.
+    ///
+    /// # Errors
+    /// Those of writing the file.
     pub fn finish(mut self) -> std::io::Result<()> {
         self.file.flush()
     }

@@ -34,6 +34,10 @@ impl Spec for DetectorSpec {
 impl Checked<DetectorSpec> {
     /// Takes a detector of any known layout: size, then digest (where one is given), then shapes are checked before
     /// the network is built. A file with a `NAME.toml` beside it is one of glint's own and comes with its digest.
+    ///
+    /// # Errors
+    /// [`ModelError`] names the file: it cannot be read, is too large, has another digest, or its shapes fit no known
+    /// layout.
     pub fn load_external(path: &Path, sha256: Option<&str>) -> Result<Self, ModelError> {
         let file = if path.with_extension("toml").is_file() {
             let name = path.file_stem().unwrap_or_default().to_string_lossy();
@@ -70,6 +74,9 @@ pub struct Detector {
 
 impl Detector {
     /// Builds the network of a checked file.
+    ///
+    /// # Errors
+    /// [`ModelError`] where the file is not the network that its specification describes.
     pub fn new(file: &Checked<DetectorSpec>) -> Result<Self, ModelError> {
         let layout = layout(file)?;
         if !(0.0..1.0).contains(&file.spec.min_score) {

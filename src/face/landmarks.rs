@@ -117,6 +117,9 @@ pub struct Landmarker {
 
 impl Landmarker {
     /// Builds the network of a checked file.
+    ///
+    /// # Errors
+    /// [`ModelError`] where the file is not the network that its specification describes.
     pub fn new(file: &Checked<LandmarksSpec>) -> Result<Self, ModelError> {
         let network =
             Network::new(&file.bytes, &[1, 1, INPUT_SIDE, INPUT_SIDE]).map_err(|e| file.content_error(e))?;

@@ -102,8 +102,10 @@ impl Convention {
 }
 
 impl DetectorLayout {
-    /// Recognises a network from its declared inputs and outputs, and checks every shape. The reason of a refusal
-    /// comes back as text.
+    /// Recognises a network from its declared inputs and outputs, and checks every shape.
+    ///
+    /// # Errors
+    /// Which input or output does not fit.
     pub fn recognise(interface: &Interface) -> Result<Self, String> {
         let [(input, shape)] = &interface.inputs[..] else {
             return Err(format!("{} inputs; a detector has exactly one", interface.inputs.len()));

@@ -147,7 +147,10 @@ impl Conv {
 }
 
 impl Chain {
-    /// Checks that the chain is what the kernels compute exactly. The reason comes back as text.
+    /// Checks that the chain is what the kernels compute exactly.
+    ///
+    /// # Errors
+    /// Which convolution breaks which rule.
     pub fn validate(&self) -> Result<(), String> {
         if self.convs.is_empty() {
             return Err("no convolution".into());

@@ -27,9 +27,11 @@ pub struct Subgraph {
     pub nodes: Vec<usize>,
 }
 
-/// Finds the chain of `graph`, whose input has `shape`. A chain that starts elsewhere needs the shape of
-/// its input among the file's `value_info`. `Ok(None)`: nothing in it is quantized. `Err`: it is, but
-/// not as the rules ask; the reason as text.
+/// Finds the chain of `graph`, whose input has `shape`. A chain that starts elsewhere needs the shape of its input
+/// among the file's `value_info`. `Ok(None)`: nothing in it is quantized.
+///
+/// # Errors
+/// The chain is quantized, but not as the rules ask.
 pub fn find(graph: &pb::GraphProto, shape: &[usize]) -> Result<Option<Subgraph>, String> {
     let quantizes = |n: &pb::NodeProto| {
         matches!(n.op_type.as_str(), "QuantizeLinear" | "DequantizeLinear")
@@ -353,8 +355,11 @@ impl Chain {
     }
 }
 
-/// `model` with its chain in `f32`: what the quantized file stands for, to compare times. `shape` is
-/// that of the input. Fails where there is no chain.
+/// `model` with its chain in `f32`: what the quantized file stands for, to compare times. `shape` is that of the
+/// input.
+///
+/// # Errors
+/// There is no chain, or it breaks the rules.
 pub fn in_float(model: &pb::ModelProto, shape: &[usize]) -> Result<pb::ModelProto, String> {
     let graph = model.graph.as_ref().ok_or("the file holds no graph")?;
     let subgraph = find(graph, shape)?.ok_or("the model has no quantized layer")?;

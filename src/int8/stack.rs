@@ -90,8 +90,10 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Packs `chain` for `kernel`. Fails on a chain that breaks the rules and on a kernel that this
-    /// CPU does not have; the reason comes back as text.
+    /// Packs `chain` for `kernel`.
+    ///
+    /// # Errors
+    /// A chain that breaks the rules, or a kernel that this CPU does not have.
     pub fn new(chain: &Chain, kernel: Kernel) -> Result<Self, String> {
         chain.validate()?;
         if !kernel.is_available() {

@@ -18,7 +18,10 @@ pub struct Interface {
 }
 
 impl Interface {
-    /// Reads the declarations alone: no operator is looked at. The reason of a failure comes back as text.
+    /// Reads the declarations alone: no operator is looked at.
+    ///
+    /// # Errors
+    /// The bytes are no ONNX model.
     pub fn parse(onnx: &[u8]) -> Result<Self, String> {
         let model = super::parse_onnx(onnx)?;
         let graph = model.graph.ok_or("the file holds no graph")?;

@@ -15,7 +15,7 @@ use crate::int8::op::StackOp;
 use crate::int8::stack::Stack;
 use crate::int8::{Chain, Kernel, quantize_luma};
 
-/// Who is told that a network runs.
+/// Called before and after each run of a network.
 static OBSERVER: OnceLock<fn(bool)> = OnceLock::new();
 
 /// Lets a program that measures see when networks run: from now on `observer` is called in the thread that runs one, with
@@ -119,7 +119,10 @@ impl fmt::Display for Form {
     }
 }
 
-/// The graph in the bytes of an ONNX file. The reason of a failure comes back as text.
+/// The graph in the bytes of an ONNX file.
+///
+/// # Errors
+/// The bytes are no ONNX model.
 pub fn parse_onnx(onnx: &[u8]) -> Result<pb::ModelProto, String> {
     tract_onnx::onnx().proto_model_for_read(&mut &onnx[..]).map_err(|e| format!("{e:#}"))
 }
@@ -138,13 +141,19 @@ pub struct Network {
 }
 
 impl Network {
-    /// Parses `onnx` for an input of `shape`. The reason of a failure comes back as text.
+    /// Parses `onnx` for an input of `shape`.
+    ///
+    /// # Errors
+    /// The bytes are no ONNX model, or tract cannot run it on this shape.
     pub fn new(onnx: &[u8], shape: &[usize]) -> Result<Self, String> {
         let model = tract_onnx::onnx().proto_model_for_read(&mut &onnx[..]).map_err(|e| format!("{e:#}"))?;
         Self::from_model(&model, shape, Engine::chosen())
     }
 
     /// The network of a parsed `model`, its quantized layers run by `engine`.
+    ///
+    /// # Errors
+    /// tract cannot run the graph on this shape, or its quantized layers break the rules.
     pub fn from_model(model: &pb::ModelProto, shape: &[usize], engine: Engine) -> Result<Self, String> {
         let graph = model.graph.as_ref().ok_or("the file holds no graph")?;
         super::windows::check(graph)?;
@@ -240,7 +249,10 @@ impl Network {
         &self.form
     }
 
-    /// Runs the network; `read` sees each output with its index. Fails on shapes that do not fit.
+    /// Runs the network; `read` sees each output with its index.
+    ///
+    /// # Errors
+    /// An input of another length than the shape says; a failure inside tract.
     pub fn run(&mut self, input: &[f32], read: impl FnMut(usize, &[f32])) -> Result<(), String> {
         observed(|| {
             self.fill(input, |buffer| buffer.copy_from_slice(input), |buffer| quantize_luma(input, buffer))?;
@@ -248,8 +260,11 @@ impl Network {
         })
     }
 
-    /// Runs a network of images on 8-bit luma, which it sees as [`normalise_luma`] gives it. Where the
-    /// quantized input is the luma itself, it is taken as it stands.
+    /// Runs a network of images on 8-bit luma, which it sees as [`normalise_luma`] gives it. Where the quantized
+    /// input is the luma itself, it is taken as it stands.
+    ///
+    /// # Errors
+    /// An input of another length than the shape says; a failure inside tract.
     pub fn run_luma(&mut self, luma: &[u8], read: impl FnMut(usize, &[f32])) -> Result<(), String> {
         let convert = |buffer: &mut [f32]| {
             buffer.iter_mut().zip(luma).for_each(|(o, &v)| *o = normalise_luma(f32::from(v)));
@@ -297,8 +312,8 @@ impl Network {
     }
 }
 
-/// Puts the operator in the place of the second input. It reads the first, or the last output, which
-/// then is none any more.
+/// Replaces the second input by the operator. The operator reads the first input, or the last output, which then stops
+/// being an output.
 fn insert(model: &mut TypedModel, operator: StackOp, at_start: bool) -> TractResult<()> {
     let (inputs, mut outputs) = (model.input_outlets()?.to_vec(), model.output_outlets()?.to_vec());
     let (source, place) = (inputs[0], inputs[1]);

@@ -25,6 +25,9 @@ pub struct Models {
 
 impl Models {
     /// The models that are compiled in.
+    ///
+    /// # Errors
+    /// [`ModelError`] where a compiled file is damaged.
     pub fn embedded() -> Result<Self, ModelError> {
         Ok(Self {
             detector: Checked::embedded(
@@ -56,11 +59,17 @@ impl Models {
     }
 
     /// The models of a folder.
+    ///
+    /// # Errors
+    /// [`ModelError`] names the first file that cannot be used.
     pub fn load(dir: &Path) -> Result<Self, ModelError> {
         Self::with(dir, Checked::load(dir, "judge")?, Checked::load(dir, "student")?)
     }
 
     /// The models of files that `read` gives by their names; `place` stands before these names in errors.
+    ///
+    /// # Errors
+    /// [`ModelError`] names the first file that cannot be used.
     pub fn read_with(
         place: &Path,
         mut read: impl FnMut(&str) -> Result<Vec<u8>, ModelError>,
@@ -75,6 +84,9 @@ impl Models {
     }
 
     /// The models of a folder, or what is wrong with each file; of a folder that is none, with the first.
+    ///
+    /// # Errors
+    /// One [`ModelError`] per file that cannot be used.
     pub fn load_all(dir: &Path) -> Result<Self, Vec<ModelError>> {
         fn keep<S>(
             loaded: Result<Checked<S>, ModelError>,
@@ -99,8 +111,11 @@ impl Models {
         }
     }
 
-    /// The models of a folder; judge and student come from elsewhere: a folder in which they are still to be trained has
-    /// none.
+    /// The models of a folder; judge and student come from elsewhere: a folder in which they are still to be trained
+    /// has none.
+    ///
+    /// # Errors
+    /// [`ModelError`] names the first file that cannot be used.
     pub fn with(
         dir: &Path,
         judge: Checked<JudgeSpec>,

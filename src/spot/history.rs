@@ -25,9 +25,13 @@ pub struct Sample {
 /// What a face reads at rest, about a time: means of the frames there.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rest {
+    /// Middle of the time, in ns.
     pub at_ns: i64,
+    /// Intensity of each unit, 0 to 5.
     pub levels: [f32; UNIT_COUNT],
+    /// Motion as in [`Sample::motion`].
     pub motion: [f32; 2 * CELLS],
+    /// What else is known.
     pub context: Context,
 }
 
@@ -41,6 +45,7 @@ const CAPACITY: usize = 512;
 pub(super) struct History(VecDeque<Sample>);
 
 impl History {
+    /// Without frames.
     pub fn new() -> Self {
         Self(VecDeque::with_capacity(CAPACITY))
     }

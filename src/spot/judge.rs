@@ -135,6 +135,9 @@ impl Judge {
     }
 
     /// Reads a checked file: `f32` little endian, in the order of [`Judge::new`].
+    ///
+    /// # Errors
+    /// [`ModelError`] where sizes, numbers or names of the measures are not those of this version.
     pub fn from_file(file: &Checked<JudgeSpec>) -> Result<Self, ModelError> {
         let JudgeSpec { hidden, threshold, measures, .. } = &file.spec;
         if !hidden.iter().all(|n| (1..=1024).contains(n)) {
@@ -158,7 +161,7 @@ impl Judge {
         Ok(Self::new(*hidden, *threshold, &values))
     }
 
-    /// Likelihood of each of [`Cause::ALL`].
+    /// Likelihood of each of [`Cause::ALL`]; they sum to 1.
     pub fn likelihoods(&mut self, measures: &Measures) -> [f32; Cause::ALL.len()] {
         for (((i, m), mean), scale) in self.input.iter_mut().zip(measures).zip(&self.mean).zip(&self.scale) {
             *i = ((m - mean) * scale).clamp(-CLIP, CLIP);

@@ -129,13 +129,17 @@ impl PackArrays {
     }
 
     /// Reads what [`PackArrays::to_bytes`] wrote.
+    ///
+    /// # Errors
+    /// [`SynthError`] where the bytes are truncated or a number is out of range.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, SynthError> {
         let fail = |what: &str| SynthError::Pack(what.into());
         if bytes.len() < 8 || bytes[..4] != *MAGIC {
             return Err(fail("not a subject pack of this version"));
         }
         let length = u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]) as usize;
-        let header = bytes.get(8..8usize.saturating_add(length)).ok_or_else(|| fail("header is cut"))?;
+        let header =
+            bytes.get(8..8usize.saturating_add(length)).ok_or_else(|| fail("header is truncated"))?;
         let h: Header =
             serde_json::from_slice(header).map_err(|e| SynthError::Pack(format!("header: {e}")))?;
         let pixels = TEXTURE_WIDTH * TEXTURE_HEIGHT;
@@ -195,6 +199,9 @@ pub struct Pack {
 
 impl Pack {
     /// The pack that is compiled in.
+    ///
+    /// # Errors
+    /// [`SynthError`] where the compiled pack is damaged.
     pub fn embedded() -> Result<Self, SynthError> {
         let spec = include_str!("../../models/subject.toml");
         let file: Checked<SubjectSpec> =

@@ -202,15 +202,21 @@ impl Default for Script {
 }
 
 impl Script {
-    /// A script with movements of the face, and else [`Script::default`]. Fails as [`Script::validate`] does.
+    /// A script with movements of the face, and else [`Script::default`].
+    ///
+    /// # Errors
+    /// As [`Script::validate`].
     pub fn new(actions: Vec<Action>) -> Result<Self, SynthError> {
         let script = Self { actions, ..Self::default() };
         script.validate()?;
         Ok(script)
     }
 
-    /// Fails on an AU that does not exist, an intensity outside 0 to 1, times out of order and
-    /// numbers that are not finite. A script that was read from a file is checked with it.
+    /// Checks the script. A script that was read from a file is checked with it.
+    ///
+    /// # Errors
+    /// [`SynthError`] names an AU that does not exist, an intensity outside 0 to 1, times out of order, or a number
+    /// that is not finite.
     pub fn validate(&self) -> Result<(), SynthError> {
         for (index, action) in self.actions.iter().enumerate() {
             action.check().map_err(|reason| SynthError::Script { index, reason })?;

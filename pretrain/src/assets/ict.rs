@@ -70,15 +70,15 @@ impl Head {
         let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
         let fail = |what: &str| format!("{}: {what}", path.display());
         let word = |at: usize| -> Result<usize> {
-            let b = bytes.get(at..at + 4).with_context(|| fail("file is cut"))?;
+            let b = bytes.get(at..at + 4).with_context(|| fail("file is truncated"))?;
             Ok(u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize)
         };
         ensure!(bytes.starts_with(b"ICTF"), fail("not an ICT pack"));
         let (header_len, packed_len, raw_len) = (word(4)?, word(8)?, word(12)?);
-        let header = bytes.get(16..16 + header_len).with_context(|| fail("header is cut"))?;
+        let header = bytes.get(16..16 + header_len).with_context(|| fail("header is truncated"))?;
         let header: Header = serde_json::from_slice(header).with_context(|| fail("header"))?;
         let packed = bytes.get(16 + header_len..16 + header_len + packed_len);
-        let packed = packed.with_context(|| fail("data is cut"))?;
+        let packed = packed.with_context(|| fail("data is truncated"))?;
         let mut raw = Vec::with_capacity(raw_len);
         flate2::read::ZlibDecoder::new(packed)
             .take(raw_len as u64)
@@ -90,7 +90,7 @@ impl Head {
         let data = |name: &str, dtype: &str| -> Result<&[u8]> {
             let a = find(name)?;
             ensure!(a.dtype == dtype, fail(&format!("{name} is {}, expected {dtype}", a.dtype)));
-            raw.get(a.offset..a.offset + a.bytes).with_context(|| fail(&format!("{name} is cut")))
+            raw.get(a.offset..a.offset + a.bytes).with_context(|| fail(&format!("{name} is truncated")))
         };
         let floats = |name: &str| -> Result<Vec<f32>> {
             Ok(data(name, "<f4")?
@@ -131,7 +131,7 @@ impl Head {
                     .collect(),
             };
             let scales = floats(&format!("{name}_scale"))?;
-            ensure!(values.len() == scales.len() * 3 * vertices.len(), fail(&format!("{name} is cut")));
+            ensure!(values.len() == scales.len() * 3 * vertices.len(), fail(&format!("{name} is truncated")));
             for (mode, scale) in values.chunks_exact(3 * vertices.len()).zip(scales) {
                 modes
                     .push(mode.chunks_exact(3).map(|c| [c[0] * scale, c[1] * scale, c[2] * scale]).collect());

@@ -134,7 +134,7 @@ pub fn read_npy_f32(path: &Path) -> Result<(Vec<usize>, Vec<f32>)> {
         2 | 3 => (12, u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]) as usize),
         v => bail!(fail(&format!("format version {v}"))),
     };
-    let header = bytes.get(start..start + length).with_context(|| fail("header is cut"))?;
+    let header = bytes.get(start..start + length).with_context(|| fail("header is truncated"))?;
     let header = std::str::from_utf8(header).with_context(|| fail("header is no text"))?;
     ensure!(header.contains("'<f4'"), fail("not little-endian float32"));
     ensure!(header.contains("'fortran_order': False"), fail("not in C order"));

@@ -32,7 +32,7 @@ pub struct Source {
     /// Its sheet, where it does not lie under its published name.
     #[arg(long, value_name = "FILE")]
     pub sheet: Option<PathBuf>,
-    /// Its folder of frames, likewise.
+    /// Folder of its frames, if it has not the published name.
     #[arg(long, value_name = "DIR")]
     pub frames: Option<PathBuf>,
     /// Depth images below the folder of a clip, as `depth/{frame}.png`.

@@ -188,7 +188,7 @@ pub struct People {
 /// Makes `count` people out of the assets (`portraits/` and `ict/`): half of them portraits, as far as there are usable
 /// ones, the others rendered heads. The same seed gives the same people in the same order.
 pub fn people(assets: &Path, split: Split, count: usize, seed: u64) -> Result<People> {
-    ensure!(count > 0, "no people");
+    ensure!(count > 0, "people: 0; allowed: 1 or more");
     let model = Model::load(&assets.join("ict"))?;
     let lite = Head::load(&assets.join("ict/ict_face_lite.bin"))?;
     let all = portraits::load(&assets.join("portraits"))?;

@@ -467,7 +467,7 @@ impl Reader<'_> {
             let words: Vec<&str> = text.split_whitespace().collect();
             let parsed = match words[..] {
                 [au, code, ..] => whole(au)
-                    .and_then(|n| u8::try_from(n).map_err(|_| format!("{n} is no action unit")))
+                    .and_then(|n| u8::try_from(n).map_err(|_| format!("{n} is not an action unit")))
                     .and_then(|au| Ok((au, intensity(code)?))),
                 _ => Err(not_a_row(&text, "AU and intensity")),
             };
@@ -519,9 +519,9 @@ fn not_a_row(text: &str, wanted: &str) -> String {
 /// A whole number, also where it is written as `1.0000000e+00`.
 fn whole(text: &str) -> Result<u32, String> {
     let text = text.trim();
-    let value: f64 = text.parse().map_err(|_| format!("\"{text}\" is no number"))?;
+    let value: f64 = text.parse().map_err(|_| format!("\"{text}\" is not a number"))?;
     let fits = value >= 0.0 && value.fract() == 0.0 && value <= f64::from(u32::MAX);
-    if fits { Ok(value as u32) } else { Err(format!("{text} is no whole number")) }
+    if fits { Ok(value as u32) } else { Err(format!("{text} is not a whole number")) }
 }
 
 fn intensity(text: &str) -> Result<u8, String> {

@@ -49,7 +49,7 @@ fn disfa_pairs_a_video_with_a_file_for_each_au() {
         problems(&loaded, dir.path()),
         [
             format!("{file}, row 2: 7 is no intensity from 0 to 5; row left out"),
-            format!("{file}, row 3: \"x\" is no number; row left out"),
+            format!("{file}, row 3: \"x\" is not a number; row left out"),
             format!("{file}, row 4: \"3\" is no row of frame,intensity; row left out"),
             format!("{file}, row 6: frame 3 is coded twice; row left out"),
             "SN002: no video *SN002*.avi in Videos_LeftCamera; video left out".into(),

@@ -327,7 +327,7 @@ fn read(
             text => match text.parse::<f64>() {
                 Ok(rate) if rate > 0.0 && rate <= 1000.0 => rate,
                 _ => {
-                    let reason = format!("\"{text}\" is no frame rate");
+                    let reason = format!("\"{text}\" is not a frame rate");
                     loaded.problems.push(row.problem(fps, reason, "row left out"));
                     continue;
                 }

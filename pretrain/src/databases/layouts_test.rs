@@ -108,7 +108,7 @@ fn casme2_with_its_blank_columns_and_typos() {
             format!("{file}, row 3, column ApexFrame (E): no apex; the middle of the movement is taken"),
             format!("{file}, row 4, column OffsetFrame (F): offset 9 does not fit onset 10; offset ignored"),
             format!("{file}, row 5: the folder with its frames is not there; row left out"),
-            format!("{file}, row 6, column OnsetFrame (D): \"x12\" is no frame number; row left out"),
+            format!("{file}, row 6, column OnsetFrame (D): \"x12\" is not a frame number; row left out"),
         ]
     );
 }
@@ -310,7 +310,7 @@ fn cas_me3_parts() {
             format!(
                 "{file}, row 3, column Apex (D): apex 400 is the onset; the middle of the movement is taken"
             ),
-            format!("{file}, row 4, column Offset (E): -4000 is no frame number; offset ignored"),
+            format!("{file}, row 4, column Offset (E): -4000 is not a frame number; offset ignored"),
             format!("{file}, row 5, column Offset (E): offset 99999 does not fit onset 9; offset ignored"),
             format!("{file}, row 6, column Offset (E): offset 480 does not fit onset 500; offset ignored"),
             format!("{file}, row 6, column Apex (D): apex 480 lies outside the movement; row left out"),
@@ -455,7 +455,7 @@ fn mmew_and_dfme() {
     );
     assert!(
         problems(&loaded, dir.path())[0]
-            .ends_with("row 3, column Fps (H): \"?\" is no frame rate; row left out")
+            .ends_with("row 3, column Fps (H): \"?\" is not a frame rate; row left out")
     );
 }
 

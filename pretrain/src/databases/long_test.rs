@@ -133,7 +133,7 @@ fn wrong_rows_of_long_videos_name_file_and_row() {
     assert_eq!(
         messages,
         [
-            format!("{file}, row 3, column Onset (C): \"x\" is no frame number; row left out"),
+            format!("{file}, row 3, column Onset (C): \"x\" is not a frame number; row left out"),
             format!("{file}, row 4, column Offset (E): offset 4 does not fit onset 30; offset ignored"),
             format!(
                 "{file}, row 5: frames 400 and 410 are not in part_A/spNO.1/a/color (0 to 50); row left out"

@@ -231,9 +231,9 @@ impl<'a> Row<'a> {
         if cell.text.is_empty() {
             return Ok(None);
         }
-        let value: f64 = cell.text.parse().map_err(|_| format!("\"{}\" is no frame number", cell.text))?;
+        let value: f64 = cell.text.parse().map_err(|_| format!("\"{}\" is not a frame number", cell.text))?;
         if value < 0.0 || value.fract() != 0.0 || value > f64::from(u32::MAX) {
-            return Err(format!("{value} is no frame number"));
+            return Err(format!("{value} is not a frame number"));
         }
         Ok(Some(value as u32))
     }
@@ -321,7 +321,7 @@ mod tests {
         let reason = rows[1].frame(onset).expect_err("negative");
         let problem = rows[1].problem(Some(onset), reason, "left out").to_string();
         assert!(
-            problem.ends_with("SAMM.csv, row 5, column Onset Frame (C): -1 is no frame number; left out"),
+            problem.ends_with("SAMM.csv, row 5, column Onset Frame (C): -1 is not a frame number; left out"),
             "{problem}"
         );
         let missing =

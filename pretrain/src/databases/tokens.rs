@@ -78,7 +78,7 @@ impl Reader<'_> {
         let start = self.at;
         let fail = |reader: &Self| {
             let rest: String = reader.chars[start..].iter().take(8).collect();
-            format!("\"{rest}\" is no action unit")
+            format!("\"{rest}\" is not an action unit")
         };
         let mut side = Side::Both;
         if matches!(self.peek(0), 'L' | 'R' | 'T' | 'B') {
@@ -159,8 +159,8 @@ mod tests {
 
     #[test]
     fn what_is_no_action_unit_is_named() {
-        assert_eq!(parse("4+smile"), Err("\"SMILE\" is no action unit".into()));
-        assert_eq!(parse("999"), Err("\"999\" is no action unit".into()));
+        assert_eq!(parse("4+smile"), Err("\"SMILE\" is not an action unit".into()));
+        assert_eq!(parse("999"), Err("\"999\" is not an action unit".into()));
         assert!(parse("12x").is_err());
     }
 

@@ -166,7 +166,7 @@ fn parse(data: &[u8]) -> Result<Parsed<'_>> {
     let mean = f32::from_le_bytes([data[16], data[17], data[18], data[19]]);
     let (model, optimiser) = (word(28) as usize, word(36) as usize);
     let rest = (data.len() - HEAD).checked_sub(model).and_then(|n| n.checked_sub(optimiser));
-    ensure!(rest.is_some(), "checkpoint is cut");
+    ensure!(rest.is_some(), "checkpoint is truncated");
     let (model, rest) = data[HEAD..].split_at(model);
     let (optimiser, extra) = rest.split_at(optimiser);
     let progress = Progress { step: word(8) as usize, mean: Some(mean).filter(|m| m.is_finite()) };

@@ -83,7 +83,7 @@ const NOTHING: [&str; 2] = ["perceptrons, drawn weights", "encoders, drawn weigh
 impl Worth {
     /// Trains and scores every row with every seed.
     pub fn measure(settings: &WorthSettings) -> Result<Self> {
-        ensure!(!settings.counts.is_empty(), "no number of pairs");
+        ensure!(!settings.counts.is_empty(), "--counts: at least one number of pairs");
         let real = settings.megc.as_deref().map_or(Ok(Vec::new()), megc::load)?;
         let names = NOTHING.into_iter().map(str::to_owned);
         let names = names.chain(settings.counts.iter().map(|n| format!("encoders pretrained on {n} pairs")));

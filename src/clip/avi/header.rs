@@ -71,7 +71,7 @@ impl Headers {
     /// Takes a chunk in.
     pub(super) fn chunk(&mut self, id: &[u8; 4], data: &[u8]) -> Result<(), Refusal> {
         let word = |at: usize| -> Result<u32, String> {
-            let b = data.get(at..at + 4).ok_or("the AVI header is cut off")?;
+            let b = data.get(at..at + 4).ok_or("the AVI header is truncated")?;
             Ok(u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
         };
         match id {

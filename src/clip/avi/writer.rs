@@ -35,6 +35,9 @@ const MOVI_SIZE: u64 = HEADER as u64 + 4;
 
 impl AviWriter {
     /// Creates a file for frames of `size` (width, height).
+    ///
+    /// # Errors
+    /// Those of creating and writing the file.
     pub fn create(path: &Path, rate: Rate, size: (usize, usize), codec: Codec) -> std::io::Result<Self> {
         check_size(size.0, size.1).map_err(std::io::Error::other)?;
         let word = |v: usize| (v as u32).to_le_bytes();
@@ -80,7 +83,10 @@ impl AviWriter {
         Ok(Self { file, codec, size, jpeg: Vec::new(), index: Vec::new(), at: 4 })
     }
 
-    /// Appends a frame of luma.
+    /// Appends a frame of luma, row by row.
+    ///
+    /// # Errors
+    /// Those of writing the file; luma of another size; a file of 4 GiB.
     pub fn write(&mut self, luma: &[u8]) -> std::io::Result<()> {
         if luma.len() != self.size.0 * self.size.1 {
             return Err(std::io::Error::other(format!("{} samples for {:?}", luma.len(), self.size)));
@@ -102,6 +108,9 @@ impl AviWriter {
     }
 
     /// Appends a frame that is coded already.
+    ///
+    /// # Errors
+    /// Those of writing the file.
     pub fn write_chunk(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         let padded = bytes.len().next_multiple_of(2) as u32 + 8;
         let next = self.at.checked_add(padded).filter(|n| *n < u32::MAX - (64 << 20));
@@ -118,6 +127,9 @@ impl AviWriter {
     }
 
     /// Writes the index and the counts.
+    ///
+    /// # Errors
+    /// Those of writing the file.
     pub fn finish(mut self) -> std::io::Result<()> {
         self.file.write_all(b"idx1")?;
         self.file.write_all(&(16 * self.index.len() as u32).to_le_bytes())?;

@@ -80,7 +80,7 @@ fn list(as_json: bool) -> anyhow::Result<ExitCode> {
 /// Why there is no camera, and what to do.
 fn none() -> String {
     match first_node() {
-        Ok(path) => format!("{} has come meanwhile", path.display()),
+        Ok(path) => format!("{} has appeared meanwhile", path.display()),
         Err(finding) => format!("no camera found: {}; {}", finding.text, finding.remedy.unwrap_or_default()),
     }
 }

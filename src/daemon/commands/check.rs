@@ -13,13 +13,13 @@ use crate::daemon::runtime::{files, memory};
 /// Arguments of `glintd check`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The configuration file. Files of conf.d beside it, and variables as GLINT_MQTT__URL, are merged into it.
+    /// The configuration file. Files of conf.d beside it, and variables such as GLINT_MQTT__URL, are merged into it.
     #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
     config: PathBuf,
     /// Open every file, load the models, and try outbox, camera, broker and the address of the page: a line for each cause.
     #[arg(long)]
     environment: bool,
-    /// The same for a service manager: fails only for what waiting cannot mend. A camera, broker, name server or lock that
+    /// The same for a service manager: fails only for problems that waiting does not fix. A camera, broker, name server or lock that
     /// is away is a warning. Prints no configuration.
     #[arg(long, conflicts_with = "environment")]
     start: bool,

@@ -15,7 +15,7 @@ use crate::daemon::runtime::memory;
 /// Arguments of `glintd doctor`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The configuration file. Files of conf.d beside it, and variables as GLINT_MQTT__URL, are merged into it.
+    /// The configuration file. Files of conf.d beside it, and variables such as GLINT_MQTT__URL, are merged into it.
     #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
     config: PathBuf,
     /// How long the camera is watched, 3 to 60.

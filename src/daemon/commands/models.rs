@@ -15,7 +15,7 @@ use crate::daemon::runtime::{files, memory};
 /// What is to be done.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
-    /// Check a bundle and put it in force; the one before stays beside it.
+    /// Check a bundle and use it. The previous bundle is kept.
     ///
     /// The signature is checked first, then version, digests, networks and goldens. A bundle that fails changes nothing.
     #[command(after_help = "Example: glintd models install models-2026-11.glint")]
@@ -23,10 +23,10 @@ pub(crate) enum Command {
     /// Check a bundle as install does, and install nothing.
     #[command(after_help = "Example: glintd models verify models-2026-11.glint")]
     Verify(FileArgs),
-    /// List what is installed, whether it can be used, and which is in force.
+    /// List what is installed, whether it can be used, and which is in use.
     #[command(after_help = "Example: glintd models list --json")]
     List(ListArgs),
-    /// Give up the newest bundle: the one before it is in force again, or the built-in models.
+    /// Remove the newest bundle. The previous one, or the built-in models, take effect.
     #[command(after_help = "Example: glintd models rollback")]
     Rollback(PlaceArgs),
 }
@@ -142,7 +142,7 @@ fn rollback(args: &PlaceArgs) -> anyhow::Result<ExitCode> {
     let selected = place.store.open(&place.keys);
     selected.rejected.iter().for_each(|reason| eprintln!("warning: {reason}"));
     let now = selected.sound.as_ref().map_or_else(|| "the built-in models".into(), line);
-    print_line(&format!("{gone} is given up; in force: {now}"))?;
+    print_line(&format!("{gone} was removed; in use: {now}"))?;
     eprintln!("a running glintd follows after: systemctl reload glintd");
     Ok(ExitCode::SUCCESS)
 }

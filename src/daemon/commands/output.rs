@@ -14,7 +14,7 @@ pub(crate) fn picture() -> ValueParser {
         if has_ending(&path, "svg") || has_ending(&path, "png") {
             Ok(path)
         } else {
-            Err("ends neither in .svg nor in .png")
+            Err("must end in .svg or .png")
         }
     };
     PathBufValueParser::new().try_map(known).into()

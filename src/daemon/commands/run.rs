@@ -12,7 +12,7 @@ use crate::daemon::runtime::setup::set_up;
 /// Arguments of `glintd run`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The configuration file. Files of conf.d beside it, and variables as GLINT_MQTT__URL, are merged into it.
+    /// The configuration file. Files of conf.d beside it, and variables such as GLINT_MQTT__URL, are merged into it.
     #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
     config: PathBuf,
 }

@@ -16,7 +16,7 @@ pub(crate) enum Format {
     /// Glint's own: one row a frame, of the largest face.
     #[default]
     Glint,
-    /// Those that readers of OpenFace's files look for: one row a frame and face.
+    /// Columns compatible with OpenFace: one row per frame and face.
     Openface,
 }
 

@@ -73,7 +73,7 @@ impl Config {
         if let Some(name) = page.hosts.iter().flatten().find(|name| !is_name(name)) {
             problems.push(Problem {
                 key: "page.hosts",
-                reason: format!("{name:?} is no host name"),
+                reason: format!("{name:?} is not a host name"),
                 allowed: "names without a port, as \"kiosk.local\"",
                 with: &[],
             });

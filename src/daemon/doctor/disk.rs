@@ -44,7 +44,7 @@ pub(crate) fn look(config: &Config, starts: bool) -> Vec<Finding> {
     let (wanted, existing) = folders(config);
     let unusable = |reason: String, remedy: &str| Finding::fault("outbox", "outbox_unusable", reason, remedy);
     if !existing.is_dir() {
-        let text = format!("{} is no folder", existing.display());
+        let text = format!("{} is not a folder", existing.display());
         return vec![unusable(text, "correct outbox.path")];
     }
     if access(&existing, AccessFlags::R_OK | AccessFlags::X_OK).is_err() {

@@ -39,7 +39,7 @@ pub(crate) fn examine(config: &Config, length: Duration) -> (Vec<Finding>, bool)
         }
         Err(problems) => {
             usable = false;
-            let remedy = "correct the key, or bring the file back";
+            let remedy = "correct the key, or restore the file";
             out.extend(problems.0.into_iter().map(|p| Finding::fault("files", "file_unusable", p, remedy)));
         }
     }

@@ -45,7 +45,7 @@ pub(crate) fn verify<'a>(
 ) -> Result<Signed<'a>, String> {
     let fail = |reason: String| format!("{}: {reason}", path.display());
     let (text, archive) = if is_inside(file) {
-        divide(file).ok_or_else(|| fail("the signature at its start is cut off".into()))?
+        divide(file).ok_or_else(|| fail("the signature at its start is truncated".into()))?
     } else if let Some(text) = beside {
         (text.to_owned(), file)
     } else {
@@ -55,7 +55,7 @@ pub(crate) fn verify<'a>(
             path.display()
         )));
     };
-    let damaged = |e: Error| fail(format!("the signature is none of minisign: {e}"));
+    let damaged = |e: Error| fail(format!("not a minisign signature: {e}"));
     let signature = Signature::decode(&text).map_err(damaged)?;
     for key in keys {
         // Both forms of minisign are Ed25519 over all of the file; the older one does not hash it first.
@@ -138,7 +138,7 @@ mod tests {
         for cut in [20, 60, 160, 220, SIGNATURE.len() - 1] {
             assert!(!error(&SIGNATURE.as_bytes()[..cut], None).is_empty());
         }
-        assert!(error(b"test", Some("x\ny\nz\n")).contains("is none of minisign"));
+        assert!(error(b"test", Some("x\ny\nz\n")).contains("not a minisign signature"));
         let nobody = verify(Path::new("b"), b"test", Some(SIGNATURE), &[]).expect_err("nobody is trusted");
         assert!(nobody.contains("the key E7620F1842B4E81F, which model.trusted_keys"), "{nobody}");
     }

@@ -1,8 +1,8 @@
 //! Where installed bundles lie: the folder `models` in the state folder.
 //!
 //! Each is a file `<id>.glint`, kept as it came, so that its signature is checked again at every start. `index.json` names the
-//! one in force and the one before it. A file is on disk before the index names it, and the index is replaced as a whole: a
-//! power cut leaves the old bundle in force.
+//! one in use and the one before it. A file is on disk before the index names it, and the index is replaced as a whole: a
+//! power cut leaves the old bundle in use.
 
 use std::fs::{File, Permissions};
 use std::io::ErrorKind;
@@ -83,7 +83,7 @@ impl Store {
         // An id becomes a file name.
         let is_id = |id: &String| id.len() == ID_DIGITS && id.bytes().all(|b| b.is_ascii_hexdigit());
         match index.bundles.iter().find(|id| !is_id(id)) {
-            Some(id) => Err(fail(format!("{id:?} is no id"))),
+            Some(id) => Err(fail(format!("{id:?} is not an id"))),
             None => Ok(index.bundles),
         }
     }
@@ -130,7 +130,7 @@ impl Store {
         selected
     }
 
-    /// Puts a bundle in force. The newest of those before it that can be used stays beside it; its id comes back.
+    /// Puts a bundle in use. The newest of those before it that can be used stays beside it; its id comes back.
     pub(crate) fn install(&self, sound: &Sound, keys: &[PublicKey]) -> anyhow::Result<Option<String>> {
         std::fs::create_dir_all(&self.dir)
             .and_then(|()| std::fs::set_permissions(&self.dir, Permissions::from_mode(0o755)))
@@ -149,7 +149,7 @@ impl Store {
 
     /// Takes the newest bundle away; its id comes back.
     pub(crate) fn rollback(&self) -> anyhow::Result<String> {
-        let nothing = "no bundle is installed: the built-in models are in force already";
+        let nothing = "no bundle is installed: the built-in models are in use already";
         if !self.dir.is_dir() {
             bail!(nothing);
         }
@@ -205,7 +205,7 @@ impl Store {
 
 fn cannot_write(path: &Path) -> String {
     format!(
-        "{}: cannot be written, and what was in force stays in force; run this as root (sudo), or make room on the disk",
+        "{}: cannot be written, and nothing has changed; run this as root (sudo), or make room on the disk",
         path.display()
     )
 }

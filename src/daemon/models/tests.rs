@@ -1,4 +1,4 @@
-//! Bundles on a disk: whose are taken, which is in force, and what is left after a failure.
+//! Bundles on a disk: whose are taken, which is in use, and what is left after a failure.
 
 use std::sync::OnceLock;
 
@@ -67,7 +67,7 @@ impl Site {
         (sound.id, before)
     }
 
-    /// Id of what is in force, and why others are not.
+    /// Id of what is in use, and why others are not.
     fn in_force(&self) -> (Option<String>, Vec<String>) {
         let selected = self.store.open(&keys());
         (selected.sound.map(|sound| sound.id), selected.rejected)
@@ -192,7 +192,7 @@ fn an_installation_that_is_cut_off_leaves_the_old_bundle_in_force() {
     std::fs::create_dir(models.join("index.json.new")).expect("folder");
     let sound = examine(&site.come(&signed(SITE, &packed("second"))), &keys()).expect("sound");
     let error = format!("{:#}", site.store.install(&sound, &keys()).expect_err("a folder is in the way"));
-    assert!(error.contains("index.json: cannot be written, and what was in force stays in force"), "{error}");
+    assert!(error.contains("index.json: cannot be written, and nothing has changed"), "{error}");
     assert_eq!(site.in_force(), (Some(first.clone()), Vec::new()));
     std::fs::remove_dir(models.join("index.json.new")).expect("there");
     // Two at once.
@@ -214,7 +214,7 @@ fn an_index_that_is_damaged_or_leads_elsewhere_names_nothing() {
     for (text, reason) in [
         ("{", "EOF"),
         ("{\"schema\": 2, \"bundles\": []}", "schema: 2"),
-        ("{\"schema\": 1, \"bundles\": [\"../../../tmp/x\"]}", "is no id"),
+        ("{\"schema\": 1, \"bundles\": [\"../../../tmp/x\"]}", "is not an id"),
     ] {
         std::fs::write(models.join("index.json"), text).expect("written");
         let (id, reasons) = site.in_force();

@@ -66,7 +66,7 @@ pub(crate) enum Signal {
 /// Why a link ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The broker knows us not: retrying quickly is of no use.
+    /// The broker refused the login. Waits longer before the next attempt.
     Refused(String),
     /// Another client has connected with our client id (MQTT 5 says so).
     TakenOver,

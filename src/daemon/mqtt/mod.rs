@@ -38,7 +38,7 @@ use withdraw::Withdrawals;
 /// minute than anybody would wait for.
 const BACKOFF: (Duration, Duration) =
     (Duration::from_millis(250), Duration::from_secs(if cfg!(test) { 1 } else { 30 }));
-/// A broker that kept a session against our wish sends what it had queued in this time.
+/// Within this time a broker sends what it has queued, where it kept a session although glintd asked for a clean one.
 const STALE_SESSION: Duration = Duration::from_secs(5);
 /// Waits before events are offered again that the broker refused: doubled while it refuses.
 const REJECTED_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -93,7 +93,7 @@ pub(crate) struct Mqtt {
     subscribe_again: bool,
     /// Commands count from here on.
     obey_from: Option<Instant>,
-    /// What is retained under names of before.
+    /// Topics with retained messages under earlier device names.
     withdrawals: Withdrawals,
     /// Publishes whose packet id is not known yet, in order.
     unnumbered: VecDeque<Cargo>,

@@ -460,7 +460,7 @@ impl Outbox {
         }
     }
 
-    /// The next event after `order` (the first one for `None`); none, too, where it is not at hand yet.
+    /// The next event after `order` (the first one for `None`). `None` also while the event is still being read or written.
     pub(crate) fn next_after(&mut self, order: Option<i64>, now_s: i64) -> Option<Next> {
         let start = order.map_or(i64::MIN, |o| o + 1);
         let (order, entry) = self.entries.range_mut(start..).next()?;

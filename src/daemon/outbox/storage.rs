@@ -84,7 +84,7 @@ pub(crate) fn run(
     news: &UnboundedSender<News>,
 ) {
     let mut storage = Storage::new(files);
-    // Whoever is told of nothing any more has gone.
+    // A closed channel means that the receiver has gone.
     let tell = |what: News| _ = news.send(what);
     storage.write_note();
     storage.open(&topic, &tell);

@@ -80,7 +80,7 @@ pub(crate) struct Hub {
     about: String,
 }
 
-/// What is told ten times a second.
+/// What the page is sent ten times a second.
 #[derive(Serialize)]
 struct SightMessage<'a> {
     #[serde(flatten)]

@@ -233,7 +233,7 @@ async fn main_loop(
                     next = Some(Box::new(setup));
                     main.shared.stop.store(true, Relaxed);
                 }
-                Err(e) => tracing::error!("the new configuration is not used, and the present one stays in force: {e:#}"),
+                Err(e) => tracing::error!("the new configuration is not used, and the present one stays in use: {e:#}"),
             },
             () = main.shared.changed.notified() => {
                 main.say_state();

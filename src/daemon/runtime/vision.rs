@@ -33,7 +33,7 @@ pub(crate) struct VisionState {
     pub(crate) counters: Counters,
 }
 
-/// Who is told of each frame beside those who wait for movements.
+/// Receivers of every frame, apart from those of movements.
 pub(crate) struct Outlets {
     /// The live stream of AU intensities.
     pub(crate) stream: Option<Sampler>,

@@ -38,7 +38,7 @@ const AWAY_NS: i64 = 2_000_000_000;
 const HOURS: usize = 24 * 7;
 const HOUR_NS: i64 = 3_600_000_000_000;
 
-/// What comes, in its order; everybody who wants it has it.
+/// Frames and gaps in their order, shared by all workers.
 #[derive(Clone)]
 enum Shown {
     Frame(Arc<Frame>),

@@ -29,9 +29,9 @@ pub enum Command {
     Student(student::Args),
     /// Training speed on random views.
     Speed(speed::Args),
-    /// The gain of real labels, from few subjects on.
+    /// The gain from labelling a few subjects.
     Few(few::Args),
-    /// Other inputs of the student than motion at 28 x 28.
+    /// Compare alternative inputs of the student with motion at 28 x 28.
     Inputs(inputs::Args),
     /// Recognition on published flow images of real micro-expressions.
     Megc2019(megc2019::Args),

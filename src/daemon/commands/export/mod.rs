@@ -75,10 +75,10 @@ impl Target {
 
     fn new(path: PathBuf) -> Result<Self, String> {
         let ending = path.extension().map(|e| e.to_ascii_lowercase());
-        let is_it = |known: &str| ending == Some(OsString::from(known));
-        let Some((_, format)) = ENDINGS.iter().find(|(known, _)| is_it(known)) else {
+        let has_ending = |known: &str| ending == Some(OsString::from(known));
+        let Some((_, format)) = ENDINGS.iter().find(|(known, _)| has_ending(known)) else {
             let all = ENDINGS.map(|(ending, _)| format!(".{ending}")).join(", ");
-            return Err(format!("the ending is none of {all}"));
+            return Err(format!("must end in one of {all}"));
         };
         let sidecar = (*format == Format::Bids).then(|| path.with_extension("json"));
         Ok(Self { path, format: *format, sidecar })

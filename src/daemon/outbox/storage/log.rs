@@ -365,7 +365,7 @@ impl Log {
         let counts = if *lost == Lost::default() { Vec::new() } else { losses(lost) };
         let end = start + counts.len() as u64;
         if end < self.end {
-            // First: no event of before may come back.
+            // First: no earlier event may come back.
             self.file.set_len(end)?;
             self.end = end;
         }
@@ -412,7 +412,7 @@ impl Log {
 }
 
 /// The record of the counts, twice: in a file that is empty but for them, a flipped bit would mostly hit them, and every
-/// loss of before would be forgotten.
+/// earlier loss would be forgotten.
 pub(super) fn losses(lost: &Lost) -> Vec<u8> {
     // Four numbers: there is nothing that could fail.
     record(3, &serde_json::to_vec(lost).unwrap_or_default()).repeat(2)

@@ -40,7 +40,7 @@ impl Main {
     pub(super) fn say_state(&mut self) -> State {
         let state = self.state();
         if self.phase.replace(state.state) != Some(state.state) {
-            // A report of before must not stand beside it.
+            // An earlier report must not stand beside it.
             self.next_health_s = i64::MIN;
         }
         self.mqtt.retain("state", json(&state));
