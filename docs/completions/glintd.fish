@@ -36,13 +36,13 @@ complete -c glintd -n "__fish_glintd_needs_command" -f -a "cameras" -d 'List the
 complete -c glintd -n "__fish_glintd_needs_command" -f -a "bench" -d 'Measure time, memory and allocations of each stage'
 complete -c glintd -n "__fish_glintd_needs_command" -f -a "models" -d 'Install a signed bundle of models, look at what is installed, or go back to the one before'
 complete -c glintd -n "__fish_glintd_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c glintd -n "__fish_glintd_using_subcommand run" -l config -d 'The configuration file. Files of conf.d beside it, and variables as GLINT_MQTT__URL, are merged into it' -r -F
+complete -c glintd -n "__fish_glintd_using_subcommand run" -l config -d 'The configuration file. Files of conf.d beside it, and variables such as GLINT_MQTT__URL, are merged into it' -r -F
 complete -c glintd -n "__fish_glintd_using_subcommand run" -s h -l help -d 'Print help'
-complete -c glintd -n "__fish_glintd_using_subcommand check" -l config -d 'The configuration file. Files of conf.d beside it, and variables as GLINT_MQTT__URL, are merged into it' -r -F
+complete -c glintd -n "__fish_glintd_using_subcommand check" -l config -d 'The configuration file. Files of conf.d beside it, and variables such as GLINT_MQTT__URL, are merged into it' -r -F
 complete -c glintd -n "__fish_glintd_using_subcommand check" -l environment -d 'Open every file, load the models, and try outbox, camera, broker and the address of the page: a line for each cause'
-complete -c glintd -n "__fish_glintd_using_subcommand check" -l start -d 'The same for a service manager: fails only for what waiting cannot mend. A camera, broker, name server or lock that is away is a warning. Prints no configuration'
+complete -c glintd -n "__fish_glintd_using_subcommand check" -l start -d 'The same for a service manager: fails only for problems that waiting does not fix. A camera, broker, name server or lock that is away is a warning. Prints no configuration'
 complete -c glintd -n "__fish_glintd_using_subcommand check" -s h -l help -d 'Print help'
-complete -c glintd -n "__fish_glintd_using_subcommand doctor" -l config -d 'The configuration file. Files of conf.d beside it, and variables as GLINT_MQTT__URL, are merged into it' -r -F
+complete -c glintd -n "__fish_glintd_using_subcommand doctor" -l config -d 'The configuration file. Files of conf.d beside it, and variables such as GLINT_MQTT__URL, are merged into it' -r -F
 complete -c glintd -n "__fish_glintd_using_subcommand doctor" -l seconds -d 'How long the camera is watched, 3 to 60' -r
 complete -c glintd -n "__fish_glintd_using_subcommand doctor" -l bundle -d 'Write what was found, the configuration without secrets, and the log into a tar file. It holds no frames' -r -F
 complete -c glintd -n "__fish_glintd_using_subcommand doctor" -l json -d 'One JSON object on stdout'
@@ -71,7 +71,7 @@ complete -c glintd -n "__fish_glintd_using_subcommand inspect" -l from -d 'Skip 
 complete -c glintd -n "__fish_glintd_using_subcommand inspect" -l to -d 'Stop at this time' -r
 complete -c glintd -n "__fish_glintd_using_subcommand inspect" -l csv -d 'The CSV file to write, or - for standard output' -r -F
 complete -c glintd -n "__fish_glintd_using_subcommand inspect" -l format -d 'Columns of the CSV; without --csv it goes to standard output [default: glint]' -r -f -a "glint\t'Glint\'s own: one row a frame, of the largest face'
-openface\t'Those that readers of OpenFace\'s files look for: one row a frame and face'"
+openface\t'Columns compatible with OpenFace: one row per frame and face'"
 complete -c glintd -n "__fish_glintd_using_subcommand inspect" -l export -d 'Write the events for another program, by the ending of the name: .eaf (ELAN), .vtt (WebVTT), .tsv (BIDS, with a .json beside it), .edf (EDF+) or .jsonl (JSON lines). May be repeated' -r
 complete -c glintd -n "__fish_glintd_using_subcommand inspect" -l faces -d 'Faces to follow at once, 1 to 8' -r
 complete -c glintd -n "__fish_glintd_using_subcommand inspect" -l report -d 'Write a report: one HTML page with traces, events and rejected candidates, which needs no network' -r -F
@@ -107,10 +107,10 @@ complete -c glintd -n "__fish_glintd_using_subcommand bench" -l mirror -d 'Undo 
 complete -c glintd -n "__fish_glintd_using_subcommand bench" -l json -d 'Print the result as a JSON object'
 complete -c glintd -n "__fish_glintd_using_subcommand bench" -s h -l help -d 'Print help'
 complete -c glintd -n "__fish_glintd_using_subcommand models; and not __fish_seen_subcommand_from install verify list rollback help" -s h -l help -d 'Print help'
-complete -c glintd -n "__fish_glintd_using_subcommand models; and not __fish_seen_subcommand_from install verify list rollback help" -f -a "install" -d 'Check a bundle and put it in force; the one before stays beside it'
+complete -c glintd -n "__fish_glintd_using_subcommand models; and not __fish_seen_subcommand_from install verify list rollback help" -f -a "install" -d 'Check a bundle and use it. The previous bundle is kept'
 complete -c glintd -n "__fish_glintd_using_subcommand models; and not __fish_seen_subcommand_from install verify list rollback help" -f -a "verify" -d 'Check a bundle as install does, and install nothing'
-complete -c glintd -n "__fish_glintd_using_subcommand models; and not __fish_seen_subcommand_from install verify list rollback help" -f -a "list" -d 'List what is installed, whether it can be used, and which is in force'
-complete -c glintd -n "__fish_glintd_using_subcommand models; and not __fish_seen_subcommand_from install verify list rollback help" -f -a "rollback" -d 'Give up the newest bundle: the one before it is in force again, or the built-in models'
+complete -c glintd -n "__fish_glintd_using_subcommand models; and not __fish_seen_subcommand_from install verify list rollback help" -f -a "list" -d 'List what is installed, whether it can be used, and which is in use'
+complete -c glintd -n "__fish_glintd_using_subcommand models; and not __fish_seen_subcommand_from install verify list rollback help" -f -a "rollback" -d 'Remove the newest bundle. The previous one, or the built-in models, take effect'
 complete -c glintd -n "__fish_glintd_using_subcommand models; and not __fish_seen_subcommand_from install verify list rollback help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c glintd -n "__fish_glintd_using_subcommand models; and __fish_seen_subcommand_from install" -l config -d 'The configuration file: it names the trusted keys (model.trusted_keys) and the state folder (that of outbox.path)' -r -F
 complete -c glintd -n "__fish_glintd_using_subcommand models; and __fish_seen_subcommand_from install" -l state -d 'The state folder, where the unit sets another one (/var/lib/glint-door of glintd@door)' -r -F
@@ -125,10 +125,10 @@ complete -c glintd -n "__fish_glintd_using_subcommand models; and __fish_seen_su
 complete -c glintd -n "__fish_glintd_using_subcommand models; and __fish_seen_subcommand_from rollback" -l config -d 'The configuration file: it names the trusted keys (model.trusted_keys) and the state folder (that of outbox.path)' -r -F
 complete -c glintd -n "__fish_glintd_using_subcommand models; and __fish_seen_subcommand_from rollback" -l state -d 'The state folder, where the unit sets another one (/var/lib/glint-door of glintd@door)' -r -F
 complete -c glintd -n "__fish_glintd_using_subcommand models; and __fish_seen_subcommand_from rollback" -s h -l help -d 'Print help'
-complete -c glintd -n "__fish_glintd_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "install" -d 'Check a bundle and put it in force; the one before stays beside it'
+complete -c glintd -n "__fish_glintd_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "install" -d 'Check a bundle and use it. The previous bundle is kept'
 complete -c glintd -n "__fish_glintd_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "verify" -d 'Check a bundle as install does, and install nothing'
-complete -c glintd -n "__fish_glintd_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "list" -d 'List what is installed, whether it can be used, and which is in force'
-complete -c glintd -n "__fish_glintd_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "rollback" -d 'Give up the newest bundle: the one before it is in force again, or the built-in models'
+complete -c glintd -n "__fish_glintd_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "list" -d 'List what is installed, whether it can be used, and which is in use'
+complete -c glintd -n "__fish_glintd_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "rollback" -d 'Remove the newest bundle. The previous one, or the built-in models, take effect'
 complete -c glintd -n "__fish_glintd_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench models help" -f -a "run" -d 'Run the daemon: read a camera, a clip or the synthetic subject and publish the events over MQTT'
 complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench models help" -f -a "check" -d 'Check a configuration and print the effective one'
@@ -140,7 +140,7 @@ complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_
 complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench models help" -f -a "bench" -d 'Measure time, memory and allocations of each stage'
 complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench models help" -f -a "models" -d 'Install a signed bundle of models, look at what is installed, or go back to the one before'
 complete -c glintd -n "__fish_glintd_using_subcommand help; and not __fish_seen_subcommand_from run check doctor replay inspect selftest cameras bench models help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c glintd -n "__fish_glintd_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "install" -d 'Check a bundle and put it in force; the one before stays beside it'
+complete -c glintd -n "__fish_glintd_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "install" -d 'Check a bundle and use it. The previous bundle is kept'
 complete -c glintd -n "__fish_glintd_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "verify" -d 'Check a bundle as install does, and install nothing'
-complete -c glintd -n "__fish_glintd_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "list" -d 'List what is installed, whether it can be used, and which is in force'
-complete -c glintd -n "__fish_glintd_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "rollback" -d 'Give up the newest bundle: the one before it is in force again, or the built-in models'
+complete -c glintd -n "__fish_glintd_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "list" -d 'List what is installed, whether it can be used, and which is in use'
+complete -c glintd -n "__fish_glintd_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "rollback" -d 'Remove the newest bundle. The previous one, or the built-in models, take effect'
