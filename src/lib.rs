@@ -45,6 +45,7 @@ pub mod intensity;
 mod kernels;
 pub mod model;
 pub mod pipeline;
+pub mod plain;
 mod random;
 #[allow(unreachable_pub)] // Its history is public to the spotter alone.
 pub mod spot;

@@ -205,12 +205,21 @@ fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
     if bytes > MAX_BYTES {
         return Err(ModelError::TooLarge { path: path.to_owned(), bytes });
     }
-    std::fs::read(path).map_err(fail)
+    crate::plain::read(path, MAX_BYTES).map_err(fail)
+}
+
+/// Why a TOML text cannot be read, with line and column. Unlike the error's own text it quotes no line: the file may be
+/// another one than was meant, and hold a secret.
+pub fn toml_reason(text: &str, error: &toml::de::Error) -> String {
+    let reason = error.message().replace('\n', " ");
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return reason };
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("line {}, column {column}: {reason}", before.matches('\n').count() + 1)
 }
 
 fn parse_spec<S: Spec>(path: &Path, text: &str) -> Result<S, ModelError> {
     let fail = |reason: String| ModelError::Spec { path: path.to_owned(), reason };
-    let spec: S = toml::from_str(text).map_err(|e| fail(e.to_string().trim_end().to_owned()))?;
+    let spec: S = toml::from_str(text).map_err(|e| fail(toml_reason(text, &e)))?;
     let file = spec.file();
     if file.kind != S::KIND {
         return Err(fail(format!("kind: \"{}\"; allowed: \"{}\"", file.kind, S::KIND)));

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use goldens::Goldens;
 
-use crate::model::{ModelError, Spec, sha256_hex};
+use crate::model::{ModelError, Spec, sha256_hex, toml_reason};
 use crate::pipeline::Models;
 
 /// The form that this version writes and reads.
@@ -153,8 +153,7 @@ impl Manifest {
     fn parse(path: &Path, text: &[u8], this: &str) -> Result<Self, BundleError> {
         let fail = |reason: String| content(path, reason);
         let text = std::str::from_utf8(text).map_err(|e| fail(e.to_string()))?;
-        let table: toml::Table =
-            toml::from_str(text).map_err(|e| fail(e.to_string().trim_end().to_owned()))?;
+        let table: toml::Table = toml::from_str(text).map_err(|e| fail(toml_reason(text, &e)))?;
         // A later form may have other keys: its number comes first.
         match table.get("format").and_then(toml::Value::as_integer) {
             Some(format) if format == i64::from(FORMAT) => {}
@@ -217,7 +216,8 @@ pub fn collect(dir: &Path) -> Result<Files, BundleError> {
     let mut files = Files::new();
     for name in names {
         let path = dir.join(&name);
-        let bytes = std::fs::read(&path).map_err(|cause| ModelError::Read { path, cause })?;
+        let most = crate::model::MAX_BYTES;
+        let bytes = crate::plain::read(&path, most).map_err(|cause| ModelError::Read { path, cause })?;
         files.insert(name, bytes);
     }
     files.insert(GOLDENS.into(), goldens.to_json());

@@ -10,10 +10,16 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<(
     let mut beside = path.to_owned().into_os_string();
     beside.push(".new");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&beside)?;
-    file.set_permissions(Permissions::from_mode(mode))?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&beside, path)?;
+    let written = file
+        .set_permissions(Permissions::from_mode(mode))
+        .and_then(|()| file.write_all(bytes))
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::rename(&beside, path));
+    if written.is_err() {
+        // On a full disk a part of the file would keep the room that others need.
+        _ = std::fs::remove_file(&beside);
+    }
+    written?;
     sync_folder(path)
 }
 

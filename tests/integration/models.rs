@@ -166,7 +166,7 @@ fn a_bundle_is_installed_used_and_given_up_when_it_is_damaged() {
     // Given up: nothing is wrong any more.
     let output = site.glintd(&["models", "rollback"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert!(String::from_utf8_lossy(&output.stdout).contains("in force: the built-in models"), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("in use: the built-in models"), "{output:?}");
     let output = site.glintd(&["replay", &clip]);
     assert!(model_of(&output) == built_in && !stderr(&output).contains("is not used"), "{}", stderr(&output));
 }

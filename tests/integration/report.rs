@@ -98,7 +98,7 @@ fn outputs_that_cannot_be_are_refused_before_the_clip_is_read() {
     assert_eq!(output.status.code(), Some(2), "nothing to write");
     let output = run(&["inspect", "none.avi", "--plot", "a.jpg"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("ends neither in .svg nor in .png"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("must end in .svg or .png"), "{}", stderr(&output));
     for option in ["--report", "--plot", "--csv"] {
         let output = run(&["inspect", "none.avi", option, "/nonexistent/a.svg"]);
         assert_eq!(output.status.code(), Some(1));

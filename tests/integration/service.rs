@@ -80,6 +80,20 @@ fn signals_in_any_order_end_in_what_was_asked_for_last() {
 }
 
 #[test]
+fn a_second_daemon_with_the_same_outbox_leaves_the_first_one_alone() {
+    let dir = tempfile::tempdir().expect("folder");
+    let config = configure(dir.path(), free_port());
+    let first = Daemon::start(start_command(&config), &Accepted::default());
+    first.accept(1);
+    let second = start_command(&config).output().expect("glintd runs");
+    let words = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(1), "{words}");
+    assert!(words.contains("outbox.path: ") && words.contains("a running glintd has it"), "{words}");
+    first.accept(1);
+    assert_eq!(first.end("TERM"), Some(0));
+}
+
+#[test]
 fn a_hangup_takes_over_a_good_configuration_and_keeps_the_old_one_else() {
     let dir = tempfile::tempdir().expect("folder");
     let Some(mut broker) = Broker::new(dir.path(), "allow_anonymous true") else { return };

@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// What the configuration names outside of this process: its files first, of which each that cannot be used is told at once, then
 /// everything else all the same. Returns whether the files can be used.
 fn environment(config: &Config, start: bool) -> (bool, Vec<Finding>) {
-    let opened = files::open(config);
+    let opened = files::open(config, None);
     let mut findings = Vec::new();
     match &opened {
         Ok(opened) => findings.extend(models::rejected(&opened.chosen)),

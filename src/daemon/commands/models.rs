@@ -139,7 +139,7 @@ fn install(args: &FileArgs) -> anyhow::Result<ExitCode> {
 fn rollback(args: &PlaceArgs) -> anyhow::Result<ExitCode> {
     let place = args.open()?;
     let gone = place.store.rollback()?;
-    let selected = place.store.open(&place.keys);
+    let selected = place.store.open(&place.keys, None);
     selected.rejected.iter().for_each(|reason| eprintln!("warning: {reason}"));
     let now = selected.sound.as_ref().map_or_else(|| "the built-in models".into(), line);
     print_line(&format!("{gone} was removed; in use: {now}"))?;
@@ -153,7 +153,7 @@ fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
         eprintln!("warning: {reason}");
         Vec::new()
     });
-    let all: Vec<_> = place.store.each(ids, &place.keys).collect();
+    let all: Vec<_> = place.store.each(ids, &place.keys, None).collect();
     let newest = all.iter().find(|(sound, _)| sound.is_ok()).map(|(_, id)| id.as_str());
     let in_force =
         if place.config.model.path.is_some() { "model.path" } else { newest.unwrap_or("built-in") };

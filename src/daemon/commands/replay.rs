@@ -85,7 +85,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let device = config.as_ref().map_or_else(|| "replay".to_owned(), |c| c.device.id().to_owned());
     let (mut options, models) = match &config {
         Some(config) => {
-            let chosen = files::models(config)?;
+            let chosen = files::models(config, None)?;
             chosen.log();
             (files::options(config)?, chosen.models)
         }

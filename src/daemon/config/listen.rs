@@ -113,7 +113,7 @@ mod tests {
                 "{line}"
             );
         }
-        assert!(error("page.hosts = [\"kiosk:80\"]").contains("no host name"));
+        assert!(error("page.hosts = [\"kiosk:80\"]").contains("is not a host name"));
     }
 
     #[test]

@@ -85,11 +85,7 @@ impl Config {
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    let meta = std::fs::metadata(path).map_err(|e| e.to_string())?;
-    if meta.len() > MAX_BYTES {
-        return Err(format!("{} bytes; at most {MAX_BYTES}", meta.len()));
-    }
-    std::fs::read_to_string(path).map_err(|e| e.to_string())
+    glint::plain::read_text(path, MAX_BYTES).map_err(|e| e.to_string())
 }
 
 /// The files of `conf.d` beside a file, in the order of their names; none where there is no such folder.

@@ -8,6 +8,7 @@ use nix::unistd::{AccessFlags, access};
 
 use super::finding::Finding;
 use crate::daemon::config::Config;
+use crate::daemon::outbox::is_held;
 
 /// Less room than this is none.
 const LEAST_BYTES: u64 = 1 << 20;
@@ -76,7 +77,7 @@ pub(crate) fn look(config: &Config, starts: bool) -> Vec<Finding> {
     }
     out.extend(folder(config));
     out.push(match lock(&config.outbox.path) {
-        held if starts && is_locked(&config.outbox.path) => {
+        held if starts && is_held(&config.outbox.path) => {
             let remedy = "end the other one, or give each an outbox.path of its own";
             Finding::warning("outbox", "outbox_unusable", held.text, remedy)
         }
@@ -140,14 +141,12 @@ fn write_a_little(folder: &Path) -> std::io::Result<()> {
     written
 }
 
-/// Whether another process has the file: a daemon that runs.
-pub(crate) fn is_locked(path: &Path) -> bool {
-    let tried = File::open(path).map(|file| file.try_lock_shared());
-    matches!(tried, Ok(Err(std::fs::TryLockError::WouldBlock)))
-}
-
 /// What is to be said of the file.
 fn lock(path: &Path) -> Finding {
+    if std::fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
+        let text = format!("{} is not a plain file", path.display());
+        return Finding::fault("outbox", "outbox_unusable", text, "correct outbox.path: it names a file");
+    }
     let file = match File::open(path) {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
@@ -211,8 +210,10 @@ mod tests {
         };
         assert_eq!(told(false).collect::<Vec<_>>(), [Severity::Note]);
         assert_eq!(told(true).collect::<Vec<_>>(), [Severity::Warning]);
-        assert!(
-            is_locked(&held) && !is_locked(&dir.path().join("file")) && !is_locked(Path::new("/no/such"))
-        );
+        assert!(is_held(&held) && !is_held(&dir.path().join("file")) && !is_held(Path::new("/no/such")));
+        // What holds no events.
+        for path in [dir.path(), Path::new("/dev/null")] {
+            assert_eq!(lock(path).fault, Some("outbox_unusable"), "{}", path.display());
+        }
     }
 }

@@ -28,7 +28,7 @@ use finding::Finding;
 pub(crate) fn examine(config: &Config, length: Duration) -> (Vec<Finding>, bool) {
     let mut out = vec![machine::versions()];
     let mut usable = true;
-    match files::open(config) {
+    match files::open(config, None) {
         Ok(mut opened) => {
             out.push(models::digests(&opened.chosen));
             out.extend(models::rejected(&opened.chosen));

@@ -8,9 +8,9 @@ use std::path::Path;
 
 use nix::unistd::{AccessFlags, access};
 
-use super::disk;
 use super::finding::Finding;
 use crate::daemon::config::{Address, Config};
+use crate::daemon::outbox::is_held;
 
 /// Tries the address, where there is one. A socket that a running daemon has is in good hands.
 pub(crate) fn look(config: &Config) -> Option<Finding> {
@@ -23,7 +23,7 @@ pub(crate) fn look(config: &Config) -> Option<Finding> {
     };
     Some(match tried {
         Ok(()) => Finding::good("page", format!("{listen} can be served")),
-        Err(e) if e.kind() == ErrorKind::AddrInUse && disk::is_locked(&config.outbox.path) => {
+        Err(e) if e.kind() == ErrorKind::AddrInUse && is_held(&config.outbox.path) => {
             Finding::note("page", format!("{listen}: in use, by the running glintd as it seems"))
         }
         Err(e) => Finding::fault("page", "page_unusable", format!("{listen}: {e}"), remedy(&e)),

@@ -13,6 +13,7 @@ use std::path::Path;
 
 use glint::bundle::{Bundle, MAX_BYTES};
 use glint::model::sha256_hex;
+use glint::plain;
 use minisign_verify::PublicKey;
 
 /// Hexadecimal digits of a bundle's id.
@@ -74,7 +75,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Refused> {
             meta.len()
         )));
     }
-    std::fs::read(path).map_err(fail)
+    plain::read(path, MAX_BYTES).map_err(fail)
 }
 
 /// The signature that lies beside a file that has none in itself.
@@ -88,7 +89,7 @@ fn beside(path: &Path, file: &[u8]) -> Result<Option<String>, Refused> {
         Ok(meta) if meta.len() > signature::MAX_BYTES as u64 => {
             Err(Refused::Unusable(format!("{}: too large for a signature of minisign", name.display())))
         }
-        _ => match std::fs::read_to_string(&name) {
+        _ => match plain::read_text(&name, signature::MAX_BYTES as u64) {
             Ok(text) => Ok(Some(text)),
             Err(e) => Err(Refused::Unreadable(format!("{}: cannot be read: {e}", name.display()))),
         },

@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use glint::plain;
 use minisign_verify::PublicKey;
 use serde::{Deserialize, Serialize};
 
@@ -67,15 +68,13 @@ impl Store {
     pub(crate) fn ids(&self) -> Result<Vec<String>, String> {
         let path = self.dir.join(INDEX);
         let fail = |reason: String| format!("{}: {reason}", path.display());
-        match std::fs::metadata(&path) {
+        let text = match plain::read(&path, MAX_INDEX) {
+            Ok(text) => text,
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
                 return Ok(Vec::new());
             }
             Err(e) => return Err(fail(e.to_string())),
-            Ok(meta) if meta.len() > MAX_INDEX => return Err(fail(format!("{} bytes", meta.len()))),
-            Ok(_) => {}
-        }
-        let text = std::fs::read(&path).map_err(|e| fail(e.to_string()))?;
+        };
         let index: Index = serde_json::from_slice(&text).map_err(|e| fail(e.to_string()))?;
         if index.schema != SCHEMA {
             return Err(fail(format!("schema: {}; this version reads {SCHEMA}", index.schema)));
@@ -94,13 +93,15 @@ impl Store {
         if is_empty { Attempt::none() } else { Attempt::begin(&self.state) }
     }
 
-    /// Bundles by their ids, the newest first, each with why it cannot be used; looked at as they are asked for.
+    /// Bundles by their ids, the newest first, each with why it cannot be used; looked at as they are asked for. `attempt`: the
+    /// start that they are looked at for.
     pub(crate) fn each(
         &self,
         ids: Vec<String>,
         keys: &[PublicKey],
+        attempt: Option<&Attempt>,
     ) -> impl Iterator<Item = (Result<Sound, Refused>, String)> {
-        let left_out = attempts::left_out(&self.state);
+        let left_out = attempts::left_out(&self.state, attempt);
         ids.into_iter().enumerate().map(move |(k, id)| {
             let path = self.path(&id);
             if k < left_out {
@@ -112,13 +113,13 @@ impl Store {
     }
 
     /// The newest bundle that can be used: whose signature, digests and goldens hold.
-    pub(crate) fn open(&self, keys: &[PublicKey]) -> Selected {
+    pub(crate) fn open(&self, keys: &[PublicKey], attempt: Option<&Attempt>) -> Selected {
         let mut selected = Selected::default();
         let ids = self.ids().unwrap_or_else(|reason| {
             selected.rejected.push(reason);
             Vec::new()
         });
-        for (sound, _) in self.each(ids, keys) {
+        for (sound, _) in self.each(ids, keys, attempt) {
             match sound {
                 Ok(sound) => {
                     selected.sound = Some(sound);
@@ -138,7 +139,7 @@ impl Store {
         let _lock = self.lock()?;
         // What cannot be read is replaced.
         let before = self
-            .each(self.ids().unwrap_or_default(), keys)
+            .each(self.ids().unwrap_or_default(), keys, None)
             .find(|(earlier, id)| *id != sound.id && earlier.is_ok())
             .map(|(_, id)| id);
         let path = self.path(&sound.id);

@@ -69,7 +69,7 @@ impl Site {
 
     /// Id of what is in use, and why others are not.
     fn in_force(&self) -> (Option<String>, Vec<String>) {
-        let selected = self.store.open(&keys());
+        let selected = self.store.open(&keys(), None);
         (selected.sound.map(|sound| sound.id), selected.rejected)
     }
 
@@ -105,7 +105,7 @@ fn only_what_a_trusted_key_has_signed_is_looked_at() {
     let junk = [signature(SITE, &bundle).as_bytes(), b"../../etc/passwd"].concat();
     assert!(site.refusal(&junk).contains("the signature does not fit"));
     // Signed, and no bundle.
-    assert!(site.refusal(&signed(SITE, b"hello")).contains("it is no bundle"));
+    assert!(site.refusal(&signed(SITE, b"hello")).contains("not a bundle"));
     let later = pack("x", "99.0.0", &Files::new()).expect("packed");
     assert!(site.refusal(&signed(SITE, &later)).contains("needs glintd 99.0.0 or later"));
     assert!(
@@ -172,7 +172,7 @@ fn goldens_are_run_at_every_start_and_a_key_can_be_taken_back() {
     let (in_force, reasons) = site.in_force();
     assert_eq!(in_force, Some(first));
     assert!(reasons.len() == 1 && reasons[0].contains("golden au"), "{reasons:?}");
-    let selected = site.store.open(&[]);
+    let selected = site.store.open(&[], None);
     assert!(selected.sound.is_none() && selected.rejected.len() == 2, "{:?}", selected.rejected);
     assert!(selected.rejected[1].contains("model.trusted_keys does not name"));
 }

@@ -3,10 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use glint::plain;
+
 use crate::daemon::config::{Config, ConfigError};
 
 /// Where Debian keeps the authorities of the system.
 const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// Longest password: MQTT counts its bytes with 16 bits.
+const MAX_PASSWORD: u64 = 65_535;
+/// Largest file of certificates or keys that is read, in bytes; the authorities of a system have a quarter of a MiB.
+const MAX_PEM: u64 = 4 << 20;
 
 /// A user and a password.
 #[derive(Clone)]
@@ -63,12 +70,23 @@ fn login(config: &Config) -> Result<Option<Login>, (&'static str, String)> {
     let password = match password_file(config) {
         None => String::new(),
         Some(path) => {
-            let text = std::fs::read_to_string(&path)
+            let text = plain::read_text(&path, MAX_PASSWORD)
                 .map_err(|e| ("mqtt.password_file", format!("{}: {e}", path.display())))?;
             text.trim_end_matches(['\r', '\n']).to_owned()
         }
     };
     Ok(Some(Login { username: username.clone(), password }))
+}
+
+/// What is wrong with a PEM file, without its content.
+fn not_pem(error: &rustls::pki_types::pem::Error) -> String {
+    use rustls::pki_types::pem::Error;
+    match error {
+        Error::NoItemsFound => "the file holds no key or certificate in PEM".into(),
+        Error::MissingSectionEnd { .. } => "a section of the file has no END line".into(),
+        Error::IllegalSectionStart { .. } => "a BEGIN line of the file is damaged".into(),
+        _ => "the file is not PEM, or it is damaged".into(),
+    }
 }
 
 /// Certificates of both sides; ring does the arithmetic. The host's name is always checked.
@@ -77,9 +95,9 @@ fn client_config(config: &Config) -> Result<rustls::ClientConfig, Vec<(&'static 
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
     let certificates = |key: &'static str, path: &Path| -> Result<Vec<CertificateDer<'static>>, _> {
         let fail = |e: String| (key, format!("{}: {e}", path.display()));
-        let parsed: Result<Vec<_>, _> =
-            CertificateDer::pem_file_iter(path).map_err(|e| fail(e.to_string()))?.collect();
-        let parsed = parsed.map_err(|e| fail(e.to_string()))?;
+        let pem = plain::read(path, MAX_PEM).map_err(|e| fail(e.to_string()))?;
+        let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+        let parsed = parsed.map_err(|e| fail(not_pem(&e)))?;
         if parsed.is_empty() { Err(fail("the file holds no certificate".into())) } else { Ok(parsed) }
     };
     let mut problems = Vec::new();
@@ -101,7 +119,9 @@ fn client_config(config: &Config) -> Result<rustls::ClientConfig, Vec<(&'static 
     let mut client = None;
     if let (Some(cert), Some(key)) = (&config.mqtt.cert, &config.mqtt.key) {
         let chain = certificates("mqtt.cert", cert).map_err(|p| problems.push(p));
-        let key = PrivateKeyDer::from_pem_file(key)
+        let key = plain::read(key, MAX_PEM)
+            .map_err(|e| e.to_string())
+            .and_then(|pem| PrivateKeyDer::from_pem_slice(&pem).map_err(|e| not_pem(&e)))
             .map_err(|e| problems.push(("mqtt.key", format!("{}: {e}", key.display()))));
         client = chain.ok().zip(key.ok());
     }

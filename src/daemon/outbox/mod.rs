@@ -9,6 +9,7 @@ pub(crate) mod losses;
 pub(crate) mod storage;
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::{File, TryLockError};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -531,6 +532,16 @@ impl Outbox {
         };
         Left { events: unwritten.filter_map(event).collect(), path: self.path, lost: self.lost }
     }
+}
+
+/// Whether another process has the file: a daemon that runs.
+pub(crate) fn is_held(path: &Path) -> bool {
+    // Opening a pipe would wait.
+    if !path.is_file() {
+        return false;
+    }
+    let tried = File::open(path).map(|file| file.try_lock_shared());
+    matches!(tried, Ok(Err(TryLockError::WouldBlock)))
 }
 
 #[cfg(test)]

@@ -16,11 +16,7 @@ pub(crate) struct Token([u8; 32]);
 impl Token {
     /// Reads the first line of a file.
     pub(super) fn read(path: &Path) -> Result<Self, String> {
-        let size = std::fs::metadata(path).map_err(|e| e.to_string())?.len();
-        if size > MAX_BYTES {
-            return Err(format!("{size} bytes; at most {MAX_BYTES}"));
-        }
-        let text = std::fs::read_to_string(path).map_err(|e| e.to_string())?;
+        let text = glint::plain::read_text(path, MAX_BYTES).map_err(|e| e.to_string())?;
         let token = text.trim_end_matches(['\r', '\n']);
         if token.chars().any(|c| !c.is_ascii_graphic()) {
             return Err("a token is one line of letters, digits and signs without spaces".into());

@@ -3,16 +3,21 @@
 use std::collections::BTreeMap;
 
 use glint::intensity::Thresholds;
-use glint::model::{Checked, ModelError};
+use glint::model::{Checked, ModelError, toml_reason};
 use glint::pipeline::{Models, Options, Pipeline, PipelineError};
+use glint::plain;
 
 use super::memory;
 use super::report::ModelBundle;
 use crate::daemon::config::{Config, ConfigError};
 use crate::daemon::models::Sound;
+use crate::daemon::models::attempts::Attempt;
 use crate::daemon::models::store::{Selected, Store};
 use crate::daemon::mqtt::credentials::Credentials;
 use crate::daemon::page;
+
+/// Largest file of thresholds that is read, in bytes.
+const MAX_THRESHOLDS: u64 = 1 << 20;
 
 /// What was opened.
 pub(crate) struct Opened {
@@ -26,11 +31,12 @@ pub(crate) struct Opened {
     pub(crate) page: Option<page::PageSettings>,
 }
 
-/// Opens all of it; the error has a line for each file that cannot be used, with the place of its key.
-pub(crate) fn open(config: &Config) -> Result<Opened, ConfigError> {
+/// Opens all of it; the error has a line for each file that cannot be used, with the place of its key. `attempt`: the start
+/// that it is opened for.
+pub(crate) fn open(config: &Config, attempt: Option<&Attempt>) -> Result<Opened, ConfigError> {
     let mut problems = Vec::new();
     let mut keep = |error: ConfigError| problems.extend(error.0);
-    let vision = vision(config).map_err(&mut keep).ok();
+    let vision = vision(config, attempt).map_err(&mut keep).ok();
     let credentials = Credentials::read(config).map_err(&mut keep).ok();
     let page = page::settings(config).map_err(&mut keep).ok();
     let seeing = vision.and_then(|(chosen, options)| {
@@ -83,8 +89,8 @@ impl Chosen {
 }
 
 /// What a pipeline is made of: the files of the models, and the options.
-pub(crate) fn vision(config: &Config) -> Result<(Chosen, Options), ConfigError> {
-    match (models(config), options(config)) {
+pub(crate) fn vision(config: &Config, attempt: Option<&Attempt>) -> Result<(Chosen, Options), ConfigError> {
+    match (models(config, attempt), options(config)) {
         (Ok(chosen), Ok(options)) => Ok((chosen, options)),
         (chosen, options) => {
             let problems = chosen.err().into_iter().chain(options.err()).flat_map(|error| error.0);
@@ -95,7 +101,7 @@ pub(crate) fn vision(config: &Config) -> Result<(Chosen, Options), ConfigError> 
 
 /// The model files that a configuration asks for: those of `model.path`, else of the newest installed bundle that can be
 /// used, else the built-in ones. No bundle keeps a device from running. The error has a line for each file that cannot be used.
-pub(crate) fn models(config: &Config) -> Result<Chosen, ConfigError> {
+pub(crate) fn models(config: &Config, attempt: Option<&Attempt>) -> Result<Chosen, ConfigError> {
     let wrong = |errors: Vec<ModelError>| -> Vec<String> {
         errors.iter().flat_map(|e| wrong_model(config, e).0).collect()
     };
@@ -103,7 +109,7 @@ pub(crate) fn models(config: &Config) -> Result<Chosen, ConfigError> {
         Some(dir) => Models::load_all(dir)
             .map(|models| Chosen { models, bundle: None, rejected: Vec::new() })
             .map_err(wrong),
-        None => installed(config).map_err(|e| e.0),
+        None => installed(config, attempt).map_err(|e| e.0),
     };
     let digest = config.face.detector_sha256.as_deref();
     let detector = config.face.detector.as_ref().map(|path| Checked::load_external(path, digest));
@@ -132,10 +138,10 @@ pub(crate) fn built_in() -> Result<BTreeMap<&'static str, String>, ModelError> {
 }
 
 /// The newest installed bundle that can be used, or what is built in.
-fn installed(config: &Config) -> Result<Chosen, ConfigError> {
+fn installed(config: &Config, attempt: Option<&Attempt>) -> Result<Chosen, ConfigError> {
     // They were parsed with the configuration.
     let keys = config.model.keys().map_err(|reason| config.wrong("model.trusted_keys", reason))?;
-    let Selected { sound, rejected } = Store::in_state(&memory::folder(config)).open(&keys);
+    let Selected { sound, rejected } = Store::in_state(&memory::folder(config)).open(&keys, attempt);
     Ok(match sound {
         Some(Sound { id, bundle, .. }) => {
             let name = bundle.manifest.name;
@@ -154,8 +160,8 @@ pub(crate) fn options(config: &Config) -> Result<Options, ConfigError> {
         None => None,
         Some(path) => {
             let fail = |e: String| config.wrong("gate.thresholds", format!("{}: {e}", path.display()));
-            let text = std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
-            let thresholds: Thresholds = toml::from_str(&text).map_err(|e| fail(e.to_string()))?;
+            let text = plain::read_text(path, MAX_THRESHOLDS).map_err(|e| fail(e.to_string()))?;
+            let thresholds: Thresholds = toml::from_str(&text).map_err(|e| fail(toml_reason(&text, &e)))?;
             thresholds.by_unit().map_err(fail)?;
             Some(thresholds)
         }
@@ -201,7 +207,7 @@ mod tests {
                     url = \"mqtts://x\"\nusername = \"u\"\npassword_file = \"/no/password\"\nca = \"/no/ca\"\n\
                     cert = \"/no/cert\"\nkey = \"/no/key\"\n";
         let config = Config::parse("g", text).expect("valid");
-        let lines = open(&config).err().expect("nothing is there").0;
+        let lines = open(&config, None).err().expect("nothing is there").0;
         for (line, start) in lines.iter().zip([
             "g:2:12: face.detector: /no/detector: ",
             "g:4:14: gate.thresholds: /no/thresholds: ",
@@ -216,17 +222,17 @@ mod tests {
         let dir = tempfile::tempdir().expect("folder");
         std::fs::write(dir.path().join("judge.toml"), "kind = \"judge\"\n").expect("file");
         let text = format!("model.path = {:?}\nface.detector = \"/no/detector\"\n", dir.path());
-        let lines = open(&Config::parse("g", &text).expect("valid")).err().expect("nothing is there").0;
+        let lines = open(&Config::parse("g", &text).expect("valid"), None).err().expect("nothing is there").0;
         let names =
             ["judge.toml", "student.toml", "detector.toml", "landmarks.toml", "au.toml", "/no/detector"];
         assert_eq!(lines.len(), names.len(), "{lines:#?}");
         assert!(lines.iter().zip(names).all(|(line, name)| line.contains(name)), "{lines:#?}");
         let config = Config::parse("g", "model.path = \"/no/models\"").expect("valid");
-        let lines = open(&config).err().expect("nothing is there").0;
+        let lines = open(&config, None).err().expect("nothing is there").0;
         assert!(lines.len() == 1 && lines[0].starts_with("g:1:14: model.path: /no/models/"), "{lines:#?}");
         // Also where the address has no use for it.
         let config = Config::parse("g", "mqtt.ca = \"/no/ca\"").expect("valid");
-        assert!(open(&config).is_err());
+        assert!(open(&config, None).is_err());
     }
 
     #[test]
@@ -236,13 +242,13 @@ mod tests {
         std::fs::write(&path, "short\n").expect("file");
         let text = format!("page.listen = \"0.0.0.0:8080\"\npage.token_file = {path:?}");
         let config = Config::parse("g", &text).expect("valid");
-        let lines = open(&config).err().expect("too short").0;
+        let lines = open(&config, None).err().expect("too short").0;
         assert!(lines.len() == 1 && lines[0].starts_with("g:2:19: page.token_file: "), "{lines:#?}");
         std::fs::write(&path, "long enough as it is\n").expect("file");
-        assert!(open(&config).is_err(), "spaces");
+        assert!(open(&config, None).is_err(), "spaces");
         std::fs::write(&path, "0123456789abcdef\n").expect("file");
-        assert!(open(&config).expect("readable").page.is_some());
-        assert!(open(&Config::default()).expect("nothing to read").page.is_none());
+        assert!(open(&config, None).expect("readable").page.is_some());
+        assert!(open(&Config::default(), None).expect("nothing to read").page.is_none());
     }
 
     #[test]
@@ -253,5 +259,9 @@ mod tests {
         std::fs::write(&path, "au12 = nan\n").expect("file");
         let error = options(&config).expect_err("NaN").to_string();
         assert!(error.starts_with("g:1:19: gate.thresholds: ") && error.contains("au12: NaN"), "{error}");
+        // Another file than was meant is not quoted: it may hold a secret.
+        std::fs::write(&path, "# keys\nroot:secret\n").expect("file");
+        let error = options(&config).expect_err("no TOML").to_string();
+        assert!(error.contains("line 2, column ") && !error.contains("secret"), "{error}");
     }
 }

@@ -28,6 +28,8 @@ const MAX_NAME: usize = 20;
 const ONLY: &str = "glint";
 /// Version of the file that is written, and the newest that is read.
 const SCHEMA: u32 = 1;
+/// End of the file's name.
+const ENDING: &str = ".device.json";
 /// Largest file that is read.
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -78,11 +80,12 @@ impl Memory {
     fn read(path: &Path, config: &mut Config, former: Option<&Path>) -> Self {
         let stem = path.file_stem().unwrap_or_default().to_owned();
         let mut name = stem.clone();
-        name.push(".device.json");
+        name.push(ENDING);
         let dir = folder(config);
         let file = dir.join(&name);
         let source = former.filter(|f| *f != dir).map(|f| f.join(&name)).filter(|f| f.exists());
         let (notes, usable) = match read(source.as_ref().unwrap_or(&file)) {
+            Ok(None) => (of_same_outbox(&dir, config), true),
             Ok(notes) => (notes, true),
             Err(reason) => {
                 tracing::error!(file = %file.display(), reason, "the device's memory file cannot be read");
@@ -137,7 +140,7 @@ impl Memory {
     /// Notes what is in force.
     fn take_up(&mut self, config: &Config) {
         let announced = config.mqtt.discovery.then(|| announcement(config));
-        let outbox = std::path::absolute(&config.outbox.path).unwrap_or_else(|_| config.outbox.path.clone());
+        let outbox = outbox(config);
         self.notes.schema = SCHEMA;
         self.notes.bases.insert(base(config));
         self.notes.announcements.extend(announced.clone());
@@ -176,17 +179,33 @@ impl Memory {
     }
 }
 
+/// The path of the outbox, whatever folder glintd was started in.
+fn outbox(config: &Config) -> PathBuf {
+    std::path::absolute(&config.outbox.path).unwrap_or_else(|_| config.outbox.path.clone())
+}
+
+/// What is remembered under another name of the configuration file: it was renamed, and the device with this outbox is the
+/// same.
+fn of_same_outbox(dir: &Path, config: &Config) -> Option<Notes> {
+    let outbox = outbox(config);
+    let entries = std::fs::read_dir(dir).ok()?.flatten().map(|entry| entry.path());
+    let mut files: Vec<PathBuf> = entries.filter(|path| path.to_string_lossy().ends_with(ENDING)).collect();
+    files.sort();
+    let (file, notes) = files.into_iter().find_map(|file| {
+        let notes = read(&file).ok().flatten()?;
+        notes.outboxes.contains(&outbox).then_some((file, notes))
+    })?;
+    tracing::info!(file = %file.display(), "the configuration file has another name than before; the device stays the same");
+    Some(notes)
+}
+
 /// The content of the file; none where there is no file.
 fn read(file: &Path) -> Result<Option<Notes>, String> {
-    match std::fs::metadata(file) {
+    let text = match glint::plain::read(file, MAX_BYTES) {
+        Ok(text) => text,
         Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
         Err(e) => return Err(e.to_string()),
-        Ok(meta) if meta.len() > MAX_BYTES => {
-            return Err(format!("{} bytes; at most {MAX_BYTES}", meta.len()));
-        }
-        Ok(_) => {}
-    }
-    let text = std::fs::read(file).map_err(|e| e.to_string())?;
+    };
     let notes: Notes = serde_json::from_slice(&text).map_err(|e| e.to_string())?;
     // What a later version remembers is not overwritten.
     if notes.schema > SCHEMA {
@@ -288,6 +307,23 @@ mod tests {
             assert!(config.device.id().starts_with("glint-") && memory.note().is_none());
         }
         assert!(read(&file).is_err_and(|reason| reason.contains("newer glintd (schema 2")));
+    }
+
+    #[test]
+    fn a_renamed_configuration_is_of_the_same_device() {
+        let dir = tempfile::tempdir().expect("folder");
+        let (first, memory) = start(dir.path(), "");
+        std::fs::write(dir.path().join("outbox.redb"), "").expect("file");
+        std::fs::rename(dir.path().join("g.toml"), dir.path().join("kiosk.toml")).expect("renamed");
+        let (renamed, after) = load(&dir.path().join("kiosk.toml"), None).expect("valid");
+        assert_eq!(renamed.device.id(), first.device.id());
+        assert_eq!(after.notes, memory.notes);
+        assert_eq!(after.note().expect("kept").path, dir.path().join("kiosk.device.json"));
+        // Another device beside it.
+        let text = format!("outbox.path = {:?}", dir.path().join("other"));
+        std::fs::write(dir.path().join("left.toml"), text).expect("file");
+        let (other, _) = load(&dir.path().join("left.toml"), None).expect("valid");
+        assert_ne!(other.device.id(), first.device.id());
     }
 
     #[test]

@@ -30,7 +30,7 @@ const SYNTHETIC_MOVEMENTS: i64 = 7200;
 /// Everything that can be wrong with files is found here, before a thread runs.
 pub(crate) fn set_up(config: Config, memory: Memory) -> anyhow::Result<Setup> {
     let attempt = Store::in_state(&memory::folder(&config)).begin();
-    let opened = files::open(&config);
+    let opened = files::open(&config, Some(&attempt));
     attempt.end();
     let Opened { chosen, pipeline, credentials, page } = opened?;
     chosen.log();

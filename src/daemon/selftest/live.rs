@@ -18,8 +18,9 @@ use super::report::{Live, SelftestReport};
 use super::trial::{self, Means, Trial};
 use crate::daemon::clock::monotonic_ns;
 use crate::daemon::config::{Config, SourceKind};
-use crate::daemon::doctor::{disk, source};
+use crate::daemon::doctor::source;
 use crate::daemon::grab::{FrameSource, Grab, Opener};
+use crate::daemon::outbox::is_held;
 use crate::daemon::runtime::visibility::remedy;
 use crate::daemon::runtime::{files, memory, setup};
 use crate::daemon::sources::capture::{self, Shared};
@@ -34,7 +35,7 @@ const LINES: u64 = 60;
 pub(crate) fn measure(path: &Path, seed: u64, length: Duration) -> anyhow::Result<(String, SelftestReport)> {
     let stop = listen()?;
     let (config, _) = memory::load(path, None)?;
-    let (chosen, options) = files::vision(&config)?;
+    let (chosen, options) = files::vision(&config, None)?;
     chosen.log();
     let models = chosen.models;
     // Class words cost time and play no part.
@@ -77,7 +78,7 @@ pub(crate) fn measure(path: &Path, seed: u64, length: Duration) -> anyhow::Resul
     let mut report = tested?;
     if let Ok(reason) = failure.try_recv() {
         // A program that finds its camera taken says so in words of its own.
-        let held = disk::is_locked(&config.outbox.path).then(|| format!("; {}", pause(&config)));
+        let held = is_held(&config.outbox.path).then(|| format!("; {}", pause(&config)));
         anyhow::bail!("{reason}{}", held.unwrap_or_default());
     }
     if let Some(live) = &mut report.live {
@@ -180,7 +181,7 @@ fn attentive(mut open: Opener, failed: Sender<String>) -> Opener {
 /// What to do where the camera cannot be had: a daemon that has it may be paused for the time of the test.
 fn remedy_of(config: &Config, fault: Option<&str>, remedy: &str) -> String {
     match fault {
-        Some("camera_busy") if disk::is_locked(&config.outbox.path) => pause(config),
+        Some("camera_busy") if is_held(&config.outbox.path) => pause(config),
         Some("camera_busy") => format!("{remedy}; {}", pause(config)),
         _ => remedy.to_owned(),
     }

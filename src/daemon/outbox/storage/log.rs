@@ -392,9 +392,15 @@ impl Log {
     fn rewrite(&mut self, records: &[u8]) -> Result<(), Failure> {
         let beside = self.path.with_extension("new");
         let file = lock(&beside, true)?;
-        file.write_all_at(&[HEADER, records].concat(), 0)?;
-        file.sync_all()?;
-        std::fs::rename(&beside, &self.path)?;
+        let written = file
+            .write_all_at(&[HEADER, records].concat(), 0)
+            .and_then(|()| file.sync_all())
+            .and_then(|()| std::fs::rename(&beside, &self.path));
+        if written.is_err() {
+            // On a full disk a part of the file would keep the room that events need.
+            _ = std::fs::remove_file(&beside);
+        }
+        written?;
         if let Some(dir) = self.path.parent().filter(|d| !d.as_os_str().is_empty()) {
             File::open(dir)?.sync_all()?;
         }
@@ -438,6 +444,9 @@ pub(super) fn is_log(path: &Path) -> bool {
 fn lock(path: &Path, anew: bool) -> Result<File, Failure> {
     let file =
         OpenOptions::new().read(true).write(true).create(true).truncate(anew).mode(0o600).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(Failure { full: false, reason: "not a plain file; correct outbox.path".into() });
+    }
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
