@@ -11,12 +11,13 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use std::thread::JoinHandle;
 
+use super::address::{display_name, is_address, mask_logins};
 use super::nut::NutReader;
 use super::{Place, Raw, Source};
 
 /// Lines of ffmpeg that are passed on; a damaged file has one for each block.
 const MAX_LINES: usize = 10;
-/// Longest line that is kept.
+/// Longest line that is kept, in characters.
 const MAX_LINE: usize = 400;
 /// A server that is silent for so long is away, in microseconds.
 const SILENCE_US: &str = "15000000";
@@ -45,13 +46,6 @@ struct Messages {
     last: String,
     cut: bool,
     nonsense: bool,
-}
-
-/// Whether a path is an address that only ffmpeg can open: `rtsp://...`, `https://...`.
-pub(super) fn is_address(path: &Path) -> bool {
-    path.to_str().and_then(|p| p.split_once("://")).is_some_and(|(scheme, _)| {
-        scheme.len() > 1 && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+')
-    })
 }
 
 /// Whether ffmpeg takes a file for the screen of a text terminal, which it does by the ending of the name.
@@ -89,7 +83,7 @@ impl FfmpegReader {
         let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
             return Err("ffmpeg has no standard output".into());
         };
-        let (name, input) = (path.display().to_string(), input.to_string_lossy().into_owned());
+        let (name, input) = (display_name(path), input.to_string_lossy().into_owned());
         let mut listener = Some(std::thread::spawn(move || listen(&name, &input, BufReader::new(stderr))));
         let nut = match NutReader::new(stdout) {
             Ok(nut) => nut,
@@ -169,26 +163,27 @@ fn end(child: &mut Child, listener: &mut Option<JoinHandle<Messages>>) -> (Optio
     (status, listener.take().and_then(|l| l.join().ok()).unwrap_or_default())
 }
 
-/// Passes on what ffmpeg says, up to a number of lines.
+/// Passes on what ffmpeg says, up to a number of lines, and without the login of an address.
 fn listen(name: &str, input: &str, mut stderr: impl BufRead) -> Messages {
     let (mut messages, mut lines, mut line) = (Messages::default(), 0, Vec::new());
     while matches!(stderr.read_until(b'\n', &mut line), Ok(n) if n > 0) {
-        line.truncate(MAX_LINE);
         let text = String::from_utf8_lossy(&line).trim().to_owned();
         line.clear();
         if text.is_empty() {
             continue;
         }
+        // Before it is cut: of a login that is cut nothing tells where it ends.
+        let shown: String = mask_logins(&text.replace(input, name)).chars().take(MAX_LINE).collect();
         lines += 1;
         if lines <= MAX_LINES {
-            tracing::warn!("{name}: ffmpeg: {text}");
+            tracing::warn!("{name}: ffmpeg: {shown}");
         }
         // What begins with the input is said of reading it, not of a frame.
         messages.nonsense |= text.starts_with(input) && text.contains(NONSENSE);
         messages.cut |= text.starts_with(input) || CUT.iter().any(|c| text.to_ascii_lowercase().contains(c));
         // What it advises is of its own options.
         if !text.starts_with("To ignore this") {
-            messages.last = text;
+            messages.last = shown;
         }
     }
     if lines > MAX_LINES {
@@ -262,11 +257,15 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_no_files() {
-        assert!(is_address(Path::new("rtsp://camera.local/stream")));
-        assert!(is_address(Path::new("https://example.org/a.mp4")));
-        assert!(!is_address(Path::new("a/b.mp4")));
-        assert!(!is_address(Path::new("c:/x.mp4")) && !is_address(Path::new("://")));
+    fn no_login_is_passed_on() {
+        let input = "rtsp://me:se cret@camera/one?key=k1";
+        let said = format!("[in#0 @ 0x1] Error opening input file {input}.\n{input}: {NONSENSE}\n");
+        let messages = listen(&display_name(Path::new(input)), input, said.as_bytes());
+        assert_eq!(messages.last, format!("rtsp://***@camera/one?***: {NONSENSE}"));
+        assert!(messages.nonsense);
+        // The login would be cut in its middle.
+        let long = format!("{} rtsp://me:secret@camera/one\n", "x".repeat(MAX_LINE - 14));
+        assert!(!listen("n", "other", long.as_bytes()).last.contains("me"));
     }
 
     #[test]

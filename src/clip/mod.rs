@@ -4,6 +4,7 @@
 //! rational rates too, or what the container tells of each frame. A frame that cannot be decoded is a [`Media::Damaged`];
 //! a clip that ends in the middle of a frame gives what came before and then an error.
 
+mod address;
 mod avi;
 mod ffmpeg;
 mod folder;
@@ -11,6 +12,7 @@ mod live;
 mod nut;
 mod y4m;
 
+pub use address::{display_name, mask_logins};
 pub use avi::{AviWriter, Codec};
 pub use live::{Live, LiveReader, PipeFormat};
 pub use y4m::Y4mWriter;
@@ -25,7 +27,7 @@ use crate::frame::Frame;
 #[non_exhaustive]
 pub enum ClipError {
     /// The operating system says no.
-    #[error("{path}: {cause}")]
+    #[error("{}: {cause}", display_name(path))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -33,7 +35,7 @@ pub enum ClipError {
         cause: std::io::Error,
     },
     /// Not a clip that glint reads, or a header that cannot be used.
-    #[error("{path}: {reason}")]
+    #[error("{}: {reason}", display_name(path))]
     Header {
         /// The file or folder.
         path: PathBuf,
@@ -41,7 +43,7 @@ pub enum ClipError {
         reason: String,
     },
     /// The clip ends in the middle of a frame.
-    #[error("{path}: truncated in frame {frame}")]
+    #[error("{}: truncated in frame {frame}", display_name(path))]
     Truncated {
         /// The file.
         path: PathBuf,
@@ -49,7 +51,7 @@ pub enum ClipError {
         frame: u64,
     },
     /// The clip ends between frames, and its header promises more.
-    #[error("{path}: truncated: {found} frames; its header states {promised}")]
+    #[error("{}: truncated: {found} frames; its header states {promised}", display_name(path))]
     Short {
         /// The file.
         path: PathBuf,
@@ -59,7 +61,7 @@ pub enum ClipError {
         promised: u64,
     },
     /// The clip cannot be followed from a frame on.
-    #[error("{path}: frame {frame}: {reason}")]
+    #[error("{}: frame {frame}: {reason}", display_name(path))]
     Broken {
         /// The file.
         path: PathBuf,
@@ -325,7 +327,7 @@ fn open(path: &Path) -> Result<Opened, ClipError> {
     if path == Path::new("-") {
         return y4m(Box::new(std::io::stdin())).map_err(|r| header(r.reason()));
     }
-    if ffmpeg::is_address(path) {
+    if address::is_address(path) {
         return Ok((Box::new(ffmpeg::FfmpegReader::new(path).map_err(header)?), None));
     }
     if std::fs::metadata(path).map_err(io)?.is_dir() {

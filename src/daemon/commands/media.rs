@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use glint::clip::{Clip, Media};
+use glint::clip::{Clip, Media, display_name};
 use glint::frame::Frame;
 use glint::pipeline::{Pipeline, Step};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -68,7 +68,7 @@ pub(crate) fn run(
                 pipeline.push(&frame)
             }
             Ok(Some(Media::Damaged { seq, at_ns, reason })) => {
-                bar.suspend(|| tracing::warn!("{}: frame {seq}: {reason}", path.display()));
+                bar.suspend(|| tracing::warn!("{}: frame {seq}: {reason}", display_name(path)));
                 (frame.seq, frame.at_ns) = (seq, at_ns);
                 pipeline.gap(seq, at_ns)
             }
@@ -90,7 +90,7 @@ pub(crate) fn run(
     if decoded == 0 && matches!(ending, Ending::Complete) {
         let part = selection.from.is_some() || selection.to.is_some();
         let what = if part { "no frame between --from and --to" } else { "no frame could be decoded" };
-        return Err(anyhow::anyhow!("{}: {what}", path.display()));
+        return Err(anyhow::anyhow!("{}: {what}", display_name(path)));
     }
     let seconds = span_ns.map_or(0.0, |(first, last)| (last - first) as f64 / 1e9);
     account.finish(pipeline, seconds)?;

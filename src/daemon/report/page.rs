@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use glint::clip::display_name;
 use glint::drawing::escape;
 use glint::event::{Kind, Movement, TimingQuality};
 
@@ -40,11 +41,8 @@ pub(crate) fn name(clip: &Path) -> String {
     if text == "-" {
         return "standard input".into();
     }
-    if let Some((scheme, rest)) = text.split_once("://") {
-        let rest = rest.split(['?', '#']).next().unwrap_or_default();
-        let (host, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-        let host = host.rsplit('@').next().unwrap_or_default();
-        return format!("{scheme}://{host}{path}");
+    if text.contains("://") {
+        return display_name(clip);
     }
     clip.file_name().map_or_else(|| text.clone().into_owned(), |name| name.to_string_lossy().into_owned())
 }

@@ -166,7 +166,7 @@ fn names_are_escaped_and_addresses_lose_their_password() {
         assert!(page.contains("a &lt;b&gt; &amp; c"));
     }
     let address = page::name(Path::new("rtsp://me:secret@cam.example:554/one?token=x"));
-    assert_eq!(address, "rtsp://cam.example:554/one");
+    assert_eq!(address, "rtsp://***@cam.example:554/one?***");
     assert_eq!(page::name(Path::new("-")), "standard input");
     assert_eq!(page::name(Path::new("frames/")), "frames");
 }

@@ -6,11 +6,13 @@
 
 use std::io::{BufRead, BufReader, Error, ErrorKind};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use glint::clip::{display_name, mask_logins};
 use nix::errno::Errno;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, killpg};
@@ -71,6 +73,7 @@ impl Process {
         let name = program.rsplit('/').next().unwrap_or(program).to_owned();
         let last_words = Arc::new(Mutex::new(String::new()));
         let (speaker, words) = (name.clone(), Arc::clone(&last_words));
+        let addresses: Vec<_> = arguments.iter().map(|a| (a.clone(), display_name(Path::new(a)))).collect();
         let thread = std::thread::Builder::new().name("child-stderr".into());
         // It ends with the pipe.
         let listener = thread.spawn(move || {
@@ -79,7 +82,7 @@ impl Process {
                 line.clone_into(&mut words.lock().unwrap_or_else(PoisonError::into_inner));
             };
             if let Some(stderr) = stderr {
-                listen(BufReader::new(stderr), &mut log, Instant::now);
+                listen(BufReader::new(stderr), &addresses, &mut log, Instant::now);
             }
         });
         let listener = match listener {
@@ -180,7 +183,12 @@ fn not_started(program: &str, error: &Error) -> String {
 }
 
 /// Passes on lines, each cut at [`MAX_LINE`], until the pipe ends. Progress that overwrites itself is lines too.
-fn listen(mut stderr: impl BufRead, log: &mut dyn FnMut(&str), now: fn() -> Instant) {
+fn listen(
+    mut stderr: impl BufRead,
+    addresses: &[(String, String)],
+    log: &mut dyn FnMut(&str),
+    now: fn() -> Instant,
+) {
     let (mut line, mut lines, mut since) = (Vec::new(), 0usize, now());
     loop {
         let read = match stderr.fill_buf() {
@@ -200,7 +208,7 @@ fn listen(mut stderr: impl BufRead, log: &mut dyn FnMut(&str), now: fn() -> Inst
                 (lines, since) = (0, now());
             }
             lines += 1;
-            let text = without_login(String::from_utf8_lossy(&line).trim());
+            let text = shown(&line, addresses);
             if lines <= MAX_LINES && !text.is_empty() {
                 log(&text);
             }
@@ -218,17 +226,19 @@ fn more(lines: usize, log: &mut dyn FnMut(&str)) {
     }
 }
 
-/// Takes user and password out of the addresses in a line.
-fn without_login(line: &str) -> String {
-    let mut out = String::new();
-    let mut rest = line;
-    while let Some((before, after)) = rest.split_once("://") {
-        let end = after.find(|c: char| c == '/' || c.is_whitespace()).unwrap_or(after.len());
-        let host = after[..end].rfind('@').map_or(0, |at| at + 1);
-        out = format!("{out}{before}://");
-        rest = &after[host..];
+/// A line as the log has it: without the logins of addresses. `addresses`: the arguments of the program, and their names.
+fn shown(line: &[u8], addresses: &[(String, String)]) -> String {
+    let mut text = String::from_utf8_lossy(line).trim().to_owned();
+    for (argument, name) in addresses.iter().filter(|(argument, name)| argument != name) {
+        text = text.replace(argument, name);
     }
-    out + rest
+    // A line may have been cut within a login.
+    if line.len() >= MAX_LINE
+        && let Some(at) = text.rfind("://").filter(|at| !text[*at..].contains('@'))
+    {
+        text.truncate(at);
+    }
+    mask_logins(&text)
 }
 
 #[cfg(test)]
@@ -237,7 +247,7 @@ mod tests {
 
     fn heard(stderr: &[u8], now: fn() -> Instant) -> Vec<String> {
         let mut lines = Vec::new();
-        listen(BufReader::with_capacity(16, stderr), &mut |line| lines.push(line.to_owned()), now);
+        listen(BufReader::with_capacity(16, stderr), &[], &mut |line| lines.push(line.to_owned()), now);
         lines
     }
 
@@ -258,11 +268,13 @@ mod tests {
 
     #[test]
     fn logins_stay_out_of_the_log() {
-        assert_eq!(
-            without_login("rtsp://me:p@ss@10.0.0.1:554/a@b: refused, http://x/ fine"),
-            "rtsp://10.0.0.1:554/a@b: refused, http://x/ fine"
-        );
-        assert_eq!(without_login("no address @ all"), "no address @ all");
+        let address = "rtsp://me:se cret@camera/one";
+        let addresses = [(address.to_owned(), display_name(Path::new(address)))];
+        let text = format!(" {address}: refused; http://you:p@ss@10.0.0.1/a: too ");
+        let expected = "rtsp://***@camera/one: refused; http://***@10.0.0.1/a: too";
+        assert_eq!(shown(text.as_bytes(), &addresses), expected);
+        let cut = [&b"x".repeat(MAX_LINE - 14)[..], b"rtsp://me:secr"].concat();
+        assert!(!shown(&cut, &[]).contains("me"), "{}", shown(&cut, &[]));
     }
 
     #[test]

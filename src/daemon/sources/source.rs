@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
-use glint::clip::Media;
+use glint::clip::{Media, display_name};
 use glint::frame::{Frame, Mounting};
 use glint::synth::{Scene, Script, Subject};
 
@@ -134,7 +134,12 @@ impl FrameSource for ClipSource {
                 Ok(Grab::Frame)
             }
             Media::Damaged { seq, reason, .. } => {
-                tracing::warn!(clip = %self.path.display(), frame = seq, reason, "a frame could not be decoded");
+                tracing::warn!(
+                    clip = display_name(&self.path),
+                    frame = seq,
+                    reason,
+                    "a frame could not be decoded"
+                );
                 Ok(Grab::Damaged(Some((seq, at_ns))))
             }
         }
