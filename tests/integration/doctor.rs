@@ -102,7 +102,7 @@ fn a_clip_in_good_light_is_well() {
 #[test]
 fn a_rate_under_20_is_named() {
     if let Some(diagnosis) = on_film(15.0, Camera::default(), |_, v| v) {
-        diagnosis.names("fps_low", "another mode");
+        diagnosis.names("fps_low", "more frames a second");
     }
 }
 
@@ -117,7 +117,7 @@ fn a_dark_room_is_named() {
 fn a_lamp_that_flickers_is_named() {
     let lamp = |seq: u64, v: u8| if seq.is_multiple_of(2) { v } else { (f32::from(v) * 0.88) as u8 };
     if let Some(diagnosis) = on_film(30.0, Camera::default(), lamp) {
-        diagnosis.names("flicker", "power_line_hz");
+        diagnosis.names("flicker", "25, 50 or 100 frames/s");
     }
 }
 
@@ -140,6 +140,8 @@ fn a_camera_that_is_not_there_and_one_that_is_closed_are_named() {
     };
     with("/dev/video-none");
     doctor(&config).names("no_camera", "plug");
+    with("/dev/null");
+    doctor(&config).names("no_camera", "glintd cameras");
 
     // As another user, who may not open the node.
     let node = dir.path().join("video0");
@@ -158,9 +160,7 @@ fn a_camera_that_is_not_there_and_one_that_is_closed_are_named() {
         .args(["--reuid=65534", "--regid=65534", "--clear-groups", env!("CARGO_BIN_EXE_glintd"), "--version"])
         .output();
     if !reachable.is_ok_and(|o| o.status.success()) {
-        eprintln!(
-            "skipped: setpriv may not change the user, or the program cannot be reached by another one"
-        );
+        super::tools::skip("setpriv may not change the user, or another user cannot reach the program");
         return;
     }
     Diagnosis::from_output(&nobody.output().expect("setpriv starts"))
@@ -275,7 +275,7 @@ fn a_full_disk_is_named() {
     std::fs::create_dir(&disk).expect("folder");
     let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=256k", "none"]).arg(&disk).output();
     if !mounted.is_ok_and(|o| o.status.success()) {
-        eprintln!("skipped: a small disk cannot be mounted here");
+        super::tools::skip("a small disk cannot be mounted here");
         return;
     }
     let config = configure_with(dir.path(), &format!("mqtt://127.0.0.1:{}", broker.port), "");
@@ -366,4 +366,20 @@ fn a_file_that_is_missing_is_told_with_its_place_and_78() {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains("g.toml:") && text.contains("mqtt.ca: /no/ca"), "{text}");
     assert!(text.contains("remedy: "), "{text}");
+    // It hides neither the broker nor the camera.
+    assert!(text.contains("broker_unreachable") && text.contains("the eyes are"), "{text}");
+}
+
+#[test]
+fn a_configuration_that_cannot_be_used_has_a_bundle_too() {
+    let dir = tempfile::tempdir().expect("folder");
+    let config = configure_with(dir.path(), "mqtt://me:planted@host", "camera.fps = \"fast\"");
+    let bundle = dir.path().join("report.tar");
+    let paths = [&config, &bundle].map(|path| path.to_str().expect("UTF-8"));
+    let output = run(&["doctor", "--config", paths[0], "--bundle", paths[1]]);
+    assert_eq!(output.status.code(), Some(78), "{}", stderr(&output));
+    let bytes = std::fs::read(&bundle).expect("written");
+    let text = String::from_utf8_lossy(&bytes);
+    assert!(text.contains("camera.fps") && text.contains("mqtt.url") && text.contains("log.txt"), "{text}");
+    assert!(!text.contains("planted") && !stderr(&output).contains("planted"));
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::media::print_line;
 use crate::daemon::config::DEFAULT_PATH;
 use crate::daemon::doctor::finding::Severity;
-use crate::daemon::doctor::{bundle, examine};
+use crate::daemon::doctor::{bundle, examine, unusable};
 use crate::daemon::runtime::memory;
 
 /// Arguments of `glintd doctor`.
@@ -31,23 +31,28 @@ pub(crate) struct Args {
 
 /// Looks at everything; exit 1 where something is wrong, 78 where it is the configuration.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let (config, _) = memory::load(&args.config, None)?;
-    let (findings, usable) = examine(&config, Duration::from_secs(args.seconds));
+    let loaded = memory::load(&args.config, None).map(|(config, _)| config);
+    let (findings, usable) = match &loaded {
+        Ok(config) => examine(config, Duration::from_secs(args.seconds)),
+        // A bug report is wanted most where nothing else works.
+        Err(problems) if args.bundle.is_some() => (unusable(problems), false),
+        Err(_) => (Vec::new(), false),
+    };
     let report: String = findings.iter().map(|f| f.lines() + "\n").collect();
     let as_json = json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "device": config.device.id(),
+        "device": loaded.as_ref().ok().map(|config| config.device.id()),
         "findings": findings,
-    });
-    if args.json {
-        print_line(&as_json.to_string())?;
-    } else {
-        print_line(report.trim_end())?;
+    })
+    .to_string();
+    if loaded.is_ok() {
+        print_line(if args.json { &as_json } else { report.trim_end() })?;
     }
     if let Some(path) = &args.bundle {
-        bundle::write(path, &config, &report, &as_json.to_string())?;
+        bundle::write(path, loaded.as_ref().ok(), &report, &as_json)?;
         eprintln!("{} holds no frames and no passwords; read it before you send it", path.display());
     }
+    loaded?;
     let faults = findings.iter().filter(|f| f.severity == Severity::Fault).count();
     Ok(match (usable, faults) {
         (false, _) => ExitCode::from(78),

@@ -211,7 +211,7 @@ fn log_in(config: &Config, credentials: &Credentials, wire: &mut Wire) -> Result
             Code::UnsupportedProtocolVersion | Code::RefusedProtocolVersion => Ok(Answer::Older),
             Code::BadUserNamePassword => Err(refused(config, "user name or password is wrong")),
             Code::NotAuthorized => Err(refused(config, "this login is not allowed")),
-            code => Err(refused(config, &format!("{code:?}"))),
+            code => Err(refused(config, &in_words(&code))),
         },
         // MQTT 3.1.1 has a shorter answer.
         Ok(_) | Err(Silence::Foreign | Silence::Closed) => Ok(Answer::Older),
@@ -272,7 +272,7 @@ fn rules(config: &Config, wire: &mut Wire, running: &mut Running) -> Result<Vec<
             }
             // A broker that answers what is forbidden by closing the connection.
             Ok(Packet::Disconnect(_)) | Err(Silence::Closed) => {
-                return Ok(vec![events_refused(&event, CLOSED)]);
+                return Ok(vec![events_refused(config, &event, CLOSED)]);
             }
             Ok(_) => {}
             Err(Silence::Timeout) => break,
@@ -284,7 +284,7 @@ fn rules(config: &Config, wire: &mut Wire, running: &mut Running) -> Result<Vec<
         Some(PubRecReason::Success | PubRecReason::NoMatchingSubscribers) => {
             findings.push(Finding::good("events", format!("{event} is allowed")));
         }
-        Some(reason) => findings.push(events_refused(&event, &format!("{reason:?}"))),
+        Some(reason) => findings.push(events_refused(config, &event, &in_words(&reason))),
         None => findings.push(Finding::note("events", format!("{event}: no answer"))),
     }
     let forbidden: Vec<&str> = topics
@@ -334,7 +334,23 @@ fn refused_reports(base: &str, wire: &mut Wire) -> Option<Finding> {
     (!refused.is_empty()).then(|| Finding::fault("reports", "reports_refused", refused.join(", "), remedy))
 }
 
-fn events_refused(event: &str, reason: &str) -> Finding {
-    let remedy = format!("allow the device to write {event} in the access list of the broker");
+/// A reason of MQTT as the standard writes it: "not authorized".
+fn in_words(code: &impl std::fmt::Debug) -> String {
+    let mut out = String::new();
+    for letter in format!("{code:?}").chars() {
+        if letter.is_uppercase() && !out.is_empty() {
+            out.push(' ');
+        }
+        out.extend(letter.to_lowercase());
+    }
+    out
+}
+
+fn events_refused(config: &Config, event: &str, reason: &str) -> Finding {
+    let remedy = format!(
+        "allow the device to write {event} in the access list of the broker; where the list goes by client id, this test \
+         has an id of its own, {}-doctor-...",
+        config.client_id()
+    );
     Finding::fault("events", "events_refused", format!("{event}: {reason}"), remedy)
 }

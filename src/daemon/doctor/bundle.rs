@@ -12,22 +12,22 @@ use crate::daemon::config::Config;
 /// Lines of the log.
 const LINES: &str = "2000";
 
-/// Writes a tar file that nobody else may read; one that exists is left alone.
-pub(crate) fn write(path: &Path, config: &Config, report: &str, as_json: &str) -> anyhow::Result<()> {
+/// Writes a tar file that nobody else may read; one that exists is left alone. `config`: none where it cannot be used, and
+/// the report says why.
+pub(crate) fn write(path: &Path, config: Option<&Config>, report: &str, as_json: &str) -> anyhow::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
     let name = || path.display().to_string();
     let mut options = std::fs::OpenOptions::new();
     let file = options.write(true).create_new(true).mode(0o600).open(path).with_context(name)?;
-    let redactor = Redactor::new(config);
+    let redactor = Redactor::new(config.unwrap_or(&Config::default()));
     let mut archive = tar::Builder::new(file);
-    let parts = [
-        ("doctor.txt", report.to_owned()),
-        ("doctor.json", as_json.to_owned()),
-        ("configuration.toml", redactor.configuration(config)),
-        ("origins.txt", config.places.list()),
-        ("log.txt", log()),
-        ("kernel.txt", output_of(Command::new("dmesg").arg("--level=err,warn"))),
-    ];
+    let mut parts = vec![("doctor.txt", report.to_owned()), ("doctor.json", as_json.to_owned())];
+    if let Some(config) = config {
+        parts.push(("configuration.toml", redactor.configuration(config)));
+        parts.push(("origins.txt", config.places.list()));
+    }
+    parts.push(("log.txt", log()));
+    parts.push(("kernel.txt", output_of(Command::new("dmesg").arg("--level=err,warn"))));
     for (part, text) in parts {
         let text = redactor.clean(&text);
         let mut header = tar::Header::new_gnu();

@@ -19,7 +19,8 @@ mod wire;
 use std::path::Path;
 use std::time::Duration;
 
-use super::config::Config;
+use super::config::{Config, ConfigError};
+use super::mqtt::credentials::Credentials;
 use super::runtime::files;
 use broker::{Depth, Running};
 use finding::Finding;
@@ -41,6 +42,7 @@ pub(crate) fn examine(config: &Config, length: Duration) -> (Vec<Finding>, bool)
             usable = false;
             let remedy = "correct the key, or restore the file";
             out.extend(problems.0.into_iter().map(|p| Finding::fault("files", "file_unusable", p, remedy)));
+            out.extend(despite(config, length));
         }
     }
     out.extend(disk::look(config, false));
@@ -49,6 +51,29 @@ pub(crate) fn examine(config: &Config, length: Duration) -> (Vec<Finding>, bool)
     out.push(machine::temperature(Path::new("/sys")));
     out.push(machine::throttling(Path::new("/sys")));
     (out, usable)
+}
+
+/// What can be said where the configuration cannot be used.
+pub(crate) fn unusable(problems: &ConfigError) -> Vec<Finding> {
+    let remedy = "correct the key; glintd check tells when all of it is right";
+    let faults =
+        problems.0.iter().map(|p| Finding::fault("configuration", "file_unusable", p.clone(), remedy));
+    std::iter::once(machine::versions()).chain(faults).collect()
+}
+
+/// Broker and camera where a file cannot be used: as far as they can be looked at without it.
+fn despite(config: &Config, length: Duration) -> Vec<Finding> {
+    let (mut out, running) = match Credentials::read(config) {
+        Ok(credentials) => broker::look(config, &credentials, Depth::Rules),
+        Err(_) => (vec![broker::reach(config)], Running::default()),
+    };
+    out.extend(beside(&running));
+    let vision = files::vision(config, None);
+    match vision.and_then(|(chosen, options)| files::pipeline(config, options, &chosen.models)) {
+        Ok(mut pipeline) => out.extend(source::look(config, &mut pipeline, length, &running)),
+        Err(_) => out.extend(source::first_frame(config)),
+    }
+    out
 }
 
 /// What a running daemon says of itself.

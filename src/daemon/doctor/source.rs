@@ -1,12 +1,13 @@
 //! Where frames come from: whether it is there, whether it may be opened, and who else has it.
 
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use glint::frame::Frame;
 use glint::pipeline::Pipeline;
+use nix::errno::Errno;
 
 use super::broker::Running;
 use super::finding::Finding;
@@ -36,8 +37,8 @@ pub(super) fn look(
     }
     match open(config, &mut out) {
         Ok(mut source) => match watch(source.as_mut(), pipeline, length) {
-            Ok(seen) => out.extend(seen.findings()),
-            Err(reason) => out.push(broken(config, &reason)),
+            Ok(seen) => out.extend(seen.findings(config.source.kind)),
+            Err(reason) => out = vec![broken(config, &reason)],
         },
         Err(fault) if fault.fault == Some("camera_busy") => out.extend(busy(config, fault, running)),
         Err(fault) => out.push(fault),
@@ -62,7 +63,7 @@ pub(crate) fn first_frame(config: &Config) -> Vec<Finding> {
     match open(config, &mut out) {
         Ok(mut source) => {
             if let Err(reason) = wait_for_frame(source.as_mut()) {
-                out.push(broken(config, &reason));
+                out = vec![broken(config, &reason)];
             }
         }
         Err(fault) => out.push(fault),
@@ -88,11 +89,13 @@ pub(crate) fn wait_for_frame(source: &mut dyn FrameSource) -> Result<Frame, Stri
 fn open(config: &Config, out: &mut Vec<Finding>) -> Result<Box<dyn FrameSource>, Finding> {
     if config.source.kind == SourceKind::V4l2 {
         camera(config, out)?;
-    } else {
-        out.push(Finding::good("camera", format!("source.kind = \"{}\"", config.source.kind)));
     }
     let mut open = opener(config).map_err(|e| broken(config, &e.to_string()))?;
-    open().map_err(|reason| broken(config, &reason))
+    let source = open().map_err(|reason| broken(config, &reason))?;
+    if config.source.kind != SourceKind::V4l2 {
+        out.push(Finding::good("camera", format!("source.kind = \"{}\"", config.source.kind)));
+    }
+    Ok(source)
 }
 
 /// Whether a camera of the kernel is there and may be opened; of other sources nothing is known beforehand.
@@ -117,6 +120,10 @@ fn camera(config: &Config, out: &mut Vec<Finding>) -> Result<(), Finding> {
         None => first_node()?,
     };
     let fail = |e: std::io::Error| classify(&path, &e);
+    // Opening a pipe would wait.
+    if std::fs::metadata(&path).map_err(fail)?.file_type().is_fifo() {
+        return Err(fail(Errno::ENOTTY.into()));
+    }
     // The open alone: a node without permission is told from one that is not there.
     std::fs::File::open(&path).map_err(fail)?;
     let device = v4l::Device::with_path(&path).map_err(fail)?;
@@ -171,6 +178,16 @@ fn classify(path: &Path, error: &std::io::Error) -> Finding {
             let text = format!("{text}: another program has it{suffix}");
             Finding::fault("camera", "camera_busy", text, "end the other program (sudo fuser -v /dev/video*)")
         }
+        // An answer to a question that nothing but a camera understands.
+        _ if error.raw_os_error() == Some(Errno::ENOTTY as i32) => {
+            let text = format!("{} is not a camera", path.display());
+            Finding::fault(
+                "camera",
+                "no_camera",
+                text,
+                "correct source.path; glintd cameras lists the cameras",
+            )
+        }
         _ => Finding::fault("camera", "no_camera", text, NO_CAMERA),
     }
 }
@@ -180,11 +197,11 @@ fn busy(config: &Config, fault: Finding, running: &Running) -> Vec<Finding> {
     let path = config.source.path.clone().or_else(|| nodes().into_iter().next().map(|n| n.path));
     let held_by_glintd =
         path.is_some_and(|path| holders(&path).iter().any(|name| name.starts_with("glintd ")));
-    if held_by_glintd || running.online() { of_running(running) } else { vec![fault] }
+    if held_by_glintd || running.online() { of_running(running, config.source.kind) } else { vec![fault] }
 }
 
 /// What the running daemon says of its camera.
-fn of_running(running: &Running) -> Vec<Finding> {
+fn of_running(running: &Running, source: SourceKind) -> Vec<Finding> {
     let mut out = vec![Finding::good("camera", "the running glintd has it")];
     let Some(health) = &running.health else { return out };
     let fps = health["fps"].as_f64().unwrap_or(0.0);
@@ -200,7 +217,7 @@ fn of_running(running: &Running) -> Vec<Finding> {
                 "flicker" => "flicker",
                 _ => "face",
             };
-            out.push(Finding::fault(check, known, "the running glintd says so", remedy(known)));
+            out.push(Finding::fault(check, known, "the running glintd says so", remedy(known, source)));
         }
     }
     out

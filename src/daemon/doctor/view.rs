@@ -7,6 +7,7 @@ use glint::pipeline::{DARK_LUMA, MIN_FPS, Pipeline, Step};
 use glint::statistics::median;
 
 use super::finding::Finding;
+use crate::daemon::config::SourceKind;
 use crate::daemon::grab::{FrameSource, Grab};
 use crate::daemon::runtime::exposure::{LOW_CONTRAST, OVEREXPOSED, spread};
 use crate::daemon::runtime::sharpness::{BLURRED, blur};
@@ -14,6 +15,9 @@ use crate::daemon::runtime::visibility::{FLICKER, Light, SMALL_EYES_PX, View, re
 
 /// What comes before is not judged: exposure settles, the face is found, the rate is measured.
 const SETTLE: Duration = Duration::from_millis(1500);
+/// A camera whose frames are the same as the one before in more than this share shows no picture of its own.
+const FROZEN: f32 = 0.9;
+
 /// What was seen after the source had settled.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ViewStatistics {
@@ -23,6 +27,8 @@ pub(super) struct ViewStatistics {
     blur: Vec<f32>,
     damaged: u32,
     frames: u32,
+    /// Frames that were the same as the one before.
+    repeated: u32,
 }
 
 /// Looks at the frames of a source for so long, or to its end.
@@ -53,13 +59,16 @@ pub(super) fn watch(
         }
         seen.frames += 1;
         let at = *first.get_or_insert_with(Instant::now);
+        let before = pipeline.counters().frames_repeated;
         let moving = pipeline.push(&frame) == Step::Moving;
+        let repeated = pipeline.counters().frames_repeated > before;
         let observation = pipeline.observation();
         let view = light.view(&frame, moving, observation);
         if at.elapsed() < SETTLE {
             continue;
         }
         seen.views.push(view);
+        seen.repeated += u32::from(repeated);
         if let Some(face) = observation.bounds {
             let (contrast, saturated) = spread(&frame, face);
             seen.contrast.push(contrast);
@@ -72,29 +81,51 @@ pub(super) fn watch(
     }
 }
 
+/// What to do about damaged frames.
+fn undamaged(source: SourceKind) -> &'static str {
+    match source {
+        SourceKind::Command => "see what the program says in the log; try another source.format",
+        SourceKind::Clip => "see whether another player shows the clip",
+        SourceKind::V4l2 | SourceKind::Synthetic => "try another cable, port or format",
+    }
+}
+
+/// What to do about a picture that does not change.
+fn thawed(source: SourceKind) -> &'static str {
+    match source {
+        SourceKind::V4l2 => "plug the camera out and in; see dmesg",
+        SourceKind::Command => "restart the program of source.command, and the camera that it shows",
+        SourceKind::Clip | SourceKind::Synthetic => "use a clip of a living face",
+    }
+}
+
 /// The median of what was seen in some of the frames.
 fn median_of(values: impl Iterator<Item = f32>) -> Option<f32> {
     median(&values.collect::<Vec<_>>())
 }
 
 impl ViewStatistics {
-    /// What is to be said of it. What follows from another fault is not told beside it.
-    pub(super) fn findings(&self) -> Vec<Finding> {
+    /// What is to be said of it, where it came from such a source. What follows from another fault is not told beside it.
+    pub(super) fn findings(&self, source: SourceKind) -> Vec<Finding> {
         let mut out = Vec::new();
         let rate = median_of(self.views.iter().map(|v| v.fps)).unwrap_or(0.0);
         if self.views.is_empty() {
             let text = format!("{} frames are too few to judge", self.frames);
             return vec![Finding::note("frames", text)];
         }
-        if rate < MIN_FPS {
+        // Of one picture there is no rate. It may be that of a covered lens.
+        let frozen = self.repeated as f32 > FROZEN * self.views.len() as f32;
+        if frozen {
+            out.push(Finding::good("rate", "not measured: every frame shows the same picture"));
+        } else if rate < MIN_FPS {
             let text = format!("{rate:.1} frames/s; under {MIN_FPS:.0} no event is given");
-            out.push(Finding::fault("rate", "fps_low", text, remedy("fps_low")));
+            out.push(Finding::fault("rate", "fps_low", text, remedy("fps_low", source)));
         } else {
             out.push(Finding::good("rate", format!("{rate:.1} frames/s")));
         }
         if self.damaged > 0 {
             let text = format!("{} of {} frames are damaged", self.damaged, self.damaged + self.frames);
-            out.push(Finding::warning("frames", "frames_damaged", text, "try another cable, port or format"));
+            out.push(Finding::warning("frames", "frames_damaged", text, undamaged(source)));
         }
         let faces: Vec<&View> = self.views.iter().filter(|v| v.eye_distance_px.is_some()).collect();
         let present = 2 * faces.len() > self.views.len();
@@ -108,31 +139,47 @@ impl ViewStatistics {
         let what = if present { "face" } else { "picture" };
         if dark {
             let text = format!("the mean luma of the {what} is {brightness:.0}; {DARK_LUMA:.0} are needed");
-            out.push(Finding::fault("light", "too_dark", text, remedy("too_dark")));
+            let covered = "uncover the lens, and add light on the face";
+            let remedy = if frozen { covered } else { remedy("too_dark", source) };
+            out.push(Finding::fault("light", "too_dark", text, remedy));
+            if frozen {
+                return out;
+            }
         } else {
             out.push(Finding::good("light", format!("the mean luma of the {what} is {brightness:.0}")));
+        }
+        if frozen {
+            let text =
+                format!("{} of {} frames are the same as the one before", self.repeated, self.views.len());
+            out.push(Finding::fault("picture", "picture_frozen", text, thawed(source)));
+            return out;
         }
         let flicker = median_of(self.views.iter().map(|v| v.flicker)).unwrap_or(0.0);
         if flicker > FLICKER && !dark {
             let text = format!("the light changes by {:.1} % from frame to frame", 100.0 * flicker);
-            out.push(Finding::fault("flicker", "flicker", text, remedy("flicker")));
+            out.push(Finding::fault("flicker", "flicker", text, remedy("flicker", source)));
         } else if !dark {
             out.push(Finding::good("flicker", format!("{:.1} % from frame to frame", 100.0 * flicker)));
         }
         if present {
-            out.extend(self.face(&faces, dark));
+            out.extend(self.face(&faces, dark, source));
         } else if !dark {
-            out.push(Finding::warning("face", "no_face", "no face was in the picture", remedy("no_face")));
+            out.push(Finding::warning(
+                "face",
+                "no_face",
+                "no face was in the picture",
+                remedy("no_face", source),
+            ));
         }
         out
     }
 
-    fn face(&self, faces: &[&View], dark: bool) -> Vec<Finding> {
+    fn face(&self, faces: &[&View], dark: bool, source: SourceKind) -> Vec<Finding> {
         let mut out = Vec::new();
         let eyes = median_of(faces.iter().filter_map(|v| v.eye_distance_px)).unwrap_or(0.0);
         if eyes < SMALL_EYES_PX {
             let text = format!("the eyes are {eyes:.0} px apart; {SMALL_EYES_PX:.0} are needed");
-            out.push(Finding::fault("face", "too_small", text, remedy("too_small")));
+            out.push(Finding::fault("face", "too_small", text, remedy("too_small", source)));
             return out;
         }
         out.push(Finding::good("face", format!("the eyes are {eyes:.0} px apart")));
@@ -190,12 +237,17 @@ mod tests {
             blur: vec![0.4; 2],
             damaged: 0,
             frames: 90,
+            repeated: 0,
         }
     }
 
     /// What is wrong, by name.
     fn wrong(seen: &ViewStatistics) -> Vec<&'static str> {
-        seen.findings().iter().filter(|f| f.severity > Severity::Note).filter_map(|f| f.fault).collect()
+        seen.findings(SourceKind::V4l2)
+            .iter()
+            .filter(|f| f.severity > Severity::Note)
+            .filter_map(|f| f.fault)
+            .collect()
     }
 
     #[test]
@@ -215,6 +267,18 @@ mod tests {
         );
         assert_eq!(wrong(&ViewStatistics { saturated: vec![0.5; 30], ..seen(faultless) }), ["overexposed"]);
         assert!(wrong(&ViewStatistics::default()).is_empty(), "nothing is known");
+        // A picture that stands still has no rate, no flicker and no face that moves.
+        let frozen = |view| ViewStatistics { repeated: 29, ..seen(view) };
+        assert_eq!(wrong(&frozen(View { fps: 0.0, ..faultless })), ["picture_frozen"]);
+        assert_eq!(
+            wrong(&frozen(View { fps: 0.0, brightness: 0.0, eye_distance_px: None, ..faultless })),
+            ["too_dark"]
+        );
+        // A sensor of 30 frames/s behind a port of 60.
+        assert_eq!(
+            wrong(&ViewStatistics { repeated: 15, ..seen(View { fps: 30.0, ..faultless }) }),
+            [] as [&str; 0]
+        );
         let both = View { fps: 15.0, eye_distance_px: Some(25.0), ..faultless };
         assert_eq!(wrong(&seen(both)), ["fps_low", "too_small"], "they have nothing to do with each other");
     }

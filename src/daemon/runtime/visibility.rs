@@ -3,6 +3,8 @@
 use glint::frame::Frame;
 use glint::pipeline::{DARK_LUMA, Observation};
 
+use crate::daemon::config::SourceKind;
+
 /// Under this distance between the eyes, in pixels, small movements vanish.
 pub(crate) const SMALL_EYES_PX: f32 = 40.0;
 /// Weight of the latest frame in the measure of flicker.
@@ -51,11 +53,21 @@ impl View {
     }
 }
 
-/// The remedy of a reason that the state topic has a word for.
-pub(crate) fn remedy(reason: &str) -> &'static str {
+/// The remedy of a reason that the state topic has a word for, where frames come from such a source.
+pub(crate) fn remedy(reason: &str, source: SourceKind) -> &'static str {
     match reason {
-        "fps_low" => "choose another mode (glintd cameras), add light, set camera.fps",
+        "fps_low" => match source {
+            SourceKind::V4l2 => "choose another mode (glintd cameras), add light, set camera.fps",
+            SourceKind::Command => {
+                "have the program of source.command deliver more frames a second, or add light"
+            }
+            SourceKind::Clip => "use a clip with more frames a second",
+            SourceKind::Synthetic => "set camera.fps",
+        },
         "too_dark" => "add light on the face",
+        "flicker" if source != SourceKind::V4l2 => {
+            "have the camera deliver 25, 50 or 100 frames/s (30, 60 or 120 at 60 Hz), or use other lamps"
+        }
         "flicker" => {
             "set camera.power_line_hz to the mains, camera.fps to 25, 50 or 100 (30, 60 or 120 at 60 Hz), or use other lamps"
         }

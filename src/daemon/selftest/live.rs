@@ -65,7 +65,7 @@ pub(crate) fn measure(path: &Path, seed: u64, length: Duration) -> anyhow::Resul
     );
     let means = Means { models: &models, options, seed };
     let report = SelftestReport { live: Some(Live { what, ..Live::default() }), ..SelftestReport::default() };
-    let mut progress = Progress::new(length);
+    let mut progress = Progress::new(length, config.source.kind);
     let tested = trial::conduct(&means, report, &items_out, &spare, |trial| {
         !stop.load(Relaxed) && progress.goes_on(trial)
     });
@@ -234,6 +234,7 @@ fn clock(seconds: f64) -> String {
 /// Says on stderr how far the test is, and ends it.
 struct Progress {
     length: Duration,
+    source: SourceKind,
     /// Since the first frame.
     started_ns: Option<i64>,
     told_s: u64,
@@ -242,7 +243,7 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(length: Duration) -> Self {
+    fn new(length: Duration, source: SourceKind) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(length.as_secs());
             if let Ok(style) = ProgressStyle::with_template("{bar:20} {msg}") {
@@ -250,7 +251,7 @@ impl Progress {
             }
             bar
         });
-        Self { length, started_ns: None, told_s: 0, is_over: false, bar }
+        Self { length, source, started_ns: None, told_s: 0, is_over: false, bar }
     }
 
     fn is_over(&self) -> bool {
@@ -276,7 +277,7 @@ impl Progress {
 
     fn tell(&self, seconds: u64, trial: &Trial) {
         let left = clock(self.length.as_secs_f64() - seconds as f64);
-        let line = format!("{left} left: {}", status(trial));
+        let line = format!("{left} left: {}", status(trial, self.source));
         match &self.bar {
             Some(bar) => {
                 bar.set_position(seconds);
@@ -294,11 +295,11 @@ impl Progress {
 }
 
 /// What is seen, and how much was found.
-fn status(trial: &Trial) -> String {
+fn status(trial: &Trial, source: SourceKind) -> String {
     let (view, report) = (trial.view(), &trial.report);
     let eyes = view.eye_distance_px.map_or("no face".into(), |e| format!("eyes {e:.0} px apart"));
     let word = match view.reason() {
-        Some(reason) => format!("{reason}: {}", remedy(reason)),
+        Some(reason) => format!("{reason}: {}", remedy(reason, source)),
         None => "good".into(),
     };
     format!(

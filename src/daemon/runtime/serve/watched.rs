@@ -35,8 +35,10 @@ pub(super) fn open(
 /// What the page has to know beforehand: names, limits, and what to do about a reason.
 fn about(config: &Config) -> String {
     let reasons = ["fps_low", "too_dark", "flicker", "too_small", "no_face", "too_fast"];
-    let remedies: serde_json::Map<_, _> =
-        reasons.iter().map(|reason| ((*reason).to_owned(), remedy(reason).into())).collect();
+    let remedies: serde_json::Map<_, _> = reasons
+        .iter()
+        .map(|reason| ((*reason).to_owned(), remedy(reason, config.source.kind).into()))
+        .collect();
     let units: Vec<_> = AUS.iter().map(|au| json!({ "au": au, "name": glint::au::name(*au) })).collect();
     json!({
         "device": config.device.id(),
