@@ -38,7 +38,7 @@ fn checked(dir: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> (Optio
 #[test]
 fn the_file_has_a_default_path() {
     if Path::new("/etc/glint/glint.toml").exists() {
-        eprintln!("skipped: glint is installed here");
+        super::tools::skip("glint is installed here");
         return;
     }
     for command in ["check", "run"] {
@@ -105,7 +105,7 @@ fn the_environment_is_tried_and_each_file_that_is_missing_is_a_line() {
         // A certificate that is one, so that its key alone is missing.
         let ca = "/etc/ssl/certs/ca-certificates.crt";
         if more.contains("CA") && !Path::new(ca).exists() {
-            eprintln!("skipped: {ca} is not there");
+            super::tools::skip(&format!("{ca} is not there"));
             continue;
         }
         let file = dir.path().join("g.toml");

@@ -156,7 +156,7 @@ fn strace() -> bool {
         Ok(status) if status.success() => true,
         Ok(status) => {
             // A container may forbid it, whatever is installed.
-            eprintln!("skipped: strace may not trace here ({status})");
+            super::tools::skip(&format!("strace may not trace here ({status})"));
             false
         }
         Err(_) => {
