@@ -8,7 +8,7 @@
 # and makes the faults: a frame with the error flag, lost buffers, an unplugged camera that comes back. These
 # are the ignored tests of src/daemon/camera/vm_test.rs. Then `glintd run` itself watches a vivid camera and
 # speaks to a real Mosquitto on the host, through an unplug, a replug and a pause: what the broker hears is
-# compared with what docs/mqtt.md promises. Prints PASS or FAIL for each and fails if one fails or does not run.
+# compared with what docs/reference/mqtt.md promises. Prints PASS or FAIL for each and fails if one fails or does not run.
 # Emulated without KVM, so it takes minutes and is no part of the usual tests. See setup.sh for what it
 # fetches (once, 550 MB) and cross/toolchain.sh for the compiler.
 #

@@ -264,11 +264,11 @@ pub(super) fn documented() -> Vec<(String, String)> {
 /// The reference page says of each key what the type says of it.
 #[test]
 fn reference_page_agrees_with_the_types() {
-    let page = include_str!("../../../docs/configuration.md");
+    let page = include_str!("../../../docs/reference/configuration.md");
     let keys = documented();
     for (key, doc) in &keys {
         let row = format!("| `{key}` | {doc} |");
-        assert!(page.contains(&row), "docs/configuration.md lacks: {row}");
+        assert!(page.contains(&row), "docs/reference/configuration.md lacks: {row}");
     }
     assert_eq!(keys.len(), KEYS.len());
     assert_eq!(page.lines().filter(|l| l.starts_with("| `")).count(), keys.len(), "a row without a key");

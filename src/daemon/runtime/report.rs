@@ -244,7 +244,7 @@ mod tests {
         }
         json!({
             "asyncapi": "3.0.0",
-            "info": { "title": "glintd", "version": "1", "description": "Topics and messages of glintd; see docs/mqtt.md." },
+            "info": { "title": "glintd", "version": "1", "description": "Topics and messages of glintd; see docs/reference/mqtt.md." },
             "defaultContentType": "application/json",
             "channels": channels,
             "operations": operations,

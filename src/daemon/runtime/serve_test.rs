@@ -195,11 +195,11 @@ fn commands_are_answered_and_pause_closes_the_source() {
         subscriber
             .wait(&topic, 5, |s| s.contents(&topic).last().is_some_and(|t| t.contains("\"done\":true")));
     }
-    let page = include_str!("../../../docs/mqtt.md");
+    let page = include_str!("../../../docs/reference/mqtt.md");
     let health = subscriber.contents("glint/kiosk/health").pop().expect("a report");
     let health: serde_json::Value = serde_json::from_str(&health).expect("JSON");
     for key in health.as_object().expect("an object").keys() {
-        assert!(page.contains(&format!("`{key}`")), "docs/mqtt.md lacks {key}");
+        assert!(page.contains(&format!("`{key}`")), "docs/reference/mqtt.md lacks {key}");
     }
     // The source was opened anew after the pause and runs to its end.
     daemon.join().expect("no panic").expect("ends well");

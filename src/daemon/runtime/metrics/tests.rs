@@ -106,7 +106,7 @@ fn the_form_is_that_of_prometheus() {
         }
     }
     // The page of the topics has these words, and no other.
-    let page = include_str!("../../../../docs/mqtt.md");
+    let page = include_str!("../../../../docs/reference/mqtt.md");
     let rows = page.lines().filter_map(|l| l.strip_prefix("| `")?.split_once("` |")).map(|(word, _)| word);
     let problems: Vec<&str> = rows
         .filter(|w| {
