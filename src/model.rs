@@ -72,7 +72,7 @@ pub const MAX_BYTES: u64 = 64 << 20;
 /// What every specification begins with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FileSpec {
-    /// What the file is: `detector`, `landmarks`, `student`, `au`, `subject`.
+    /// What the file is: `detector`, `landmarks`, `au`, `judge`, `student`, `subject`.
     pub kind: String,
     /// Name of the weight file, in the same folder.
     pub file: String,

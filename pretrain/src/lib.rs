@@ -18,12 +18,14 @@
 //! | [`student`] | the way from people to the student's files |
 //! | [`recognition`] | how well classes are recognised: real samples, protocol, methods |
 //! | [`run`] | recipes, run folders, checkpoints, pictures, reports |
+//! | [`corpus`] | the people, scenes and sequences that networks are trained on |
 //! | [`spotting`] | how well movements are found: generated sequences, scores, curves |
 //! | [`pairs`] | pairs of crops on disk |
 //! | [`filter`] | recognisable pairs out of unlabelled video |
 //! | [`contrast`] | dual-view contrastive training, probe, fine-tuning |
 //! | [`threshold`] | the minimum recognisable intensity of each AU |
 //! | [`ship`] | model files with specification and digest |
+//! | [`commands`] | the commands: arguments, and calls of the others |
 #![warn(unreachable_pub)] // What is public is for everybody.
 #![allow(clippy::disallowed_methods)] // Progress and run folders carry the time; the core does not.
 

@@ -20,7 +20,8 @@ pub(crate) fn skip(reason: &str) {
     eprintln!("skipped: {reason}");
     if let Some(path) = std::env::var_os("GLINT_SKIPPED") {
         let test = std::thread::current().name().unwrap_or_default().to_owned();
-        let mut file = OpenOptions::new().append(true).create(true).open(path).expect("GLINT_SKIPPED is a file");
+        let mut file =
+            OpenOptions::new().append(true).create(true).open(path).expect("GLINT_SKIPPED is a file");
         writeln!(file, "skipped: {test} ({reason})").expect("written");
     }
 }

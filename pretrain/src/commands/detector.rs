@@ -17,6 +17,7 @@ use crate::train::{Schedule, sitters};
 /// Train the face detector on portraits and rendered heads; write detector.onnx, detector.toml and portraits.txt, the
 /// list of the portraits that train.
 #[derive(clap::Args)]
+#[command(after_help = "Example: glint-pretrain detector --assets ../data --out out/models --seed 1")]
 pub struct Args {
     /// Folder with `portraits/` and `ict/`.
     #[arg(long)]

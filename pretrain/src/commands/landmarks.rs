@@ -12,6 +12,7 @@ use crate::train::{Schedule, sitters};
 
 /// Train the landmark network on portraits and rendered heads; write landmarks.onnx and landmarks.toml.
 #[derive(clap::Args)]
+#[command(after_help = "Example: glint-pretrain landmarks --assets ../data --out out/models --seed 1")]
 pub struct Args {
     /// Folder with `portraits/` and `ict/`.
     #[arg(long)]

@@ -15,7 +15,10 @@ use crate::quantize::shipped::{ShippedNetwork, calibration, compare_detectors, w
 /// Quantize a shipped network: the convolutions of detector and landmarks, calibrated on inputs like those of their training,
 /// or the weights of the AU network. Or write the network on which int8 is measured.
 #[derive(clap::Args)]
-#[command(group(clap::ArgGroup::new("what").required(true)))]
+#[command(
+    group(clap::ArgGroup::new("what").required(true)),
+    after_help = "Example: glint-pretrain quantize detector --assets ../data --out out/int8"
+)]
 pub struct Args {
     /// Network: its files in the folder of models.
     #[arg(group = "what")]

@@ -10,6 +10,9 @@ use crate::subject::review;
 
 /// Compute the synthetic subject from portraits and the ICT head; write subject.bin and subject.toml.
 #[derive(clap::Args)]
+#[command(
+    after_help = "Example: glint-pretrain subject --assets ../data --out out/models --review review.png"
+)]
 pub struct Args {
     /// Folder with `portraits/` and `ict/`.
     #[arg(long)]

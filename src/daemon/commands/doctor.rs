@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     loaded?;
     let faults = findings.iter().filter(|f| f.severity == Severity::Fault).count();
     Ok(match (usable, faults) {
-        (false, _) => ExitCode::from(78),
+        (false, _) => ExitCode::from(crate::EX_CONFIG),
         (true, 0) => ExitCode::SUCCESS,
         (true, _) => ExitCode::FAILURE,
     })

@@ -1,4 +1,4 @@
-//! The running daemon: four threads and the order in which they start and stop.
+//! The running daemon: its threads, and the order in which they start and stop.
 //!
 //! | thread | owns | hands over by |
 //! |---|---|---|
