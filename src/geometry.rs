@@ -163,6 +163,7 @@ impl Similarity {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tolerances::ROUNDING;
     use proptest::prelude::*;
 
     fn near(p: Point, q: Point, tolerance: f32) -> bool {
@@ -197,7 +198,7 @@ mod tests {
     fn iou_of_halves() {
         let a = Rect { x: 0.0, y: 0.0, w: 2.0, h: 1.0 };
         let b = Rect { x: 1.0, y: 0.0, w: 2.0, h: 1.0 };
-        assert!((a.iou(b) - 1.0 / 3.0).abs() < 1e-6);
+        assert!((a.iou(b) - 1.0 / 3.0).abs() < ROUNDING);
         assert_eq!(a.iou(Rect::default()), 0.0);
     }
 }

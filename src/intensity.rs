@@ -241,6 +241,7 @@ mod tests {
     use super::*;
     use crate::model::sha256_hex;
     use crate::random::SplitMix;
+    use crate::tolerances::THOUSANDTH;
 
     #[test]
     fn a_known_network_gives_known_numbers() {
@@ -256,12 +257,12 @@ mod tests {
         (flow[0], flow[1], flow[2]) = (0.5, 0.75, 9.0);
         let levels = net.run(&flow);
         // (1 + 1.5 - 1) * 2.
-        assert!((levels[3] - 3.0).abs() < 1e-3 && levels[4] == -0.25 && levels[0] == 0.0, "{levels:?}");
+        assert!((levels[3] - 3.0).abs() < THOUSANDTH && levels[4] == -0.25 && levels[0] == 0.0, "{levels:?}");
         assert_eq!(presentable(&levels)[4], 0.0);
         flow[0] = -2.0;
         assert_eq!(net.run(&flow)[3], 0.0);
         flow[0] = 1e9;
-        assert!((net.run(&flow)[3] - 2.0 * (CLIP + 1.5 - 1.0)).abs() < 1e-3, "clipped");
+        assert!((net.run(&flow)[3] - 2.0 * (CLIP + 1.5 - 1.0)).abs() < THOUSANDTH, "clipped");
     }
 
     #[test]

@@ -52,3 +52,5 @@ pub mod spot;
 pub mod statistics;
 pub mod student;
 pub mod synth;
+#[cfg(test)]
+mod tolerances;

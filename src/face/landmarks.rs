@@ -235,6 +235,7 @@ impl Landmarker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tolerances::{KERNELS, THOUSANDTH};
 
     #[test]
     fn light_does_not_matter() {
@@ -267,11 +268,11 @@ mod tests {
         for (i, m) in MIRROR_68.into_iter().enumerate() {
             let (a, b) = (straight.points[i], mirrored.points[m]);
             assert!(
-                (a.x + b.x - (SIDE - 1) as f32).abs() < 1e-3 && (a.y - b.y).abs() < 1e-3,
+                (a.x + b.x - (SIDE - 1) as f32).abs() < THOUSANDTH && (a.y - b.y).abs() < THOUSANDTH,
                 "{i}: {a:?} {b:?}"
             );
         }
-        assert!((straight.confidence - mirrored.confidence).abs() < 1e-5);
+        assert!((straight.confidence - mirrored.confidence).abs() < KERNELS);
     }
 
     #[test]

@@ -308,6 +308,7 @@ impl DetectorLayout {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tolerances::{ROUNDING, THOUSANDTH};
 
     fn interface(input: &[usize], outputs: &[(&str, &[usize])]) -> Interface {
         Interface {
@@ -370,9 +371,10 @@ mod tests {
         layout.decode(&outputs, 0.6, 2.0, &mut detections);
         let expected = YUNET_BOX.apply(Rect { x: 80.0 - 32.0, y: 40.0 - 48.0, w: 64.0, h: 96.0 });
         let b = detections[0].bounds;
-        assert!((detections[0].score - 0.9).abs() < 1e-6 && detections.len() == 1, "{detections:?}");
+        assert!((detections[0].score - 0.9).abs() < ROUNDING && detections.len() == 1, "{detections:?}");
         assert!(
-            (b.x - expected.x).abs() + (b.y - expected.y).abs() < 1e-3 && (b.w - expected.w).abs() < 1e-3,
+            (b.x - expected.x).abs() + (b.y - expected.y).abs() < THOUSANDTH
+                && (b.w - expected.w).abs() < THOUSANDTH,
             "{b:?}"
         );
 

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::stack::Stack;
 use super::*;
 use crate::model::{Engine, Form, Network};
+use crate::tolerances::KERNELS;
 
 /// So many cases, or what PROPTEST_CASES asks for.
 fn cases(cases: u32) -> ProptestConfig {
@@ -294,7 +295,7 @@ fn the_fixture_is_what_the_tables_say() {
     let plain = run(&model, Engine::Plain);
     let float = run(&model, Engine::Float);
     for ((a, b), c) in ours.iter().zip(&plain).zip(&float) {
-        assert!((a - b).abs() < 1e-5 && (a - c).abs() < 0.05, "{ours:?} {plain:?} {float:?}");
+        assert!((a - b).abs() < KERNELS && (a - c).abs() < 0.05, "{ours:?} {plain:?} {float:?}");
     }
 }
 
@@ -361,7 +362,7 @@ fn onnxruntime_gives_the_same_bytes() {
             network.run(&input, |_, v| values.extend_from_slice(v)).expect("fits");
             assert_eq!(values.len(), output.len());
             for (a, b) in values.iter().zip(&output) {
-                assert!((a - b).abs() < 1e-5, "{}, kernel {}: {a} and {b}", golden.name, kernel.name());
+                assert!((a - b).abs() < KERNELS, "{}, kernel {}: {a} and {b}", golden.name, kernel.name());
             }
         }
     }

@@ -112,6 +112,7 @@ pub fn mirror(features: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tolerances::{KERNELS, SUMS, THOUSANDTH};
 
     /// A face whose half-resolution flow and whose gain over the neutral face are those of `f(x, y)`: u, v, gain.
     fn measured(f: impl Fn(usize, usize) -> (f32, f32, f32)) -> Vec<f32> {
@@ -153,12 +154,12 @@ mod tests {
                     (2, 6) => 1.25,
                     _ => 1.0,
                 };
-                assert!((rest[2 * cells + i] - mean - gain.ln()).abs() < 1e-5, "grid {k} cell {i}");
+                assert!((rest[2 * cells + i] - mean - gain.ln()).abs() < KERNELS, "grid {k} cell {i}");
             }
             rest = &rest[3 * cells..];
         }
         assert!(rest.is_empty());
-        assert!(out[2 * COARSE.0 * COARSE.1..][..COARSE.0 * COARSE.1].iter().sum::<f32>().abs() < 1e-3);
+        assert!(out[2 * COARSE.0 * COARSE.1..][..COARSE.0 * COARSE.1].iter().sum::<f32>().abs() < THOUSANDTH);
     }
 
     #[test]
@@ -175,7 +176,7 @@ mod tests {
         });
         mirror(&mut features);
         for (a, b) in features.iter().zip(&expected) {
-            assert!((a - b).abs() < 1e-4, "{a} {b}");
+            assert!((a - b).abs() < SUMS, "{a} {b}");
         }
     }
 }

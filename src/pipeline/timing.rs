@@ -133,6 +133,7 @@ impl FrameTiming {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tolerances::{ROUNDING, THOUSANDTH};
 
     const NEW: Arrival = Arrival::New { lost: 0, stood: false, restarted: false };
 
@@ -154,7 +155,7 @@ mod tests {
     fn the_rate_is_that_of_the_frames_and_an_even_one_has_no_jitter() {
         assert_eq!((FrameTiming::default().fps(), after(&[7]).fps()), (0.0, 0.0));
         let even = after(&(0..100).map(|n| 20 * n).collect::<Vec<_>>());
-        assert!((even.fps() - 50.0).abs() < 1e-3 && even.jitter() < 1e-6, "{even:?}");
+        assert!((even.fps() - 50.0).abs() < THOUSANDTH && even.jitter() < ROUNDING, "{even:?}");
         assert_eq!((even.quality(), even.last_ns()), (TimingQuality::Good, Some(1_980_000_000)));
         // 10 ms and 30 ms in turn: the same rate, off by half of it.
         let uneven = after(&(0..200).map(|n| 20 * n + 10 * (n % 2)).collect::<Vec<_>>());
@@ -169,7 +170,7 @@ mod tests {
         let mut timing = after(&[0, 20, 40]);
         let lost = Arrival::New { lost: 2, stood: false, restarted: false };
         assert_eq!(timing.arrive(&frame(5, 100, 5)), lost);
-        assert!((timing.fps() - 50.0).abs() < 1e-3, "{timing:?}");
+        assert!((timing.fps() - 50.0).abs() < THOUSANDTH, "{timing:?}");
     }
 
     #[test]
@@ -179,7 +180,10 @@ mod tests {
         assert_eq!(timing.arrive(&frame(2, 40, 1)), repeated(20));
         assert_eq!(timing.arrive(&frame(3, 130, 1)), repeated(110));
         assert_eq!(timing.last_ns(), Some(20_000_000), "the time of the picture");
-        assert!((timing.standing_fps(110_000_000) - 9.09).abs() < 0.01 && (timing.fps() - 50.0).abs() < 1e-3);
+        assert!(
+            (timing.standing_fps(110_000_000) - 9.09).abs() < 0.01
+                && (timing.fps() - 50.0).abs() < THOUSANDTH
+        );
         let stood = Arrival::New { lost: 0, stood: true, restarted: false };
         assert_eq!(timing.arrive(&frame(4, 140, 2)), stood);
         // With a frame missing, or after one that could not be decoded, nobody knows what was between.

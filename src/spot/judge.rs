@@ -195,6 +195,7 @@ impl Judge {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tolerances::ROUNDING;
 
     /// A judge of one unit a layer that looks at the first measure alone.
     fn judge() -> Judge {
@@ -217,7 +218,7 @@ mod tests {
         let logits = [1.0f32 - 0.25, 0.0, 0.0, 0.25, 0.0, 0.0, 0.0, 0.0];
         let sum: f32 = logits.iter().map(|l| l.exp()).sum();
         for (f, l) in likelihoods.iter().zip(logits) {
-            assert!((f - l.exp() / sum).abs() < 1e-6, "{likelihoods:?}");
+            assert!((f - l.exp() / sum).abs() < ROUNDING, "{likelihoods:?}");
         }
         assert_eq!(judge().judge(&measures).0, None);
         measures[0] = 6.5;

@@ -80,6 +80,7 @@ fn energy(v: &Vector) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tolerances::THOUSANDTH;
 
     fn unit(k: usize, size: f32) -> Vector {
         std::array::from_fn(|i| if i == k || i == k + 9 { size } else { 0.0 })
@@ -97,7 +98,7 @@ mod tests {
         let one = frames(21, |p| unit(30, cosine(p)));
         let measured = measure(&unit(30, 1.0), &[0.0; 2 * CELLS], [&still, &one, &still], course);
         assert!(
-            measured.share > 0.999 && measured.residual < 1e-3 && measured.signal_to_noise > 50.0,
+            measured.share > 0.999 && measured.residual < THOUSANDTH && measured.signal_to_noise > 50.0,
             "{measured:?}"
         );
         assert_eq!((measured.step, measured.around), (0.0, [0.0; 2]));

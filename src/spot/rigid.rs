@@ -210,6 +210,7 @@ impl Sample {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tolerances::THOUSANDTH;
 
     fn motion(f: impl Fn(f32, f32) -> (f32, f32)) -> Vector {
         let mut out = [0.0; 2 * CELLS];
@@ -223,7 +224,7 @@ mod tests {
     #[test]
     fn each_model_explains_its_own_motion() {
         let (e, _) = explain(&motion(|x, y| (0.3 + 0.1 * x - 0.2 * y, 0.1 + 0.2 * x + 0.1 * y)));
-        assert!(e.similarity > 0.999 && e.head > 0.999 && e.left < 1e-3, "{e:?}");
+        assert!(e.similarity > 0.999 && e.head > 0.999 && e.left < THOUSANDTH, "{e:?}");
         let (e, _) = explain(&motion(|x, y| (0.2 * y, 0.4 * x - 0.1)));
         assert!(e.affine > 0.999 && e.similarity < 0.99, "{e:?}");
         let (e, _) = explain(&motion(|x, y| (x * x + 0.3, x * y)));

@@ -213,6 +213,7 @@ impl Life {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tolerances::{ROUNDING, SUMS, THOUSANDTH};
     use proptest::prelude::*;
 
     fn lively(seed: u64) -> Life {
@@ -248,7 +249,8 @@ mod tests {
         };
         assert_eq!(end(true), Posture::default());
         assert!(
-            (end(false).shift[0] - 0.2).abs() < 1e-6 && (end(false).turn[0].to_degrees() - 5.0).abs() < 1e-4
+            (end(false).shift[0] - 0.2).abs() < ROUNDING
+                && (end(false).turn[0].to_degrees() - 5.0).abs() < SUMS
         );
     }
 
@@ -276,7 +278,7 @@ mod tests {
                 prop_assert!((a - b).abs() < 2e-3 && (0.0..=1.0).contains(a));
             }
             let head = |ns| { let mut p = Posture::default(); life.pose(ns, &mut p); p };
-            prop_assert!((head(at_ns).shift[0] - head(at_ns + 100_000).shift[0]).abs() < 1e-3);
+            prop_assert!((head(at_ns).shift[0] - head(at_ns + 100_000).shift[0]).abs() < THOUSANDTH);
         }
     }
 }

@@ -228,6 +228,7 @@ impl Glasses {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tolerances::SUMS;
 
     const HAND: Hand = Hand { from_ns: 0, to_ns: 1_000, at: [0.2, 0.8], angle_degrees: 90.0, gray: 150.0 };
 
@@ -236,7 +237,7 @@ mod tests {
         assert_eq!((HAND.tip(0), HAND.tip(1_000)), (None, None));
         assert_eq!(HAND.tip(500), Some([0.2, 0.8]));
         let early = HAND.tip(10).expect("on its way");
-        assert!(early[1] > 4.0 && (early[0] - 0.2).abs() < 1e-4, "{early:?}");
+        assert!(early[1] > 4.0 && (early[0] - 0.2).abs() < SUMS, "{early:?}");
         let mut plane = vec![0.0; 200 * 200];
         HAND.draw(500, Point::new(100.0, 60.0), 40.0, &mut plane, 200);
         // Palm below the place of its fingertips; nothing above it.

@@ -325,6 +325,7 @@ impl Script {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tolerances::{ROUNDING, THOUSANDTH};
     use proptest::prelude::*;
 
     #[test]
@@ -364,7 +365,7 @@ mod tests {
     fn movement_is_zero_outside_and_full_at_the_apex() {
         let a = Action::micro(12, 0.3, 1_000);
         assert_eq!((a.at(1_000), a.at(300_001_000)), (0.0, 0.0));
-        assert!((a.at(120_001_000) - 0.3).abs() < 1e-6);
+        assert!((a.at(120_001_000) - 0.3).abs() < ROUNDING);
         let script = Script::new(vec![a]).expect("valid");
         assert_eq!(script.fractions(120_001_000).iter().filter(|f| **f > 0.0).count(), 2);
     }
@@ -397,7 +398,7 @@ mod tests {
             });
             script.light_changes.push(LightChange { from_ns: 2_000_000_000, to_ns: 2_050_000_000, gain: 0.7 });
             let (a, b) = (script.turn_at(at_ns), script.turn_at(at_ns + 100_000));
-            prop_assert!((a[0] - b[0]).abs() < 1e-3 && (a[1] - b[1]).abs() < 1e-3);
+            prop_assert!((a[0] - b[0]).abs() < THOUSANDTH && (a[1] - b[1]).abs() < THOUSANDTH);
             prop_assert!((script.light_at(at_ns) - script.light_at(at_ns + 100_000)).abs() < 2e-3);
             let (g, h) = (script.gaze.at(at_ns), script.gaze.at(at_ns + 100_000));
             prop_assert!((g[0] - h[0]).abs() < 1e-2 && (g[1] - h[1]).abs() < 1e-2);

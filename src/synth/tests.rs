@@ -6,6 +6,7 @@ use super::*;
 use crate::au::{Side, UNIT_COUNT, unit_indices};
 use crate::face::landmarks::MEDIAPIPE_68;
 use crate::geometry::Point;
+use crate::tolerances::THOUSANDTH;
 
 fn scene(actions: Vec<Action>, noise: bool) -> Scene {
     let mut script = Script::new(actions).expect("valid script");
@@ -73,7 +74,7 @@ fn displacement_is_linear_and_agrees_with_the_landmarks() {
     let most = once.v.iter().copied().fold(0.0f32, |m, v| m.max(v.abs()));
     assert!(most > 0.3, "{most}");
     for (a, b) in once.v.iter().zip(&twice.v) {
-        assert!((2.0 * a - b).abs() < 1e-3);
+        assert!((2.0 * a - b).abs() < THOUSANDTH);
     }
 }
 
