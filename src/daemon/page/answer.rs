@@ -9,17 +9,18 @@ use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 
+use super::Ask;
 use super::body::Body;
 use super::guard::{Access, Guard, Refusal};
 use super::hub::Hub;
-use super::{Ask, AuditNote, Visitor};
+use super::room::{Peer, Place};
 use crate::daemon::mqtt::Command;
 
 /// Largest body of a request, in bytes; none of them is read.
 const MAX_BODY: u64 = 1024;
 /// How long the main thread may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// A wrong token waits so long for its answer.
+/// A wrong token waits so long for its answer. Nobody else waits for it.
 const PENALTY: Duration = Duration::from_millis(500);
 /// The session of a page, in requests.
 const SESSION: HeaderName = HeaderName::from_static("x-glint-session");
@@ -60,6 +61,14 @@ impl Site {
     }
 }
 
+/// A connection, as its requests see it.
+pub(super) struct Client {
+    /// The other end.
+    pub(super) peer: Peer,
+    /// Its place in the room.
+    pub(super) place: Place,
+}
+
 type Answer = Response<Body>;
 
 /// An answer of this kind of content.
@@ -77,8 +86,8 @@ fn plain_text(status: StatusCode, text: &'static str) -> Answer {
 }
 
 /// Answers a request.
-pub(super) async fn answer(site: &Site, peer: &str, request: &Request<Incoming>) -> Answer {
-    let mut answer = route(site, peer, request).await;
+pub(super) async fn answer(site: &Site, client: &Client, request: &Request<Incoming>) -> Answer {
+    let mut answer = route(site, client, request).await;
     let headers = answer.headers_mut();
     for (name, value) in HEADERS {
         headers.insert(name, HeaderValue::from_static(value));
@@ -86,7 +95,7 @@ pub(super) async fn answer(site: &Site, peer: &str, request: &Request<Incoming>)
     answer
 }
 
-async fn route(site: &Site, peer: &str, request: &Request<Incoming>) -> Answer {
+async fn route(site: &Site, client: &Client, request: &Request<Incoming>) -> Answer {
     let (headers, path) = (request.headers(), request.uri().path());
     // A proxy is asked so; this is none.
     if request.uri().authority().is_some() {
@@ -98,6 +107,9 @@ async fn route(site: &Site, peer: &str, request: &Request<Incoming>) -> Answer {
     let asset = ASSETS.iter().find(|(name, ..)| *name == path);
     let access = if asset.is_some() { Access::Asset } else { Access::Data };
     match site.guard.check(headers, access) {
+        Ok(()) if access == Access::Data && !client.place.admit() => {
+            return closing(plain_text(StatusCode::SERVICE_UNAVAILABLE, "too many connections are open"));
+        }
         Ok(()) => {}
         Err(Refusal::Host) => {
             return plain_text(StatusCode::FORBIDDEN, "Host is no address of this device; see page.hosts");
@@ -105,14 +117,14 @@ async fn route(site: &Site, peer: &str, request: &Request<Incoming>) -> Answer {
         Err(Refusal::Origin) => {
             return plain_text(StatusCode::FORBIDDEN, "the request comes from another site");
         }
-        Err(Refusal::Token) => return refuse_token(site, peer, headers).await,
+        Err(Refusal::Token) => return refuse_token(site, &client.peer, headers).await,
     }
     match (request.method(), path) {
         (&Method::GET, _) if asset.is_some() => match asset {
             Some((_, kind, text)) => content(kind, *text),
             None => plain_text(StatusCode::NOT_FOUND, "nothing here"),
         },
-        (&Method::GET, "/live") => live(site, peer),
+        (&Method::GET, "/live") => live(site, &client.peer.name),
         (&Method::GET, "/metrics") => metrics(site).await,
         (&Method::GET, "/picture") => picture(site, headers),
         (&Method::POST, "/picture/confirm" | "/picture/stop") => confirmation(site, headers, path),
@@ -135,15 +147,22 @@ fn is_large(headers: &HeaderMap) -> bool {
     headers.contains_key(header::TRANSFER_ENCODING) || length.is_some_and(|l| l.is_none_or(|l| l > MAX_BODY))
 }
 
-async fn refuse_token(site: &Site, peer: &str, headers: &HeaderMap) -> Answer {
-    // The page asks without one before it asks the operator.
-    if headers.contains_key(header::AUTHORIZATION) {
-        site.hub.borrow().note(AuditNote::TokenRefused, Visitor { peer: peer.to_owned(), session: None });
-        tokio::time::sleep(PENALTY).await;
-    }
+/// An answer behind which the connection is closed.
+fn closing(mut answer: Answer) -> Answer {
+    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
+
+async fn refuse_token(site: &Site, peer: &Peer, headers: &HeaderMap) -> Answer {
     let mut answer = plain_text(StatusCode::UNAUTHORIZED, "a token is needed");
     answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    answer
+    // The page asks without one before it asks the operator.
+    if !headers.contains_key(header::AUTHORIZATION) {
+        return answer;
+    }
+    site.hub.borrow_mut().refuse(peer);
+    tokio::time::sleep(PENALTY).await;
+    closing(answer)
 }
 
 /// Everything that happens, until the page is closed.

@@ -12,6 +12,8 @@ use subtle::ConstantTimeEq;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::refusals::Refusals;
+use super::room::Peer;
 use super::{Ask, AuditNote, Luma, Post, Snapshot, Visitor, Watch};
 
 /// Pages that may be open at once.
@@ -78,6 +80,7 @@ pub(crate) struct Hub {
     asks: mpsc::Sender<Ask>,
     confirmation: Duration,
     about: String,
+    refusals: Refusals,
 }
 
 /// What the page is sent ten times a second.
@@ -122,13 +125,44 @@ impl Hub {
         confirmation: Duration,
         about: String,
     ) -> Self {
-        Self { viewers: Vec::new(), picture: None, number: 0, status: None, watch, asks, confirmation, about }
+        Self {
+            viewers: Vec::new(),
+            picture: None,
+            number: 0,
+            status: None,
+            watch,
+            asks,
+            confirmation,
+            about,
+            refusals: Refusals::default(),
+        }
     }
 
     /// Notes something for the audit log.
     pub(super) fn note(&self, note: AuditNote, visitor: Visitor) {
         if self.asks.try_send(Ask::Note(note, visitor.clone())).is_err() {
             tracing::error!(note = note.as_str(), ?visitor, "page: the main thread is too busy to note this");
+        }
+    }
+
+    /// Counts a wrong token.
+    pub(super) fn refuse(&mut self, peer: &Peer) {
+        self.refusals.count(peer, Instant::now());
+        self.tell_refusals();
+    }
+
+    /// Tells the main thread of wrong tokens, as far as it is time.
+    fn tell_refusals(&mut self) {
+        let asks = &self.asks;
+        self.refusals.tell(Instant::now(), |refused| asks.try_send(Ask::Refused(refused)).is_ok());
+    }
+
+    /// The last words of a page that ends.
+    pub(super) fn end(&mut self) {
+        for refused in self.refusals.rest() {
+            if let Err(error) = self.asks.try_send(Ask::Refused(refused)) {
+                tracing::error!("page: wrong tokens that are not in the audit log: {error:?}");
+            }
         }
     }
 
@@ -239,6 +273,7 @@ impl Hub {
         let now = Instant::now();
         self.end_confirmations(AuditNote::PictureLapsed, |until| now >= until);
         self.picture = self.picture.take().filter(|p| p.at.elapsed() < STALE);
+        self.tell_refusals();
     }
 
     /// Ends the confirmations whose end is such.

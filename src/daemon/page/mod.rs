@@ -14,6 +14,8 @@ mod guard;
 mod hub;
 mod net;
 mod patient;
+mod refusals;
+mod room;
 mod token;
 mod view;
 
@@ -98,6 +100,17 @@ pub(crate) enum Ask {
     Metrics(oneshot::Sender<String>),
     /// Something for the audit log.
     Note(AuditNote, Visitor),
+    /// Wrong tokens, for the audit log.
+    Refused(Refused),
+}
+
+/// Wrong tokens that came from one end since they were told last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// Who sent the last one: address and port, the user of a Unix socket, or `others`.
+    pub(crate) peer: String,
+    /// How many there were.
+    pub(crate) count: u64,
 }
 
 /// Who is at the other end.
@@ -122,8 +135,6 @@ pub(crate) enum AuditNote {
     PictureStopped,
     /// The confirmation has lapsed.
     PictureLapsed,
-    /// A wrong token.
-    TokenRefused,
 }
 
 impl AuditNote {
@@ -135,7 +146,6 @@ impl AuditNote {
             Self::PictureConfirmed => "picture_confirmed",
             Self::PictureStopped => "picture_stopped",
             Self::PictureLapsed => "picture_lapsed",
-            Self::TokenRefused => "token_refused",
         }
     }
 }
@@ -184,6 +194,7 @@ impl Page {
                     () = net::serve(&address, Rc::clone(&site), &seen) => {}
                     () = hub::run(&site.hub, snapshots_out, posts_out) => {}
                 }
+                site.hub.borrow_mut().end();
             });
         })?;
         Ok((Self { watch, asks: asks_out, posts, stop, thread }, snapshots))
@@ -216,11 +227,13 @@ impl Page {
         self.watch.unusable.load(Relaxed).then_some("page_unusable")
     }
 
-    /// Closes every connection and the socket.
-    pub(crate) fn stop(self) {
+    /// Closes every connection and the socket. Returns what is still to be noted.
+    pub(crate) fn stop(mut self) -> Vec<Ask> {
         drop(self.stop);
         if self.thread.join().is_err() {
             tracing::error!("the page thread panicked");
         }
+        let left = std::iter::from_fn(|| self.asks.try_recv().ok());
+        left.filter(|ask| matches!(ask, Ask::Note(..) | Ask::Refused(_))).collect()
     }
 }

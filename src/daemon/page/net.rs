@@ -1,11 +1,11 @@
 //! The socket and its connections.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -14,16 +14,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixSocket};
-use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use super::Watch;
-use super::answer::{Site, answer};
+use super::answer::{Client, Site, answer};
 use super::patient::Patient;
+use super::room::{Peer, Room};
 use crate::daemon::config::Address;
 
-/// Connections at once: four pages with two each, a scraper, and room for those that hang.
-const CONNECTIONS: usize = 16;
 /// How long a request line and its headers may take, and how long a connection may be idle.
 const HEADERS: Duration = Duration::from_secs(15);
 /// How long the other end may take nothing of what it is sent.
@@ -37,7 +35,7 @@ const BACKLOG: u32 = 16;
 
 /// Serves for ever. A socket that cannot be had is a problem of the page alone: the log says it, and it is tried again.
 pub(super) async fn serve(address: &Address, site: Rc<Site>, watch: &Watch) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let room = Rc::default();
     let mut complaint = String::new();
     loop {
         match bind(address) {
@@ -118,30 +116,30 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 
 impl Listener {
     /// Accepts until the socket breaks.
-    async fn accept(&self, site: &Rc<Site>, room: &Arc<Semaphore>) -> io::Error {
+    async fn accept(&self, site: &Rc<Site>, room: &Rc<RefCell<Room>>) -> io::Error {
         loop {
             let accepted = match self {
                 Self::Tcp(listener) => match listener.accept().await {
                     Ok((stream, peer)) => {
                         // Short messages ten times a second: none waits for the next.
                         _ = stream.set_nodelay(true);
-                        handle(stream, peer.to_string(), site, room);
+                        handle(stream, Peer::tcp(peer), site, room);
                         Ok(())
                     }
                     Err(e) => Err(e),
                 },
                 Self::Unix { listener, .. } => match listener.accept().await {
                     Ok((stream, _)) => {
-                        let user =
-                            stream.peer_cred().map_or_else(|_| "unix".into(), |c| format!("uid {}", c.uid()));
-                        handle(stream, user, site, room);
+                        let user = stream.peer_cred().ok().map(|c| c.uid());
+                        handle(stream, Peer::user(user), site, room);
                         Ok(())
                     }
                     Err(e) => Err(e),
                 },
             };
             match accepted.map_err(|e| (e.raw_os_error(), e)) {
-                Ok(()) => {}
+                // What has been sent already is read before the next connection comes: nobody gives way unheard.
+                Ok(()) => tokio::task::yield_now().await,
                 // The client is gone already, or the process has no descriptor left: that passes.
                 Err((_, e))
                     if matches!(e.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
@@ -158,32 +156,30 @@ impl Listener {
     }
 }
 
-/// Serves one connection in a task of its own; closes it at once where there are too many.
-fn handle<S>(stream: S, peer: String, site: &Rc<Site>, room: &Arc<Semaphore>)
+/// Serves one connection in a task of its own, until it ends or has to give way.
+fn handle<S>(stream: S, peer: Peer, site: &Rc<Site>, room: &Rc<RefCell<Room>>)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let Ok(place) = Arc::clone(room).try_acquire_owned() else {
-        tracing::warn!(peer, "page: {CONNECTIONS} connections are open; another one is refused");
-        return;
-    };
-    let site = Rc::clone(site);
+    let (place, gives_way) = Room::enter(room, peer.source.clone());
+    let name = peer.name.clone();
+    let (site, client) = (Rc::clone(site), Rc::new(Client { peer, place }));
     tokio::task::spawn_local(async move {
-        let _place = place;
-        let from = peer.clone();
         let service = service_fn(move |request| {
-            let (site, peer) = (Rc::clone(&site), from.clone());
-            async move { Ok::<_, Infallible>(answer(&site, &peer, &request).await) }
+            let (site, client) = (Rc::clone(&site), Rc::clone(&client));
+            async move { Ok::<_, Infallible>(answer(&site, &client, &request).await) }
         });
         let io = TokioIo::new(Patient::new(stream, PATIENCE));
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADERS)
             .max_buf_size(MAX_HEAD)
-            .serve_connection(io, service)
-            .await;
-        if let Err(error) = served {
-            tracing::debug!(peer, "page: {error}");
+            .serve_connection(io, service);
+        tokio::select! {
+            served = served => if let Err(error) = served {
+                tracing::debug!(peer = name, "page: {error}");
+            },
+            _ = gives_way => tracing::debug!(peer = name, "page: closed for another connection"),
         }
     });
 }

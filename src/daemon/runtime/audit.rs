@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::memory::folder;
 use crate::daemon::clock::{rfc3339, wall};
 use crate::daemon::config::Config;
-use crate::daemon::page::Visitor;
+use crate::daemon::page::{Refused, Visitor};
 
 /// Entries that may wait for the disk.
 const QUEUE: usize = 256;
@@ -46,6 +46,9 @@ pub(crate) struct Entry {
     peer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     session: Option<String>,
+    /// How often it has happened, where that is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u64>,
 }
 
 /// The log of a daemon.
@@ -90,10 +93,26 @@ impl Audit {
         };
         let peer = visitor.map(|v| v.peer.clone());
         let session = visitor.and_then(|v| v.session.clone());
-        tracing::info!(what, origin = word, peer, session, "audit");
+        self.enter(what, word, peer, session, None);
+    }
+
+    /// Notes wrong tokens. The page counts them, so that they are few entries and displace no other ones.
+    pub(crate) fn note_refused(&self, refused: Refused) {
+        self.enter("token_refused", "page", Some(refused.peer), None, Some(refused.count));
+    }
+
+    fn enter(
+        &self,
+        what: &'static str,
+        origin: &'static str,
+        peer: Option<String>,
+        session: Option<String>,
+        count: Option<u64>,
+    ) {
+        tracing::info!(what, origin, peer, session, count, "audit");
         let Some(writer) = &self.writer else { return };
         let time = rfc3339(wall().as_millis() as i64);
-        let entry = Entry { time, device: self.device.clone(), what, origin: word, peer, session };
+        let entry = Entry { time, device: self.device.clone(), what, origin, peer, session, count };
         if let Err(TrySendError::Full(entry) | TrySendError::Disconnected(entry)) =
             writer.entries.try_send(entry)
         {
@@ -200,8 +219,13 @@ mod tests {
             audit.note("page_opened", &Origin::Page(visitor));
             audit.close();
         }
+        let mut last = audit(&state, "audit.enabled = true");
+        last.note_refused(Refused { peer: "192.0.2.1:5".into(), count: 700 });
+        last.close();
         let entries = lines(&path);
-        assert_eq!(entries.len(), 4, "a restart appends");
+        assert_eq!(entries.len(), 5, "a restart appends");
+        assert_eq!((&entries[4]["what"], &entries[4]["count"]), (&"token_refused".into(), &700.into()));
+        assert!(entries[4].get("session").is_none() && entries[3].get("count").is_none());
         assert_eq!(entries[0]["what"], "pause");
         assert_eq!((&entries[0]["origin"], &entries[0]["device"]), (&"mqtt".into(), &"door".into()));
         assert!(

@@ -251,7 +251,7 @@ async fn main_loop(
     main.say_stopped();
     // Its socket is free for the next configuration.
     if let Some(page) = main.page.take() {
-        page.stop();
+        page.stop().into_iter().for_each(|note| main.answer(note));
     }
     main.mqtt.disconnect_in_order(&mut main.outbox).await;
     let unwritten = main.outbox.close(FLUSH, now_s());

@@ -77,6 +77,21 @@ impl Site {
         }
     }
 
+    /// A connection to a port from another address of this machine.
+    pub(crate) fn connect_from(&self, address: [u8; 4]) -> std::io::Result<TcpStream> {
+        let Self::Tcp(port) = self else { panic!("a socket without addresses") };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let stream = runtime.block_on(async {
+            let socket = tokio::net::TcpSocket::new_v4()?;
+            socket.bind((address, 0).into())?;
+            socket.connect(([127, 0, 0, 1], *port).into()).await
+        })?;
+        let stream = stream.into_std()?;
+        stream.set_nonblocking(false)?;
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        Ok(stream)
+    }
+
     /// Sends these bytes, and reads until the other end closes.
     pub(crate) fn send(&self, request: &str) -> Reply {
         let mut stream = self.connect();

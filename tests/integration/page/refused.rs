@@ -1,12 +1,15 @@
 //! Whom the page refuses: other hosts and sites, those without a token, and those who send too much or too slowly.
 
 use std::io::{Read, Write};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use super::super::broker::free_port;
 use super::super::daemon::{Accepted, Daemon, configure_with, start_command};
 use super::super::{run, stderr};
-use super::{Live, Site, audit, start, wait};
+use super::{Live, Site, audit, start};
 
 const TOKEN: &str = "correct-horse-battery";
 
@@ -97,10 +100,95 @@ fn everything_but_the_page_itself_needs_the_token() {
     assert_eq!(site.post("/command/pause", &[session_header]).status, 401, "a session is no token");
     assert_eq!(site.post("/command/pause", &[session_header, token]).status, 200);
     assert_eq!(daemon.end("TERM"), Some(0));
-    let refused = audit(dir.path()).iter().filter(|e| e["what"] == "token_refused").count();
-    assert_eq!(refused, 12, "each wrong token; who has none was not told yet that one is needed");
+    let refused: Vec<u64> = refusals(&audit(dir.path()));
+    assert_eq!(
+        refused.iter().sum::<u64>(),
+        12,
+        "each wrong one; who has none was not told yet that one is needed"
+    );
+    assert!(refused[0] == 1 && refused.len() <= 3, "the first at once, the rest as counts: {refused:?}");
     let text = std::fs::read_to_string(dir.path().join("audit.jsonl")).expect("there");
     assert!(!text.contains(TOKEN) && !text.contains("batterx") && !text.contains(&session));
+}
+
+/// How often a wrong token came, entry by entry of the audit log.
+fn refusals(entries: &[Value]) -> Vec<u64> {
+    let refused = entries.iter().filter(|e| e["what"] == "token_refused");
+    refused.map(|e| e["count"].as_u64().expect("a count")).collect()
+}
+
+#[test]
+fn a_wrong_token_closes_its_connection_and_a_missing_one_does_not() {
+    let dir = tempfile::tempdir().expect("folder");
+    let file = dir.path().join("token");
+    std::fs::write(&file, format!("{TOKEN}\n")).expect("file");
+    let (daemon, site) = start(dir.path(), &format!("page.token_file = {file:?}"));
+    let both = |first: &str| {
+        let host = site.host();
+        let ask = |path: &str, more: &str| format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n");
+        let reply = site.send(&(ask("/metrics", first) + &ask("/icon.svg", "Connection: close\r\n")));
+        assert_eq!(reply.status, 401, "{first}");
+        String::from_utf8_lossy(&reply.body).contains("<svg")
+    };
+    assert!(both(""), "the next request is answered");
+    assert!(!both("Authorization: Bearer wrong\r\n"), "closed");
+    assert_eq!(daemon.end("TERM"), Some(0));
+}
+
+#[test]
+fn a_flood_of_wrong_tokens_keeps_the_operator_out_of_nothing() {
+    let dir = tempfile::tempdir().expect("folder");
+    let file = dir.path().join("token");
+    std::fs::write(&file, format!("{TOKEN}\n")).expect("file");
+    let more = format!("page.token_file = {file:?}\naudit.max_bytes = 8192");
+    let (daemon, site) = start(dir.path(), &more);
+    let token = ("Authorization", format!("Bearer {TOKEN}"));
+    let token = (token.0, token.1.as_str());
+    let wrong = site.request("GET", "/metrics", &[("Authorization", "Bearer correct-horse-batterx")]);
+    let (end, sent) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let mut open = std::collections::VecDeque::new();
+                while !end.load(Relaxed) {
+                    // Some ask for nothing, and none of them waits for an answer.
+                    if let Ok(mut stream) = site.connect_from([127, 0, 0, 2]) {
+                        if !sent.fetch_add(1, Relaxed).is_multiple_of(4) {
+                            _ = stream.write_all(wrong.as_bytes());
+                        }
+                        open.push_back(stream);
+                    }
+                    if open.len() > 40 {
+                        open.pop_front();
+                    }
+                }
+            });
+        }
+        while sent.load(Relaxed) < 200 {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let mut live = Live::open(&site, &[token]);
+        let session = live.session();
+        let headers = [("X-Glint-Session", session.as_str()), token];
+        for round in 0..20 {
+            assert_eq!(site.get("/", &[]).status, 200, "{round}");
+            assert_eq!(site.get("/metrics", &[token]).status, 200, "{round}");
+            assert_eq!(site.post("/command/calibrate", &headers).status, 200, "{round}");
+        }
+        live.wait("sight", |_| true);
+        end.store(true, Relaxed);
+    });
+    assert_eq!(daemon.end("TERM"), Some(0));
+    let entries = audit(dir.path());
+    let refused = refusals(&entries);
+    assert!(refused.iter().sum::<u64>() > 20, "{refused:?} of {sent:?}");
+    assert!(refused.len() <= 4, "{refused:?}");
+    assert_eq!(
+        entries.iter().filter(|e| e["what"] == "page_opened").count(),
+        1,
+        "what was there is still there"
+    );
+    assert_eq!(entries.iter().filter(|e| e["what"] == "calibrate").count(), 20);
 }
 
 #[test]
@@ -139,12 +227,14 @@ fn those_who_send_too_much_too_slowly_or_too_often_hold_nobody_up() {
     let mut rest = Vec::new();
     let _ = slow.read_to_end(&mut rest);
     assert!(begun.elapsed() < Duration::from_secs(19), "it was given up");
-    // Too often: connections that do nothing fill the room, and it is there again once they are gone.
-    let idle: Vec<_> = (0..40).map(|_| site.connect()).collect();
-    assert_eq!(site.get("/", &[]).status, 0, "no room");
+    // Too often: connections that do nothing give way.
+    let mut idle: Vec<_> = (0..40).map(|_| site.connect()).collect();
+    for path in ["/", "/metrics"] {
+        assert_eq!(site.get(path, &[]).status, 200, "{path}");
+    }
+    assert!(idle[0].read(&mut [0]).is_ok_and(|n| n == 0), "the oldest was closed");
     daemon.accept(1);
     drop(idle);
-    wait("room", || site.get("/", &[]).status == 200);
     // Four pages, and no fifth.
     let mut pages: Vec<Live> = (0..4).map(|_| Live::open(&site, &[])).collect();
     assert_eq!(site.get("/live", &[]).status, 503);

@@ -95,6 +95,7 @@ impl Main {
             }
             Ask::Metrics(reply) => _ = reply.send(self.metrics()),
             Ask::Note(note, visitor) => self.audit.note(note.as_str(), &Origin::Page(visitor)),
+            Ask::Refused(refused) => self.audit.note_refused(refused),
         }
     }
 
