@@ -21,7 +21,7 @@ const VIEWERS: usize = 4;
 /// Messages that may wait for one of them.
 const QUEUE: usize = 16;
 /// Who takes nothing for so long is let go.
-const STALLED: Duration = Duration::from_secs(10);
+const STALLED: Duration = Duration::from_secs(5);
 /// How often confirmations and connections are looked at.
 const TICK: Duration = Duration::from_millis(250);
 /// A picture that is older is forgotten: frames have stopped.

@@ -12,8 +12,9 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener, UnixSocket};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixSocket};
 use tokio::time::sleep;
 
 use super::Watch;
@@ -23,9 +24,14 @@ use super::room::{Peer, Room};
 use crate::daemon::config::Address;
 
 /// How long a request line and its headers may take, and how long a connection may be idle.
-const HEADERS: Duration = Duration::from_secs(15);
+const HEADERS: Duration = Duration::from_secs(10);
 /// How long the other end may take nothing of what it is sent.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the other end may acknowledge nothing, or have no room for more: it has gone without a word, or hangs.
+const SILENCE: Duration = Duration::from_secs(10);
+/// Bytes that the system keeps for the other end, of which Linux makes twice as many. Without a bound it keeps megabytes: who
+/// hangs is then noticed after minutes.
+const UNSENT: usize = 64 << 10;
 /// Largest request line with headers, in bytes.
 const MAX_HEAD: usize = 16 << 10;
 /// Wait before a socket that cannot be had is tried again.
@@ -114,6 +120,19 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Bounds what a connection may keep waiting, and for how long.
+fn bound(stream: &TcpStream) {
+    let socket = SockRef::from(stream);
+    // Short messages ten times a second: none waits for the next.
+    let done = (socket.set_tcp_nodelay(true))
+        .and_then(|()| socket.set_send_buffer_size(UNSENT))
+        .and_then(|()| socket.set_tcp_user_timeout(Some(SILENCE)));
+    if let Err(error) = done {
+        // It is served all the same, with the system's own bounds.
+        tracing::debug!("page: a connection has no bounds of its own: {error}");
+    }
+}
+
 impl Listener {
     /// Accepts until the socket breaks.
     async fn accept(&self, site: &Rc<Site>, room: &Rc<RefCell<Room>>) -> io::Error {
@@ -121,8 +140,7 @@ impl Listener {
             let accepted = match self {
                 Self::Tcp(listener) => match listener.accept().await {
                     Ok((stream, peer)) => {
-                        // Short messages ten times a second: none waits for the next.
-                        _ = stream.set_nodelay(true);
+                        bound(&stream);
                         handle(stream, Peer::tcp(peer), site, room);
                         Ok(())
                     }
@@ -187,6 +205,50 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Instant;
+    use tokio::io::AsyncWriteExt;
+
+    /// A connection as it is served, and its other end, which does nothing.
+    async fn connection() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let far = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connected");
+        let (near, _) = listener.accept().await.expect("accepted");
+        bound(&near);
+        (near, far)
+    }
+
+    #[test]
+    fn a_client_that_hangs_is_noticed_after_few_bytes_and_seconds() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let (near, _far) = connection().await;
+            let mut near = Patient::new(near, Duration::from_millis(200));
+            let begun = Instant::now();
+            let mut taken = 0;
+            let error = loop {
+                match near.write(&[0; 4096]).await {
+                    Ok(bytes) => taken += bytes,
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            // Some of it is in the buffer of the other end, which is the system's choice.
+            assert!(taken < 1 << 20, "{taken} bytes");
+            assert!(begun.elapsed() < Duration::from_secs(20));
+        });
+    }
+
+    #[test]
+    fn a_client_that_is_silent_has_a_few_seconds() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let (near, _far) = connection().await;
+            let socket = SockRef::from(&near);
+            assert_eq!(socket.tcp_user_timeout().expect("told"), Some(SILENCE));
+            assert!(socket.send_buffer_size().expect("told") <= 4 * UNSENT);
+            assert!(socket.tcp_nodelay().expect("told"));
+        });
+    }
 
     #[test]
     fn a_socket_that_was_left_behind_is_taken_over_and_one_that_answers_is_not() {
