@@ -119,11 +119,16 @@ async fn route(site: &Site, client: &Client, request: &Request<Incoming>) -> Ans
         }
         Err(Refusal::Token) => return refuse_token(site, &client.peer, headers).await,
     }
-    match (request.method(), path) {
+    // As GET; the server leaves the body out.
+    let is_head = request.method() == Method::HEAD;
+    let method = if is_head { &Method::GET } else { request.method() };
+    match (method, path) {
         (&Method::GET, _) if asset.is_some() => match asset {
             Some((_, kind, text)) => content(kind, *text),
             None => plain_text(StatusCode::NOT_FOUND, "nothing here"),
         },
+        // Nobody watches.
+        (&Method::GET, "/live") if is_head => stream(mpsc::channel(1).1),
         (&Method::GET, "/live") => live(site, &client.peer.name),
         (&Method::GET, "/metrics") => metrics(site).await,
         (&Method::GET, "/picture") => picture(site, headers),
@@ -133,8 +138,8 @@ async fn route(site: &Site, client: &Client, request: &Request<Incoming>) -> Ans
         (&Method::POST, "/command/calibrate") => command(site, headers, Command::Calibrate).await,
         (&Method::GET | &Method::POST, _) => plain_text(StatusCode::NOT_FOUND, "nothing here"),
         _ => {
-            let mut answer = plain_text(StatusCode::METHOD_NOT_ALLOWED, "GET and POST alone");
-            answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
+            let mut answer = plain_text(StatusCode::METHOD_NOT_ALLOWED, "GET, HEAD and POST alone");
+            answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
             answer
         }
     }
@@ -168,14 +173,16 @@ async fn refuse_token(site: &Site, peer: &Peer, headers: &HeaderMap) -> Answer {
 /// Everything that happens, until the page is closed.
 fn live(site: &Site, peer: &str) -> Answer {
     match site.hub.borrow_mut().open(peer) {
-        Some(pieces) => {
-            let mut answer = Response::new(Body::Live(pieces));
-            let kind = HeaderValue::from_static("text/event-stream");
-            answer.headers_mut().insert(header::CONTENT_TYPE, kind);
-            answer
-        }
+        Some(pieces) => stream(pieces),
         None => plain_text(StatusCode::SERVICE_UNAVAILABLE, "too many pages are open"),
     }
+}
+
+/// An answer that goes on.
+fn stream(pieces: mpsc::Receiver<Bytes>) -> Answer {
+    let mut answer = Response::new(Body::Live(pieces));
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    answer
 }
 
 /// The session of a request.

@@ -111,6 +111,32 @@ fn everything_but_the_page_itself_needs_the_token() {
     assert!(!text.contains(TOKEN) && !text.contains("batterx") && !text.contains(&session));
 }
 
+#[test]
+fn a_head_request_is_answered_as_get_is_without_the_body() {
+    let dir = tempfile::tempdir().expect("folder");
+    let file = dir.path().join("token");
+    std::fs::write(&file, format!("{TOKEN}\n")).expect("file");
+    let (daemon, site) = start(dir.path(), &format!("page.token_file = {file:?}"));
+    let token = format!("Bearer {TOKEN}");
+    let token = [("Authorization", token.as_str())];
+    let head = |path: &str, headers: &[(&str, &str)]| site.send(&site.request("HEAD", path, headers));
+    for (path, headers) in [("/", &[][..]), ("/page.js", &[]), ("/metrics", &[]), ("/none", &token)] {
+        let (with, without) = (site.get(path, headers), head(path, headers));
+        assert_eq!((without.status, without.body.len()), (with.status, 0), "{path}");
+        for name in ["content-type", "content-length", "content-security-policy", "www-authenticate"] {
+            assert_eq!(without.header(name), with.header(name), "{name} of {path}");
+        }
+    }
+    assert_eq!((head("/metrics", &token).status, head("/live", &[]).status), (200, 401));
+    let live = head("/live", &token);
+    assert_eq!((live.status, live.header("content-type")), (200, Some("text/event-stream")));
+    assert_eq!(head("/command/pause", &token).status, 404, "it commands nothing");
+    assert_eq!(head("/", &[("Host", "evil.example")]).status, 403);
+    assert_eq!(site.send(&site.request("PUT", "/", &[])).header("allow"), Some("GET, HEAD, POST"));
+    assert_eq!(daemon.end("TERM"), Some(0));
+    assert!(audit(dir.path()).is_empty(), "nobody has opened the page: {:?}", audit(dir.path()));
+}
+
 /// How often a wrong token came, entry by entry of the audit log.
 fn refusals(entries: &[Value]) -> Vec<u64> {
     let refused = entries.iter().filter(|e| e["what"] == "token_refused");
