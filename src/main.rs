@@ -86,10 +86,21 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Err(reason) = start_logging().and_then(|()| choose_engine()) {
-        eprintln!("glintd: {reason}");
-        return ExitCode::from(EX_CONFIG);
-    }
+    let json = match start_logging().and_then(|json| choose_engine().map(|()| json)) {
+        Ok(json) => json,
+        Err(reason) => {
+            eprintln!("glintd: {reason}");
+            return ExitCode::from(EX_CONFIG);
+        }
+    };
+    // Who reads the log as JSON reads the reason of a failed start there too.
+    let complain = |line: &str| {
+        if json && tracing::enabled!(tracing::Level::ERROR) {
+            tracing::error!("{line}");
+        } else {
+            eprintln!("{line}");
+        }
+    };
     let Some(command) = cli.command else { return version() };
     let done = match command {
         Command::Run(args) => commands::run::run(&args),
@@ -109,10 +120,10 @@ fn main() -> ExitCode {
         Err(error) => {
             // A configuration error is FILE:LINE:COL: ..., which editors and scripts read.
             if error.is::<ConfigError>() {
-                eprintln!("{error}");
+                error.to_string().lines().for_each(complain);
                 return ExitCode::from(EX_CONFIG);
             }
-            eprintln!("glintd: {error:#}");
+            complain(&format!("glintd: {error:#}"));
             let config = error.is::<glint::model::ModelError>()
                 || error.is::<glint::pipeline::PipelineError>()
                 || matches!(error.downcast_ref(), Some(Refused::Unusable(_)));
@@ -141,14 +152,16 @@ fn logs_json() -> Result<bool, String> {
     }
 }
 
-/// Logs go to the journal under systemd, else to stderr; `RUST_LOG` chooses what. As JSON they go to stderr always.
-fn start_logging() -> Result<(), String> {
+/// Logs go to the journal under systemd, else to stderr; `RUST_LOG` chooses what. As JSON they go to stderr always: returns whether
+/// they do.
+fn start_logging() -> Result<bool, String> {
     use std::io::IsTerminal;
     use tracing_subscriber::prelude::*;
     // The demo's broker reports every client that leaves as an error.
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,glint=info,glintd=info,rumqttd=off"));
-    let json = logs_json()?.then(|| tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr));
+    let is_json = logs_json()?;
+    let json = is_json.then(|| tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr));
     let is_journal = json.is_none() && std::env::var_os("JOURNAL_STREAM").is_some();
     let journal = is_journal.then(tracing_journald::layer).and_then(Result::ok);
     let stderr = (json.is_none() && journal.is_none()).then(|| {
@@ -156,7 +169,7 @@ fn start_logging() -> Result<(), String> {
         tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(terminal)
     });
     tracing_subscriber::registry().with(filter).with(journal).with(json).with(stderr).init();
-    Ok(())
+    Ok(is_json)
 }
 
 fn version() -> ExitCode {

@@ -103,6 +103,8 @@ impl Place {
 fn line(sound: &Sound) -> String {
     let Sound { id, comment, bundle, .. } = sound;
     let student = &bundle.models.student.sha256;
+    // A signer may write what a terminal obeys.
+    let comment: String = comment.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     format!("{} ({id}), student sha256:{}..., signed: {comment}", bundle.manifest.name, &student[..12])
 }
 

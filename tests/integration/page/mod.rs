@@ -276,4 +276,13 @@ fn the_log_is_json_where_that_is_asked_for() {
     assert_eq!(wrong.status.code(), Some(78));
     let stderr_text = super::stderr(&wrong);
     assert!(stderr_text.contains("GLINT_LOG_FORMAT: \"xml\"; allowed: text, json"), "{stderr_text}");
+    // What keeps it from starting is JSON too.
+    std::fs::write(&config, "camera.fps = \"fast\"\n[mqtt]\nulr = 1\n").expect("written");
+    let refused = start_command(&config).env("GLINT_LOG_FORMAT", "json").output().expect("glintd starts");
+    let stderr_text = super::stderr(&refused);
+    assert_eq!((refused.status.code(), stderr_text.lines().count()), (Some(78), 2), "{stderr_text}");
+    for (line, key) in stderr_text.lines().zip(["camera.fps", "mqtt.ulr"]) {
+        let entry: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        assert!(entry["fields"]["message"].as_str().is_some_and(|m| m.contains(key)), "{line}");
+    }
 }
