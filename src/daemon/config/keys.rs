@@ -3,16 +3,19 @@
 
 use toml::Value;
 
-/// Longest value that an error shows, in characters.
-const SHOWN: usize = 40;
+/// Longest word that an error shows, in characters. The longest of ours has 13; passwords that people give to programs
+/// have more.
+const SHOWN: usize = 16;
 
 /// What a value has to be.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Kind {
     /// Text.
     Text,
-    /// Path of a file, folder or device.
+    /// Path of a folder or device, or an address.
     Path,
+    /// Path of a file.
+    File,
     /// Text, one or more: a program and its arguments, names.
     Texts,
     /// true or false.
@@ -76,10 +79,10 @@ pub(super) const KEYS: [Key; 43] = [
     key("camera.mirror", Kind::Flag),
     key("camera.power_line_hz", Kind::OneOf(&[50, 60])),
     key("camera.lock_exposure", Kind::Flag),
-    key("face.detector", Kind::Path),
+    key("face.detector", Kind::File),
     key("face.detector_sha256", Kind::Text),
     key("face.max_tracks", Kind::Whole(1, 8)),
-    key("gate.thresholds", Kind::Path),
+    key("gate.thresholds", Kind::File),
     key("gate.kinds", Kind::Words(&["micro", "macro", "blink"])),
     key("model.path", Kind::Path),
     key("model.trusted_keys", Kind::Texts),
@@ -88,21 +91,21 @@ pub(super) const KEYS: [Key; 43] = [
     key("mqtt.client_id", Kind::Text),
     key("mqtt.protocol", Kind::Version(["3.1.1", "5"])),
     key("mqtt.username", Kind::Text),
-    key("mqtt.password_file", Kind::Path),
-    key("mqtt.ca", Kind::Path),
-    key("mqtt.cert", Kind::Path),
-    key("mqtt.key", Kind::Path),
+    key("mqtt.password_file", Kind::File),
+    key("mqtt.ca", Kind::File),
+    key("mqtt.cert", Kind::File),
+    key("mqtt.key", Kind::File),
     key("mqtt.discovery", Kind::Flag),
     key("mqtt.discovery_prefix", Kind::Text),
     key("stream.au_hz", Kind::Number(1.0, 30.0)),
-    key("outbox.path", Kind::Path),
+    key("outbox.path", Kind::File),
     key("outbox.max_age_s", Kind::Whole(1, 31_536_000)),
     key("outbox.max_bytes", Kind::Whole(65_536, 1 << 30)),
     key("deployment.purpose", Kind::Word(PURPOSES)),
     key("deployment.basis", Kind::Word(&["medical", "safety"])),
     key("health.interval_s", Kind::Whole(1, 3600)),
     key("page.listen", Kind::Text),
-    key("page.token_file", Kind::Path),
+    key("page.token_file", Kind::File),
     key("page.hosts", Kind::Texts),
     key("page.confirmation_s", Kind::Whole(1, 3600)),
     key("audit.enabled", Kind::Flag),
@@ -115,18 +118,36 @@ pub(super) fn find(name: &str) -> Option<&'static Key> {
 }
 
 impl Kind {
-    /// What is wrong with a value, without what is allowed.
+    /// What is wrong with a value, without what is allowed. It shows nothing that may be a secret: no text of a key that
+    /// holds any text, and no table.
     pub(super) fn check(self, value: &Value) -> Result<(), String> {
         let not = |what: &str| Err(format!("{} is not {what}", shown(value)));
-        let within = |ok: bool| if ok { Ok(()) } else { Err(shown(value)) };
-        match (self, value) {
-            (Self::Text | Self::Path, Value::String(_)) | (Self::Flag, Value::Boolean(_)) => Ok(()),
-            (Self::Text | Self::Path, _) => not("text in quotes"),
-            (Self::Flag, _) => not("true or false"),
-            (Self::Texts, Value::Array(items)) if !items.is_empty() && items.iter().all(Value::is_str) => {
-                Ok(())
+        let within = |ok: bool| {
+            let shown = shown(value);
+            match (ok, value) {
+                (true, _) => Ok(()),
+                (false, _) if shown.starts_with("this ") => Err(format!("{shown} is not allowed")),
+                (false, _) => Err(shown),
             }
-            (Self::Texts, _) => not("a list of texts"),
+        };
+        match (self, value) {
+            (Self::Text, Value::String(text)) => free_text(text),
+            (Self::Path, Value::String(path)) => path_text(path),
+            (Self::File, Value::String(path)) => file_path(path),
+            (Self::Flag, Value::Boolean(_)) => Ok(()),
+            (Self::Text | Self::Path | Self::File, _) => {
+                Err(format!("{} is not text in quotes", kind_of(value)))
+            }
+            (Self::Flag, _) => not("true or false"),
+            (Self::Texts, Value::Array(items)) => match items.iter().position(|item| !item.is_str()) {
+                _ if items.is_empty() => Err("empty".into()),
+                None => Ok(()),
+                Some(n) => {
+                    let what = items.get(n).map_or("", kind_of);
+                    Err(format!("entry {}: {what} is not text in quotes", n + 1))
+                }
+            },
+            (Self::Texts, _) => Err(format!("{} is not a list of texts", kind_of(value))),
             (Self::Whole(least, most), Value::Integer(i)) => within((least..=most).contains(i)),
             (Self::OneOf(choices), Value::Integer(i)) => within(choices.contains(i)),
             (Self::Whole(..) | Self::OneOf(_), _) => not("a whole number"),
@@ -138,7 +159,11 @@ impl Kind {
             (Self::Words(words), Value::Array(items)) if !items.is_empty() => {
                 match items.iter().find(|i| !i.as_str().is_some_and(|word| words.contains(&word))) {
                     None => Ok(()),
-                    Some(item) => Err(shown(item)),
+                    Some(Value::String(word)) if !is_short_word(word) => {
+                        Err("one of these words is not allowed".into())
+                    }
+                    Some(item @ Value::String(_)) => Err(shown(item)),
+                    Some(item) => Err(format!("{} is not a word in quotes", shown(item))),
                 }
             }
             (Self::Words(_), Value::Array(_)) => Err("empty".into()),
@@ -146,6 +171,7 @@ impl Kind {
             (Self::Size(least, most), Value::Array(items)) if items.len() == 2 => {
                 within(items.iter().all(|i| i.as_integer().is_some_and(|i| (least..=most).contains(&i))))
             }
+            (Self::Size(..), Value::Array(items)) if items.is_empty() => Err("empty".into()),
             (Self::Size(..), Value::Array(items)) => {
                 let count =
                     if items.len() == 1 { "1 entry".into() } else { format!("{} entries", items.len()) };
@@ -165,6 +191,7 @@ impl Kind {
         match self {
             Self::Text => "text in quotes".into(),
             Self::Path => "a path in quotes".into(),
+            Self::File => "the path of a file, in quotes".into(),
             Self::Texts => "a list of texts, each in quotes: [\"TEXT\", \"TEXT\"]".into(),
             Self::Flag => "true, false".into(),
             Self::Whole(least, most) => format!("{least} to {most}"),
@@ -186,7 +213,7 @@ impl Kind {
             if table.len() == 1 { table.get("v").cloned() } else { None }
         };
         match self {
-            Self::Text | Self::Path | Self::Word(_) | Self::Version(_) => as_text(),
+            Self::Text | Self::Path | Self::File | Self::Word(_) | Self::Version(_) => as_text(),
             Self::Words(_) if !text.trim_start().starts_with('[') => {
                 Value::Array(text.split(',').map(|word| Value::String(word.trim().to_owned())).collect())
             }
@@ -195,14 +222,57 @@ impl Kind {
     }
 }
 
-/// A value as it would be written, cut where it is long.
-pub(super) fn shown(value: &Value) -> String {
-    let text = match value {
+/// Text of which one key or another says more.
+fn free_text(text: &str) -> Result<(), String> {
+    if text.contains(char::is_control) { Err("a control character".into()) } else { Ok(()) }
+}
+
+fn path_text(path: &str) -> Result<(), String> {
+    if path.trim().is_empty() { Err("empty".into()) } else { free_text(path) }
+}
+
+fn file_path(path: &str) -> Result<(), String> {
+    path_text(path)?;
+    let is_folder = path.ends_with('/') || std::path::Path::new(path).file_name().is_none();
+    if is_folder || path.ends_with("/.") { Err("the path of a folder".into()) } else { Ok(()) }
+}
+
+/// What sort of value it is, where the value itself is not shown.
+pub(super) fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "text",
+        Value::Integer(_) | Value::Float(_) => "a number",
+        Value::Boolean(_) => "true or false",
+        Value::Datetime(_) => "a date or time",
+        Value::Array(_) => "a list",
+        Value::Table(_) => "a table",
+    }
+}
+
+/// A value that is no secret, as it would be written: a number, true, false, a short word, a short list of those.
+fn shown(value: &Value) -> String {
+    let hidden = || "this text".to_owned();
+    match value {
+        Value::Integer(i) => i.to_string(),
         Value::Float(f) => f.to_string(),
+        Value::Boolean(b) => b.to_string(),
+        Value::String(text) if text.is_empty() || is_short_word(text) => format!("\"{text}\""),
+        Value::String(_) => hidden(),
+        Value::Datetime(_) => "a date or time".into(),
+        Value::Array(items) => {
+            let is_number = |item: &Value| item.is_integer() || item.is_float();
+            let text = format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(", "));
+            let is_short = text.chars().count() <= 2 * SHOWN;
+            if items.iter().all(is_number) && is_short { text } else { "this list".into() }
+        }
         Value::Table(_) => "a table".into(),
-        other => other.to_string().replace('\n', " "),
-    };
-    if text.chars().count() > SHOWN { text.chars().take(SHOWN).chain("...".chars()).collect() } else { text }
+    }
+}
+
+/// Whether a text is a word as those that keys have, and neither an address, a path nor a key.
+fn is_short_word(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    (1..=SHOWN).contains(&text.len()) && text.chars().all(fits)
 }
 
 #[cfg(test)]
@@ -272,5 +342,55 @@ mod tests {
         assert_eq!(value("gate.kinds", "micro, blink"), value("gate.kinds", "[\"micro\", \"blink\"]"));
         assert_eq!(value("camera.fps", "fast"), Value::String("fast".into()));
         assert_eq!(value("camera.fps", "1\nx = 2"), Value::String("1\nx = 2".into()));
+    }
+
+    /// What a key holds that a value was not meant for, a table, a list: nothing of it is said.
+    #[test]
+    fn no_error_shows_what_may_be_a_secret() {
+        let secret = "s3cret-of-the-site";
+        let text = || Value::String(secret.into());
+        let table = || Value::Table([("k".to_owned(), text())].into_iter().collect());
+        let number = Value::Integer(8_765_432_101);
+        let values = [text(), Value::Array(vec![text(), table()]), table(), Value::Array(vec![table()])];
+        for key in KEYS {
+            for value in &values {
+                if let Err(reason) = key.kind.check(value) {
+                    assert!(!reason.contains("s3cret"), "{}: {reason}", key.name);
+                }
+            }
+            if matches!(key.kind, Kind::Text | Kind::Path | Kind::File | Kind::Texts) {
+                for value in [number.clone(), Value::Array(vec![text(), number.clone()])] {
+                    if let Err(reason) = key.kind.check(&value) {
+                        assert!(!reason.contains("8765"), "{}: {reason}", key.name);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn paths_are_not_empty_and_files_are_no_folders() {
+        let check = |name: &str, path: &str| {
+            let key = find(name).expect("a key");
+            key.kind.check(&Value::String(path.into()))
+        };
+        for key in KEYS.iter().filter(|k| matches!(k.kind, Kind::Path | Kind::File)) {
+            assert_eq!(check(key.name, ""), Err("empty".into()), "{}", key.name);
+            assert_eq!(check(key.name, " "), Err("empty".into()), "{}", key.name);
+            assert_eq!(check(key.name, "/a\tb"), Err("a control character".into()), "{}", key.name);
+            assert_eq!(check(key.name, "/a"), Ok(()), "{}", key.name);
+        }
+        for folder in ["/var/lib/glint/", "/", "..", "a/..", "a/."] {
+            assert_eq!(check("outbox.path", folder), Err("the path of a folder".into()), "{folder}");
+            assert_eq!(check("model.path", folder), Ok(()), "{folder}");
+        }
+    }
+
+    #[test]
+    fn empty_lists_are_called_so() {
+        let empty = Value::Array(Vec::new());
+        for key in KEYS.iter().filter(|k| matches!(k.kind, Kind::Texts | Kind::Words(_) | Kind::Size(..))) {
+            assert_eq!(key.kind.check(&empty), Err("empty".into()), "{}", key.name);
+        }
     }
 }

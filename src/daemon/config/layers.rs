@@ -4,15 +4,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use toml::Value;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeTable, DeValue, Error};
 
-use super::keys::{KEYS, Key, find, shown};
-use super::words::{Meant, key_like, table_like, tables};
+use super::keys::{KEYS, Key, find, kind_of};
+use super::syntax;
+use super::words::{Meant, key_like, table_like, table_meant, tables};
 
 /// What the variables of keys begin with.
 const PREFIX: &str = "GLINT_";
 /// What stands between table and key in a variable.
 const DIVIDER: &str = "__";
+/// Longest name of an unknown key that is shown, in characters.
+const SHOWN: usize = 64;
 
 /// A file and its text.
 #[derive(Debug, Clone)]
@@ -40,11 +43,16 @@ impl PartialEq for Places {
 }
 
 impl Places {
-    /// Where a key was set, or else its table, or else where it could be.
+    /// Where a key was set, or else its table; the file alone where no layer names either: a line would be a false one.
     pub(crate) fn place_of(&self, key: &str) -> String {
-        let table = key.split_once('.').map_or(key, |(table, _)| table);
-        let place = self.by_name.get(key).or_else(|| self.by_name.get(table));
-        place.cloned().unwrap_or_else(|| format!("{}:1:1", self.main))
+        self.place_among(&[key])
+    }
+
+    /// Where the first of these keys was set that was, or else the first of their tables.
+    fn place_among(&self, keys: &[&str]) -> String {
+        let tables = keys.iter().map(|key| key.split_once('.').map_or(*key, |(table, _)| table));
+        let mut names = keys.iter().copied().chain(tables);
+        names.find_map(|name| self.by_name.get(name)).unwrap_or(&self.main).clone()
     }
 
     /// Which layer has set each key, a line each.
@@ -60,12 +68,16 @@ impl Places {
 
     /// A problem of a key as a line.
     pub(crate) fn line(&self, key: &str, reason: impl std::fmt::Display) -> String {
+        self.line_with(key, &[], reason)
+    }
+
+    /// The same of a key that others play a part in: where it was not set, one of them was.
+    pub(super) fn line_with(&self, key: &str, with: &[&str], reason: impl std::fmt::Display) -> String {
         let reason = reason.to_string().replace('\n', " ");
-        if self.main.is_empty() {
-            format!("{key}: {reason}")
-        } else {
-            format!("{}: {key}: {reason}", self.place_of(key))
-        }
+        // Its own table stands before the keys of others, as long as it is there.
+        let own = self.place_of(key);
+        let place = if own == self.main { self.place_among(with) } else { own };
+        if place.is_empty() { format!("{key}: {reason}") } else { format!("{place}: {key}: {reason}") }
     }
 }
 
@@ -116,14 +128,8 @@ impl Merged {
             values => {
                 self.unread = true;
                 let toml_error = values.err().filter(|_| errors.is_empty());
-                let mut rows = BTreeSet::new();
-                for error in errors.iter().chain(&toml_error) {
-                    let at = error.span().map_or(0, |s| s.start);
-                    // What follows in the same line follows from the first.
-                    if rows.insert(row_column(&file.text, at).0) {
-                        problems.push((at, plain(error.message())));
-                    }
-                }
+                let all: Vec<&Error> = errors.iter().chain(&toml_error).collect();
+                problems.extend(syntax::problems(&file.text, parsed.get_ref(), &all));
             }
         }
         problems.sort();
@@ -146,16 +152,17 @@ impl Merged {
                     self.keys(file, table, keys, inner, problems);
                 }
                 (true, _, value) => {
-                    let value = value.map(shown).unwrap_or_default();
+                    let value = value.map_or("", kind_of);
                     problems.push((
                         at,
                         format!("{table}: {value} is not a table; allowed: [{table}], and its keys"),
                     ));
                 }
                 _ => {
-                    let meant = table_like(table).map(Meant::Spelt).or_else(|| key_like("", table));
+                    let meant = table_meant(table).or_else(|| key_like("", table));
                     // What its keys would have said is not known.
-                    let spoiled = |k: &&Key| meant.is_some_and(|m| m.name() == k.table());
+                    let spoiled =
+                        |k: &&Key| meant.and_then(Meant::name).is_some_and(|name| name == k.table());
                     self.spoiled.extend(KEYS.iter().filter(spoiled).map(|k| k.name));
                     let what = if matches!(value.get_ref(), DeValue::Table(_)) { "table" } else { "key" };
                     problems.push((at, unknown(table, what, meant, &tables())));
@@ -183,7 +190,7 @@ impl Merged {
                 }
                 _ => {
                     let meant = key_like(table, name.get_ref());
-                    self.spoiled.extend(meant.map(Meant::name));
+                    self.spoiled.extend(meant.and_then(Meant::name));
                     let siblings: Vec<&str> =
                         KEYS.iter().filter(|k| k.table() == table).map(Key::short).collect();
                     problems.push((name.span().start, unknown(&full, "key", meant, &siblings)));
@@ -210,7 +217,7 @@ impl Merged {
             let table = if tables().contains(&table) { table } else { table_like(table).unwrap_or(table) };
             let moved = find(&format!("{table}.{short}")).map(|k| Meant::Spelt(k.name));
             let meant = moved.or_else(|| key_like(table, short));
-            self.spoiled.extend(meant.map(Meant::name));
+            self.spoiled.extend(meant.and_then(Meant::name));
             let meant = meant.map(|m| m.map(variable_of));
             let allowed: Vec<String> =
                 match KEYS.iter().filter(|k| k.table() == table).map(|k| variable_of(k.name)) {
@@ -225,14 +232,6 @@ impl Merged {
             self.problems.push(format!("{variable}: {problem}"));
         }
     }
-}
-
-/// What the parser says, without the words of its types.
-fn plain(message: &str) -> String {
-    if message.starts_with("invalid type: integer") {
-        return "the number is too large; allowed: -9223372036854775808 to 9223372036854775807".into();
-    }
-    message.replace('\n', " ")
 }
 
 /// The key that a variable sets, known or not; `None` for variables of other purposes.
@@ -261,17 +260,22 @@ fn unknown<T: std::fmt::Display>(
     allowed: &[&str],
 ) -> String {
     let meant = meant.map(|m| format!(" ({m})")).unwrap_or_default();
-    format!("{name}: unknown {what}{meant}; allowed: {}", allowed.join(", "))
+    format!("{}: unknown {what}{meant}; allowed: {}", readable(name), allowed.join(", "))
 }
 
-/// Line and column of a byte position; columns count characters.
-fn row_column(text: &str, at: usize) -> (usize, usize) {
-    let before = text.get(..at).unwrap_or(text);
-    let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-    (before.matches('\n').count() + 1, column)
+/// The name of an unknown key. One in quotes may hold anything, a line break too.
+fn readable(name: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.chars().count() <= SHOWN && name.chars().all(is_plain) {
+        return name.to_owned();
+    }
+    match name.split_once('.').filter(|(table, _)| tables().contains(table)) {
+        Some((table, _)) => format!("{table}.(name not shown)"),
+        None => "(name not shown)".into(),
+    }
 }
 
 fn place(file: &File, at: usize) -> String {
-    let (row, column) = row_column(&file.text, at);
+    let (row, column) = syntax::row_column(&file.text, at);
     format!("{}:{row}:{column}", file.name)
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::broker::host_name;
 use super::{Config, PageConfig, Problem};
 
 /// Where the page is served.
@@ -34,17 +35,25 @@ impl PageConfig {
     /// Where the page is served; `None` where it is off.
     pub(crate) fn address(&self) -> Result<Option<Address>, String> {
         let Some(text) = &self.listen else { return Ok(None) };
+        if text.is_empty() {
+            return Err("empty".into());
+        }
         if let Some(path) = text.strip_prefix("unix:") {
-            let fits = path.starts_with('/') && path.len() <= MAX_PATH && !path.contains('\0');
+            let fits = path.starts_with('/')
+                && !path.ends_with('/')
+                && path.len() <= MAX_PATH
+                && !path.contains(char::is_control);
             return if fits {
                 Ok(Some(Address::Unix(path.into())))
             } else {
-                Err(format!("{path:?} is no absolute path of at most {MAX_PATH} bytes"))
+                Err(format!("after unix: no absolute path of at most {MAX_PATH} bytes stands"))
             };
         }
         match text.parse::<SocketAddr>() {
+            // The system would choose one that nobody knows.
+            Ok(address) if address.port() == 0 => Err("the port is 0".into()),
             Ok(address) => Ok(Some(Address::Tcp(address))),
-            Err(_) => Err(format!("{text:?} is no address with a port")),
+            Err(_) => Err("not an IP address with a port".into()),
         }
     }
 }
@@ -66,14 +75,11 @@ impl Config {
             }),
             Ok(_) => {}
         }
-        let is_name = |name: &String| {
-            let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
-            (1..=253).contains(&name.len()) && name.chars().all(fits)
-        };
-        if let Some(name) = page.hosts.iter().flatten().find(|name| !is_name(name)) {
+        let wrong = |(n, name): (usize, &String)| host_name(name).err().map(|why| (n + 1, why));
+        if let Some((n, why)) = page.hosts.iter().flatten().enumerate().find_map(wrong) {
             problems.push(Problem {
                 key: "page.hosts",
-                reason: format!("{name:?} is not a host name"),
+                reason: format!("entry {n}: {why}"),
                 allowed: "names without a port, as \"kiosk.local\"",
                 with: &[],
             });
@@ -106,14 +112,18 @@ mod tests {
             );
             assert_eq!(error(&format!("{text}\npage.token_file = \"/t\"")), "");
         }
-        for listen in ["8080", "localhost:8080", "127.0.0.1", "unix:page.sock", "unix:", ""] {
+        for listen in
+            ["8080", "localhost:8080", "127.0.0.1", "127.0.0.1:0", "unix:page.sock", "unix:", "unix:/", ""]
+        {
             let line = error(&format!("page.listen = {listen:?}"));
             assert!(
                 line.starts_with("g:1:15: page.listen: ") && line.contains("; allowed: 127.0.0.1:8080"),
                 "{line}"
             );
         }
-        assert!(error("page.hosts = [\"kiosk:80\"]").contains("is not a host name"));
+        let line = error("page.hosts = [\"kiosk.local\", \"kiosk:80\"]");
+        assert!(line.contains("page.hosts: entry 2: the character : in the name of the host"), "{line}");
+        assert!(!line.contains("kiosk:80"), "{line}");
     }
 
     #[test]

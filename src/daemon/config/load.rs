@@ -65,7 +65,7 @@ impl Config {
             // The table of keys lets through only what the types take.
             Err(e) => {
                 let error: toml::de::Error = e;
-                problems.push(format!("configuration: {}", error.message().replace('\n', " ")));
+                problems.push(format!("configuration: {}", super::syntax::plain(error.message())));
                 return Err(ConfigError(problems));
             }
         };
@@ -77,7 +77,7 @@ impl Config {
         for problem in config.problems().into_iter().filter(|p| all_read || p.with.is_empty()) {
             if unspoiled(problem.key) && problem.with.iter().all(|key| unspoiled(key)) {
                 let text = format!("{}; allowed: {}", problem.reason, problem.allowed);
-                problems.push(config.places.line(problem.key, text));
+                problems.push(config.places.line_with(problem.key, problem.with, text));
             }
         }
         if problems.is_empty() { Ok(config) } else { Err(ConfigError(problems)) }

@@ -12,6 +12,7 @@ mod rules;
 #[cfg(test)]
 mod schema_test;
 mod source;
+mod syntax;
 #[cfg(test)]
 mod tests;
 mod trusted;
@@ -30,6 +31,7 @@ pub(crate) use listen::Address;
 pub(crate) use load::ConfigError;
 use rules::Problem;
 pub(crate) use source::StreamFormat;
+pub(crate) use syntax::of_file;
 
 /// The commented default configuration that is installed with the unit.
 #[cfg(test)]

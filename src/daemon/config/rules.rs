@@ -3,7 +3,10 @@
 use glint::pipeline::Purpose;
 
 use super::Config;
-use super::broker::URLS;
+use super::broker::{URLS, named};
+
+/// Longest text that MQTT can send (a length of 16 bits).
+const MQTT_TEXT: usize = 65_535;
 
 /// What is wrong with one key of a configuration that parses.
 pub(crate) struct Problem {
@@ -35,14 +38,12 @@ impl Config {
                 problems.push(Problem { key, reason, allowed, with: &[] });
             }
         };
-        let word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        let id = self.device.id();
-        check(
-            (1..=64).contains(&id.len()) && id.chars().all(word),
-            "device.id",
-            format!("{id:?}"),
-            "1 to 64 letters, digits, - and _",
-        );
+        // The reasons show no text: one that stands in the wrong place may be a secret.
+        if let Some(reason) =
+            of_text(self.device.id(), 64, |c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+        {
+            check(false, "device.id", reason, "1 to 64 letters, digits, - and _");
+        }
         let digits = |s: &String| s.len() == 64 && s.bytes().all(|b| b.is_ascii_hexdigit());
         check(
             self.face.detector_sha256.as_ref().is_none_or(digits),
@@ -64,22 +65,24 @@ impl Config {
         for (key, prefix) in
             [("mqtt.prefix", &self.mqtt.prefix), ("mqtt.discovery_prefix", &self.mqtt.discovery_prefix)]
         {
-            check(
-                !prefix.is_empty()
-                    && prefix.len() <= 256
-                    && prefix.split('/').all(|level| !level.is_empty())
-                    && !prefix.contains(['+', '#', '\0', '$']),
-                key,
-                format!("{prefix:?}"),
-                "levels divided by /, none empty, without + # $",
-            );
+            let reason = of_text(prefix, 256, |c| !matches!(c, '+' | '#' | '$'));
+            let is_level_empty = || prefix.split('/').any(str::is_empty);
+            let reason = reason.or_else(|| {
+                is_level_empty()
+                    .then(|| "an empty level: / at the beginning or end, or twice in a row".into())
+            });
+            if let Some(reason) = reason {
+                check(false, key, reason, "levels divided by /, none empty, without + # $");
+            }
         }
-        check(
-            self.mqtt.client_id.as_ref().is_none_or(|c| (1..=128).contains(&c.len()) && !c.contains('\0')),
-            "mqtt.client_id",
-            "length".into(),
-            "1 to 128 bytes",
-        );
+        for (key, text, most, allowed) in [
+            ("mqtt.client_id", &self.mqtt.client_id, 128, "1 to 128 bytes"),
+            ("mqtt.username", &self.mqtt.username, MQTT_TEXT, "1 to 65535 bytes"),
+        ] {
+            if let Some(reason) = text.as_ref().and_then(|text| of_text(text, most, |_| true)) {
+                check(false, key, reason, allowed);
+            }
+        }
         problems
     }
 
@@ -131,4 +134,16 @@ impl Config {
         );
         problems
     }
+}
+
+/// What is wrong with a text of up to so many bytes, of these characters.
+fn of_text(text: &str, most: usize, fits: impl Fn(char) -> bool) -> Option<String> {
+    if text.is_empty() {
+        return Some("empty".into());
+    }
+    if text.len() > most {
+        return Some(format!("{} bytes, more than {most}", text.len()));
+    }
+    let wrong = text.chars().find(|c| c.is_control() || !fits(*c))?;
+    Some(format!("{} is not allowed", named(wrong)))
 }

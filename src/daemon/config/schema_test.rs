@@ -8,7 +8,8 @@ use super::{Config, tests::documented};
 /// What JSON Schema says of a kind.
 fn shape(kind: Kind) -> Value {
     match kind {
-        Kind::Text | Kind::Path => json!({ "type": "string" }),
+        Kind::Text | Kind::Path => json!({ "type": "string", "minLength": 1 }),
+        Kind::File => json!({ "type": "string", "minLength": 1, "pattern": "[^/]$" }),
         Kind::Texts => json!({ "type": "array", "items": { "type": "string" }, "minItems": 1 }),
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::Whole(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),

@@ -63,8 +63,9 @@ impl Config {
         }
         let words = source.command.as_deref().unwrap_or_default();
         let allowed = "a program and its arguments, with source.kind = \"command\"";
-        if words.first().is_none_or(String::is_empty) {
-            problems.push(problem("source.command", "missing", allowed));
+        if words.first().is_none_or(|program| program.trim().is_empty()) {
+            let reason = if words.is_empty() { "missing" } else { "the program's name is empty" };
+            problems.push(problem("source.command", reason, allowed));
         } else if words.iter().any(|w| w.contains('\0')) {
             problems.push(problem("source.command", "a NUL byte", allowed));
         }

@@ -32,13 +32,17 @@ fn errors_say_where_what_and_what_is_allowed() {
             "[width, height]",
         ),
         ("[camera]\nmirror = 1\n", "g.toml:2:10: camera.mirror: 1 is not true or false; ", "true, false"),
-        ("mqtt = 1\n", "g.toml:1:1: mqtt: 1 is not a table; ", "[mqtt]"),
+        ("mqtt = 1\n", "g.toml:1:1: mqtt: a number is not a table; ", "[mqtt]"),
         (
             "[mqqt]\nurl = 1",
             "g.toml:1:2: mqqt: unknown table (did you mean mqtt?); ",
             "device, source, camera",
         ),
-        ("[mqtt]\nhosst = \"x\"", "g.toml:2:1: mqtt.hosst: unknown key; ", "url, prefix"),
+        (
+            "[mqtt]\nhosst = \"x\"",
+            "g.toml:2:1: mqtt.hosst: unknown key (did you mean host? glint has mqtt.url for it); ",
+            "url, prefix",
+        ),
         (
             "[mqtt]\nhost = \"x\"",
             "g.toml:2:1: mqtt.host: unknown key (glint has mqtt.url for it); ",
@@ -52,7 +56,7 @@ fn errors_say_where_what_and_what_is_allowed() {
         ("source.format = \"h264\"", "g.toml:1:17: source.format: \"h264\"; ", "y4m, mjpeg, nut, raw"),
         (
             "model.trusted_keys = [\"untrusted comment\"]\n",
-            "g.toml:1:22: model.trusted_keys: \"untrusted comment\" is no public key of minisign; ",
+            "g.toml:1:22: model.trusted_keys: entry 1 is not a public key of minisign; ",
             "second line of a file minisign.pub",
         ),
         ("plug = 1\n", "g.toml:1:1: plug: unknown key; ", "device, source"),
@@ -65,12 +69,12 @@ fn errors_say_where_what_and_what_is_allowed() {
 
 #[test]
 fn text_that_is_no_toml_is_told_line_by_line_and_without_follow_ups() {
-    assert_eq!(error("[device\n"), "g.toml:1:8: unclosed table, expected `]`");
+    assert_eq!(error("[device\n"), "g.toml:1:8: ] is missing after the name of the table");
     let text = error("[camera]\nfps = \nmirror = maybe\nrotate = 45\n[source]\nkind = \"clip\"\n");
     let places: Vec<&str> = text.lines().map(|l| &l[..9]).collect();
     assert_eq!(places, ["g.toml:2:", "g.toml:3:"], "{text}");
     assert!(!text.contains("allowed: "), "{text}");
-    assert!(error("a = 1\na = 2").starts_with("g.toml:2:1: duplicate key"));
+    assert!(error("a = 1\na = 2").starts_with("g.toml:2:1: set a second time"));
 }
 
 #[test]
@@ -120,6 +124,67 @@ fn all_problems_are_reported_at_once() {
     for text in ["mqtt.cert = \"c\"\nmqtt.kee = \"k\"", "mqtt.password_file = \"p\"\nmqtt.username = 5"] {
         assert_eq!(error(text).lines().count(), 1, "{}", error(text));
     }
+}
+
+/// Values that no connection, topic or file could have.
+#[test]
+fn what_cannot_work_is_refused() {
+    let long = "a".repeat(70_000);
+    let username = format!("mqtt.username = \"{long}\"");
+    for (text, reason) in [
+        ("device.id = \"a\\u0007\"", "device.id: a control character; "),
+        ("device.id = \"\"", "device.id: empty; "),
+        ("device.id = \"a b\"", "device.id: a space is not allowed; "),
+        ("mqtt.prefix = \"a\\tb\"", "mqtt.prefix: a control character; "),
+        ("mqtt.prefix = \"a/\"", "mqtt.prefix: an empty level"),
+        ("mqtt.prefix = \"a/#\"", "mqtt.prefix: the character # is not allowed; "),
+        ("mqtt.discovery_prefix = \"\"", "mqtt.discovery_prefix: empty; "),
+        ("mqtt.client_id = \"\"", "mqtt.client_id: empty; "),
+        ("mqtt.client_id = \"a\\n\"", "mqtt.client_id: a control character; "),
+        ("mqtt.username = \"\"", "mqtt.username: empty; "),
+        ("mqtt.username = \"a\\u0000\"", "mqtt.username: a control character; "),
+        (&username, "mqtt.username: 70000 bytes, more than 65535; "),
+        ("mqtt.url = \"\"", "mqtt.url: empty; allowed: mqtt://HOST"),
+        ("mqtt.url = \"mqtt://a\\nb\"", "mqtt.url: a control character; "),
+        ("mqtt.url = \"mqtt://::1\"", "mqtt.url: more than one colon; "),
+        ("mqtt.url = \"mqtt://a:99999\"", "mqtt.url: the port is not a number of 1 to 65535; "),
+        ("outbox.path = \"\"", "outbox.path: empty; "),
+        (
+            "outbox.path = \"/var/lib/glint/\"",
+            "outbox.path: the path of a folder; allowed: the path of a file",
+        ),
+        ("source.path = \"\"", "source.path: empty; "),
+        ("source.path = \"/dev/video0\\n\"", "source.path: a control character; "),
+        ("model.path = \"\"", "model.path: empty; "),
+        ("source.kind = \"command\"\nsource.command = []", "source.command: empty; "),
+        (
+            "source.kind = \"command\"\nsource.command = [\"\"]",
+            "source.command: the program's name is empty; ",
+        ),
+        ("page.hosts = []", "page.hosts: empty; "),
+        ("model.trusted_keys = []", "model.trusted_keys: empty; "),
+        ("gate.kinds = []", "gate.kinds: empty; "),
+        ("camera.size = []", "camera.size: empty; "),
+        ("page.listen = \"127.0.0.1:0\"", "page.listen: the port is 0; "),
+    ] {
+        let line = error(text);
+        assert!(line.contains(reason) && line.contains("; allowed: "), "{text:?} gave {line:?}");
+        assert_eq!(line.lines().count(), 1, "{text:?} gave {line:?}");
+    }
+    let empty = layers(&[("g.toml", "")], &[("GLINT_OUTBOX__PATH", "")]).expect_err("must be refused");
+    assert!(empty.starts_with("GLINT_OUTBOX__PATH: outbox.path: empty; "), "{empty}");
+}
+
+/// A key that no layer sets has no line; one that plays a part may have one.
+#[test]
+fn no_place_is_made_up() {
+    let file = [("g.toml", "\n\n[camera]\nfps = 30\n")];
+    let line = layers(&file, &[("GLINT_SOURCE__KIND", "clip")]).expect_err("must be refused");
+    assert!(line.starts_with("GLINT_SOURCE__KIND: source.path: missing; "), "{line}");
+    let config = layers(&file, &[]).expect("valid");
+    assert_eq!(config.places.place_of("camera.rotate"), "g.toml:3:2", "its table");
+    assert_eq!(config.places.line("outbox.path", "no room"), "g.toml: outbox.path: no room");
+    assert_eq!(Config::default().places.line("outbox.path", "no room"), "outbox.path: no room");
 }
 
 fn layers(files: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<Config, String> {

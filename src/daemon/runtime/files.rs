@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use glint::intensity::Thresholds;
-use glint::model::{Checked, ModelError, toml_reason};
+use glint::model::{Checked, ModelError};
 use glint::pipeline::{Models, Options, Pipeline, PipelineError};
 use glint::plain;
 
 use super::memory;
 use super::report::ModelBundle;
-use crate::daemon::config::{Config, ConfigError};
+use crate::daemon::config::{Config, ConfigError, of_file};
 use crate::daemon::models::Sound;
 use crate::daemon::models::attempts::Attempt;
 use crate::daemon::models::store::{Selected, Store};
@@ -161,7 +161,7 @@ pub(crate) fn options(config: &Config) -> Result<Options, ConfigError> {
         Some(path) => {
             let fail = |e: String| config.wrong("gate.thresholds", format!("{}: {e}", path.display()));
             let text = plain::read_text(path, MAX_THRESHOLDS).map_err(|e| fail(e.to_string()))?;
-            let thresholds: Thresholds = toml::from_str(&text).map_err(|e| fail(toml_reason(&text, &e)))?;
+            let thresholds: Thresholds = toml::from_str(&text).map_err(|e| fail(of_file(&text, &e)))?;
             thresholds.by_unit().map_err(fail)?;
             Some(thresholds)
         }
@@ -263,5 +263,13 @@ mod tests {
         std::fs::write(&path, "# keys\nroot:secret\n").expect("file");
         let error = options(&config).expect_err("no TOML").to_string();
         assert!(error.contains("line 2, column ") && !error.contains("secret"), "{error}");
+        std::fs::write(&path, "au4 = 1\nau12 = high\n").expect("file");
+        let error = options(&config).expect_err("no TOML").to_string();
+        assert!(
+            error.ends_with(
+                "t.toml: line 2, column 8: neither a number, true nor false; text stands in quotes"
+            ),
+            "{error}"
+        );
     }
 }
