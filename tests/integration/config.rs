@@ -90,6 +90,30 @@ fn files_of_the_folder_and_variables_are_merged_and_named() {
     }
 }
 
+/// What is set and does nothing is a warning, and keeps the configuration from nothing.
+#[test]
+fn keys_without_effect_are_warnings() {
+    let dir = tempfile::tempdir().expect("folder");
+    let file = dir.path().join("g.toml");
+    let text = format!(
+        "source.kind = \"synthetic\"\nsource.command = [\"curl\", \"s3cret\"]\nmqtt.username = \"u\"\n\
+         page.token_file = \"/t\"\noutbox.path = {:?}\n",
+        dir.path().join("outbox")
+    );
+    std::fs::write(&file, text).expect("file");
+    let path = file.to_str().expect("UTF-8");
+    let (code, _, errors) = checked(dir.path(), &["check", "--config", path], &[]);
+    assert_eq!(code, Some(0), "{errors}");
+    for start in [
+        "warning: g.toml:2:18: source.command: not used: source.kind is \"synthetic\"",
+        "warning: g.toml:3:17: mqtt.username: no password is sent: ",
+        "warning: g.toml:4:19: page.token_file: not used: without page.listen there is no page",
+    ] {
+        assert!(errors.lines().any(|line| line.starts_with(start)), "{start}\n{errors}");
+    }
+    assert!(errors.lines().count() == 3 && !errors.contains("s3cret"), "{errors}");
+}
+
 #[test]
 fn the_environment_is_tried_and_each_file_that_is_missing_is_a_line() {
     for (key, more) in [
@@ -186,9 +210,10 @@ fn the_environment_is_tried_to_its_end_and_each_cause_is_a_line() {
         "g.toml:6:7: mqtt.url: broker_unreachable: ",
         "g.toml:9:10: page.listen: page_unusable: ",
     ];
-    // The log may have lines of its own.
+    // The log may have lines of its own; that no use is made of mqtt.ca is another matter.
     let told = |errors: &str| -> Vec<String> {
-        errors.lines().filter(|line| line.contains("g.toml:")).map(str::to_owned).collect()
+        let is_cause = |line: &&str| line.contains("g.toml:") && !line.contains(": not used: ");
+        errors.lines().filter(is_cause).map(str::to_owned).collect()
     };
     for (option, waits) in [("--environment", ""), ("--start", "warning: ")] {
         let (code, _, errors) = checked(dir.path(), &["check", option, "--config", path], &[]);

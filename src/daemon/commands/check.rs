@@ -7,7 +7,7 @@ use crate::daemon::config::{Config, DEFAULT_PATH};
 use crate::daemon::doctor::broker::{self, Depth};
 use crate::daemon::doctor::finding::{Finding, Severity};
 use crate::daemon::doctor::{disk, models, page, source};
-use crate::daemon::mqtt::credentials::Credentials;
+use crate::daemon::mqtt::credentials::{Credentials, password_file};
 use crate::daemon::runtime::{files, memory};
 
 /// Arguments of `glintd check`.
@@ -31,6 +31,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if !args.start {
         print!("{}", config.to_toml());
     }
+    // Nothing of this keeps the daemon from running.
+    remarks(&config).iter().for_each(|(key, text)| eprintln!("warning: {}", config.places.line(key, text)));
     if !args.environment && !args.start {
         disk::folder(&config).iter().for_each(|note| eprintln!("{}", line(&config, note)));
         return Ok(ExitCode::SUCCESS);
@@ -54,6 +56,18 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         (true, true) => ExitCode::FAILURE,
         (true, false) => ExitCode::SUCCESS,
     })
+}
+
+/// Keys that may not do what whoever set them wanted.
+fn remarks(config: &Config) -> Vec<(&'static str, String)> {
+    let mut out = config.unused();
+    // A broker may take a name alone.
+    if config.mqtt.username.is_some() && password_file(config).is_none() {
+        let text =
+            "no password is sent: neither mqtt.password_file nor the credential mqtt-password is there";
+        out.push(("mqtt.username", text.into()));
+    }
+    out
 }
 
 /// What the configuration names outside of this process: its files first, of which each that cannot be used is told at once, then

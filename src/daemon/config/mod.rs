@@ -16,6 +16,7 @@ mod syntax;
 #[cfg(test)]
 mod tests;
 mod trusted;
+mod unused;
 mod words;
 
 use std::path::PathBuf;
