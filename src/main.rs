@@ -136,7 +136,7 @@ fn main() -> ExitCode {
 fn choose_engine() -> Result<(), String> {
     let Ok(name) = std::env::var(ENGINE_VARIABLE) else { return Ok(()) };
     let engine: Engine = name.parse()?;
-    engine.force().map_err(|other| format!("{ENGINE_VARIABLE}: {other:?} is in use already"))
+    engine.force().map_err(|other| format!("{ENGINE_VARIABLE}: {other} is in use already"))
 }
 
 /// Chooses the format of the log: `text` or `json`.

@@ -115,7 +115,11 @@ impl Film {
         let sizes = (64..=640).contains(&self.width) && (64..=480).contains(&self.height);
         let length = self.frames <= 600 && self.at_rest < self.frames && (20.0..=200.0).contains(&self.fps);
         let fits = (24.0..=0.5 * self.width.min(self.height) as f32).contains(&self.eye_distance_px);
-        if sizes && length && fits { Ok(()) } else { Err(format!("film: out of bounds: {self:?}")) }
+        if sizes && length && fits {
+            Ok(())
+        } else {
+            Err("film: size, length, rate or eye distance out of bounds".into())
+        }
     }
 
     fn scene(&self) -> Result<Scene, String> {

@@ -76,6 +76,17 @@ impl Engine {
     }
 }
 
+impl fmt::Display for Engine {
+    /// The name that [`str::parse`] takes.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Self::Plain => "plain",
+            Self::Float => "f32",
+            Self::Stack(kernel) => kernel.name(),
+        })
+    }
+}
+
 impl std::str::FromStr for Engine {
     type Err = String;
 

@@ -100,8 +100,8 @@ fn a_server_that_cannot_prove_its_name_gets_nothing() {
     let subscriber = Subscriber::start(broker.port, None);
     // The right authority with a certificate for another host; then an authority that we do not trust.
     for (ca, words) in [
-        (authority.file("ca.pem"), "not valid for name"),
-        (stranger.file("ca.pem"), "invalid peer certificate: BadSignature"),
+        (authority.file("ca.pem"), "certificate is for another host"),
+        (stranger.file("ca.pem"), "is not that of the authority that is trusted here"),
     ] {
         let config = configuration(dir.path(), port, &authority, &ca);
         let daemon = Daemon::start(start_command(&config), &Accepted::default());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use glint::plain;
 
+use super::reasons::of_tls;
 use crate::daemon::config::{Config, ConfigError};
 
 /// Where Debian keeps the authorities of the system.
@@ -78,17 +79,6 @@ fn login(config: &Config) -> Result<Option<Login>, (&'static str, String)> {
     Ok(Some(Login { username: username.clone(), password }))
 }
 
-/// What is wrong with a PEM file, without its content.
-fn not_pem(error: &rustls::pki_types::pem::Error) -> String {
-    use rustls::pki_types::pem::Error;
-    match error {
-        Error::NoItemsFound => "the file holds no key or certificate in PEM".into(),
-        Error::MissingSectionEnd { .. } => "a section of the file has no END line".into(),
-        Error::IllegalSectionStart { .. } => "a BEGIN line of the file is damaged".into(),
-        _ => "the file is not PEM, or it is damaged".into(),
-    }
-}
-
 /// Certificates of both sides; ring does the arithmetic. The host's name is always checked.
 fn client_config(config: &Config) -> Result<rustls::ClientConfig, Vec<(&'static str, String)>> {
     use rustls::pki_types::pem::PemObject;
@@ -97,7 +87,7 @@ fn client_config(config: &Config) -> Result<rustls::ClientConfig, Vec<(&'static 
         let fail = |e: String| (key, format!("{}: {e}", path.display()));
         let pem = plain::read(path, MAX_PEM).map_err(|e| fail(e.to_string()))?;
         let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-        let parsed = parsed.map_err(|e| fail(not_pem(&e)))?;
+        let parsed = parsed.map_err(|e| fail(of_pem(&e)))?;
         if parsed.is_empty() { Err(fail("the file holds no certificate".into())) } else { Ok(parsed) }
     };
     let mut problems = Vec::new();
@@ -121,7 +111,7 @@ fn client_config(config: &Config) -> Result<rustls::ClientConfig, Vec<(&'static 
         let chain = certificates("mqtt.cert", cert).map_err(|p| problems.push(p));
         let key = plain::read(key, MAX_PEM)
             .map_err(|e| e.to_string())
-            .and_then(|pem| PrivateKeyDer::from_pem_slice(&pem).map_err(|e| not_pem(&e)))
+            .and_then(|pem| PrivateKeyDer::from_pem_slice(&pem).map_err(|e| of_pem(&e)))
             .map_err(|e| problems.push(("mqtt.key", format!("{}: {e}", key.display()))));
         client = chain.ok().zip(key.ok());
     }
@@ -131,12 +121,80 @@ fn client_config(config: &Config) -> Result<rustls::ClientConfig, Vec<(&'static 
     let builder =
         rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .map_err(|e| vec![("mqtt.url", e.to_string())])?
+            .map_err(|e| vec![("mqtt.url", of_tls(&e))])?
             .with_root_certificates(roots);
     match client {
         Some((chain, key)) => {
-            builder.with_client_auth_cert(chain, key).map_err(|e| vec![("mqtt.cert", e.to_string())])
+            builder.with_client_auth_cert(chain, key).map_err(|e| vec![of_pair(config, &e)])
         }
         None => Ok(builder.with_no_client_auth()),
+    }
+}
+
+/// What is wrong with a PEM file.
+fn of_pem(error: &rustls::pki_types::pem::Error) -> String {
+    use rustls::pki_types::pem::Error;
+    match error {
+        Error::Io(e) => e.to_string(),
+        Error::NoItemsFound => "the file holds none of this kind in PEM format".into(),
+        Error::MissingSectionEnd { .. } => "a section of the PEM file has no end".into(),
+        Error::IllegalSectionStart { .. } => "a line that begins a section of the PEM file is damaged".into(),
+        Error::Base64Decode(_) => "a section of the PEM file is damaged".into(),
+        other => other.to_string(),
+    }
+}
+
+/// What is wrong with the client certificate and its key together.
+fn of_pair(config: &Config, error: &rustls::Error) -> (&'static str, String) {
+    use rustls::Error;
+    let (key, words) = match error {
+        Error::InconsistentKeys(_) => {
+            ("mqtt.key", "the key does not belong to the certificate of mqtt.cert".into())
+        }
+        Error::InvalidCertificate(_) => ("mqtt.cert", "the first certificate in it cannot be used".into()),
+        Error::General(_) => ("mqtt.key", "not a private key that TLS can use".into()),
+        other => ("mqtt.cert", of_tls(other)),
+    };
+    let path = if key == "mqtt.key" { &config.mqtt.key } else { &config.mqtt.cert };
+    let name = path.as_ref().map(|p| format!("{}: ", p.display())).unwrap_or_default();
+    (key, format!("{name}{words}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_that_cannot_be_sent_and_files_that_are_no_pem_are_refused_in_words() {
+        let dir = tempfile::tempdir().expect("folder");
+        let (password, key) = (dir.path().join("password"), dir.path().join("key.pem"));
+        std::fs::write(&password, "x".repeat(MAX_PASSWORD + 1)).expect("file");
+        std::fs::write(&key, "-----BEGIN PRIVATE KEY-----\n!!!!\n-----END PRIVATE KEY-----\n").expect("file");
+        let text = format!(
+            "[mqtt]\nusername = \"u\"\npassword_file = {password:?}\nca = {key:?}\ncert = {key:?}\nkey = {key:?}\n"
+        );
+        let config = Config::parse("g", &text).expect("valid");
+        let lines = Credentials::read(&config).err().expect("must be refused").0;
+        for (line, (start, end)) in lines.iter().zip([
+            ("g:3:17: mqtt.password_file: ", "password: more than 65535 bytes"),
+            ("g:4:6: mqtt.ca: ", ""),
+            ("g:5:8: mqtt.cert: ", ""),
+            ("g:6:7: mqtt.key: ", "key.pem: a section of the PEM file is damaged"),
+        ]) {
+            assert!(line.starts_with(start) && line.ends_with(end), "{line}");
+        }
+        assert_eq!(lines.len(), 4, "{lines:#?}");
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_called_so() {
+        let config = Config::parse("g", "mqtt.url = \"mqtts://x\"\nmqtt.cert = \"/c\"\nmqtt.key = \"/k\"")
+            .expect("valid");
+        let error = rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch);
+        let (key, words) = of_pair(&config, &error);
+        assert_eq!(
+            (key, words.as_str()),
+            ("mqtt.key", "/k: the key does not belong to the certificate of mqtt.cert")
+        );
     }
 }

@@ -16,6 +16,7 @@ use rumqttc::{ConnectReturnCode, TlsConfiguration, Transport};
 use tokio::sync::mpsc;
 
 use super::credentials::Credentials;
+use super::reasons::{of_code, of_v4, of_v5};
 use crate::daemon::config::{Config, Protocol};
 
 /// Packets in the library's queue; far more than [`WINDOW`] events and one set of retained messages.
@@ -276,12 +277,12 @@ fn signal_v5(event: v5::Event) -> Option<Signal> {
         Event::Incoming(Packet::SubAck(ack)) => Some(Signal::Subscribed(
             ack.return_codes
                 .iter()
-                .map(|code| (!matches!(code, Code::Success(_))).then(|| format!("{code:?}")))
+                .map(|code| (!matches!(code, Code::Success(_))).then(|| of_code(code)))
                 .collect(),
         )),
         Event::Incoming(Packet::PubAck(ack)) => Some(match ack.reason {
             PubAckReason::Success | PubAckReason::NoMatchingSubscribers => Signal::Acknowledged(ack.pkid),
-            reason => Signal::Rejected(ack.pkid, format!("{reason:?}")),
+            reason => Signal::Rejected(ack.pkid, of_code(&reason)),
         }),
         Event::Incoming(Packet::Publish(p)) => Some(Signal::Message {
             topic: String::from_utf8_lossy(&p.topic).into_owned(),
@@ -308,7 +309,7 @@ fn end_v4(error: rumqttc::ConnectionError) -> End {
     match error {
         ConnectionError::ConnectionRefused(
             code @ (ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized),
-        ) => End::Refused(format!("{code:?}")),
+        ) => End::Refused(of_code(&code)),
         ConnectionError::MqttState(StateError::Deserialization(
             rumqttc::Error::PayloadSizeLimitExceeded(_),
         )) => End::TooLarge,
@@ -316,7 +317,7 @@ fn end_v4(error: rumqttc::ConnectionError) -> End {
         ConnectionError::MqttState(
             StateError::Io(e) | StateError::Deserialization(rumqttc::Error::Io(e)),
         ) if closed(&e) => End::Closed,
-        e => End::Lost(e.to_string()),
+        e => End::Lost(of_v4(&e)),
     }
 }
 
@@ -326,12 +327,13 @@ fn end_v5(error: v5::ConnectionError) -> End {
     match error {
         ConnectionError::ConnectionRefused(
             code @ (Code::BadUserNamePassword | Code::NotAuthorized | Code::Banned),
-        ) => End::Refused(format!("{code:?}")),
+        ) => End::Refused(of_code(&code)),
         ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, reason_string }) => {
             match reason_code {
                 DisconnectReasonCode::SessionTakenOver => End::TakenOver,
                 code => {
-                    End::Lost(format!("{code:?} {}", reason_string.unwrap_or_default()).trim_end().into())
+                    let words = reason_string.map(|words| format!(": {words}")).unwrap_or_default();
+                    End::Lost(format!("the broker ends the connection: {}{words}", of_code(&code)))
                 }
             }
         }
@@ -343,7 +345,7 @@ fn end_v5(error: v5::ConnectionError) -> End {
         ConnectionError::MqttState(
             StateError::Io(e) | StateError::Deserialization(v5::mqttbytes::Error::Io(e)),
         ) if closed(&e) => End::Closed,
-        e => End::Lost(e.to_string()),
+        e => End::Lost(of_v5(&e)),
     }
 }
 

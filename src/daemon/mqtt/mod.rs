@@ -13,6 +13,7 @@ mod discovery;
 mod ending;
 pub(crate) mod link;
 mod listen;
+pub(crate) mod reasons;
 mod reports;
 mod withdraw;
 

@@ -117,7 +117,8 @@ impl Audit {
             writer.entries.try_send(entry)
         {
             self.unusable.store(true, Relaxed);
-            tracing::error!(?entry, "the audit log takes no entry: the disk stalls");
+            let entry = serde_json::to_string(&entry).unwrap_or_default();
+            tracing::error!(entry, "the audit log takes no entry: the disk stalls");
         }
     }
 

@@ -107,7 +107,7 @@ impl Process {
             None => "closed its output".to_owned(),
             Some(WaitStatus::Exited(_, code)) => format!("ended with exit status {code}"),
             Some(WaitStatus::Signaled(_, signal, _)) => format!("was ended by {signal}"),
-            Some(other) => format!("ended ({other:?})"),
+            Some(_) => "ended".to_owned(),
         };
         let until = Instant::now() + within;
         while !self.listener.is_finished() && Instant::now() < until {
