@@ -103,6 +103,11 @@ pub(crate) struct AccountArgs {
 }
 
 impl AccountArgs {
+    /// Whether a file is written.
+    pub(crate) fn writes(&self) -> bool {
+        self.explain.is_some()
+    }
+
     /// The account that these arguments ask for.
     pub(crate) fn account(&self) -> anyhow::Result<Account> {
         let explanations = self.explain.as_deref().map(Explanations::create).transpose()?;

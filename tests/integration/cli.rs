@@ -38,3 +38,28 @@ fn usage_errors_are_2_and_missing_files_1() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("/nonexistent.avi"));
 }
+
+/// What is missing is named, each choice of it.
+#[test]
+fn inspect_without_an_output_names_them_all() {
+    let output = run(&["inspect", "/nonexistent.avi"]);
+    assert_eq!(output.status.code(), Some(2));
+    for option in ["--csv", "--report", "--plot", "--export", "--explain"] {
+        assert!(stderr(&output).contains(option), "{}", stderr(&output));
+    }
+}
+
+#[cfg(feature = "demo")]
+#[test]
+fn demo_says_the_range_of_its_numbers() {
+    for (option, value, allowed) in [
+        ("--intensity", "2", "allowed: above 0, up to 1"),
+        ("--seconds", "3", "allowed: 4 to 3600"),
+        ("--fps", "5", "allowed: 20 to 500"),
+        ("--aus", "AU99", "allowed: 1, 2, 4"),
+    ] {
+        let output = run(&["demo", option, value]);
+        assert_eq!(output.status.code(), Some(2), "{option}");
+        assert!(stderr(&output).contains(allowed), "{option}: {}", stderr(&output));
+    }
+}

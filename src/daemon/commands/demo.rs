@@ -38,7 +38,7 @@ pub(crate) struct Args {
     #[arg(long, value_delimiter = ',', default_value = "12", value_parser = unit)]
     aus: Vec<u8>,
     /// Size of the movement, as a fraction of the full movement (0 to 1).
-    #[arg(long, default_value_t = 0.2)]
+    #[arg(long, default_value_t = 0.2, value_parser = fraction)]
     intensity: f32,
     /// Frames per second (20 to 500).
     #[arg(long, default_value_t = 100.0, value_parser = rate)]
@@ -56,6 +56,12 @@ fn unit(text: &str) -> Result<u8, String> {
 /// Action units as a sentence has them.
 fn list(aus: &[u8]) -> String {
     aus.iter().map(u8::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn fraction(text: &str) -> Result<f32, String> {
+    let fraction: f32 = text.parse().map_err(|_| "not a number".to_owned())?;
+    // Without a movement there is nothing to find.
+    if fraction > 0.0 && fraction <= 1.0 { Ok(fraction) } else { Err("allowed: above 0, up to 1".into()) }
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -179,5 +185,15 @@ mod tests {
         for wrong in ["3", "AUX", "", "300"] {
             assert!(unit(wrong).is_err_and(|e| e.starts_with("allowed: 1, 2, 4, 5")), "{wrong}");
         }
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_told_with_the_range() {
+        assert_eq!((fraction("1"), fraction("0.05")), (Ok(1.0), Ok(0.05)));
+        for wrong in ["2", "0", "-0.1", "nan", "inf"] {
+            assert_eq!(fraction(wrong), Err("allowed: above 0, up to 1".into()), "{wrong}");
+        }
+        assert_eq!(fraction("half"), Err("not a number".into()));
+        assert!(rate("nan").is_err() && length("nan").is_err());
     }
 }

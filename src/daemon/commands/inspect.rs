@@ -22,7 +22,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     selection: Selection,
     /// The CSV file to write, or - for standard output.
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["report", "plot", "export", "format"])]
+    #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
     /// Columns of the CSV; without --csv it goes to standard output [default: glint].
     #[arg(long, value_enum)]
@@ -47,8 +47,23 @@ pub(crate) struct Args {
     account: AccountArgs,
 }
 
+impl Args {
+    /// Whether anything is written at all. clap could name one option alone that is missing.
+    fn writes(&self) -> bool {
+        let files = [self.csv.is_some(), self.report.is_some(), self.plot.is_some(), !self.export.is_empty()];
+        files.contains(&true) || self.format.is_some() || self.account.writes()
+    }
+}
+
 /// Writes the table of a clip, its report, its plot and its exports, each where asked for.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if !args.writes() {
+        eprintln!(
+            "glintd: nothing to write; give --csv FILE (- for standard output), --report FILE.html, \
+             --plot FILE.svg, --export FILE or --explain FILE"
+        );
+        return Ok(ExitCode::from(2));
+    }
     let options = Options {
         kinds: vec![Kind::Micro, Kind::Macro, Kind::Blink],
         max_tracks: args.faces.into(),

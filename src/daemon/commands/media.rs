@@ -8,7 +8,7 @@ use anyhow::Context;
 use glint::clip::{Clip, Media, display_name};
 use glint::frame::Frame;
 use glint::pipeline::{Pipeline, Step};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use crate::daemon::sources::footage::{Footage, Selection};
 use crate::daemon::summary::Account;
@@ -36,13 +36,22 @@ fn progress(clip: &Clip) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let (bar, template) = match clip.frame_count() {
+    bar(clip.frame_count())
+}
+
+/// A bar, or a spinner where nobody knows how many frames will come.
+fn bar(count: Option<u64>) -> ProgressBar {
+    let (bar, template) = match count {
         Some(count) => (ProgressBar::new(count), "{bar:40} {pos}/{len} frames {eta}"),
-        // Nobody knows how many will come.
-        None => (ProgressBar::no_length(), "{spinner} {pos} frames {per_sec} {elapsed}"),
+        None => (ProgressBar::no_length(), "{spinner} {pos} frames {rate} {elapsed}"),
+    };
+    // The library's own rate has four decimals.
+    let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        // A line on a terminal: what cannot be written is not missed.
+        _ = write!(out, "{:.0}/s", state.per_sec());
     };
     if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
+        bar.set_style(style.with_key("rate", rate));
     }
     bar
 }
@@ -102,4 +111,68 @@ pub(crate) fn print_line(line: &str) -> anyhow::Result<()> {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}").and_then(|()| out.flush()).context("stdout")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use indicatif::{ProgressDrawTarget, TermLike};
+
+    use super::*;
+
+    /// A terminal that keeps what it shows.
+    #[derive(Debug, Clone, Default)]
+    struct Screen(Arc<Mutex<String>>);
+
+    impl Screen {
+        fn text(&self) -> String {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        }
+    }
+
+    impl TermLike for Screen {
+        fn width(&self) -> u16 {
+            120
+        }
+        fn move_cursor_up(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_down(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_right(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_left(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn write_line(&self, text: &str) -> std::io::Result<()> {
+            self.write_str(text)
+        }
+        fn write_str(&self, text: &str) -> std::io::Result<()> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push_str(text);
+            Ok(())
+        }
+        fn clear_line(&self) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn flush(&self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_spinner_counts_whole_frames() {
+        for (count, words) in [(None, "7 frames "), (Some(9), "7/9 frames ")] {
+            let screen = Screen::default();
+            let bar = bar(count);
+            bar.set_draw_target(ProgressDrawTarget::term_like(Box::new(screen.clone())));
+            bar.inc(7);
+            bar.abandon();
+            let text = screen.text();
+            assert!(text.contains(words) && !text.contains('.'), "{text:?}");
+            assert_eq!(text.contains("/s "), count.is_none(), "{text:?}");
+        }
+    }
 }

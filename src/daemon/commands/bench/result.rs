@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::super::samples::{StageTimes, round};
 use super::{STAGES, keeps_up};
 
+/// Said of a clip in which nothing but the search for a face was measured.
+pub(super) const NO_FACE: &str =
+    "no face was found: only the search for one was measured; take a clip with a face, upright (--rotate)";
+
 /// Times of a stage.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Times {
@@ -110,11 +114,18 @@ impl BenchResult {
     /// The table.
     pub(super) fn lines(&self) -> Vec<String> {
         let m = &self.machine;
-        let mut out = vec![
-            keeps_up(self.fps),
+        let (measured, followed) = (self.frames.saturating_sub(self.warm_up_frames), self.tracked_frame.runs);
+        // Without a face most of the work is not done, and a verdict would be too good.
+        let mut out = vec![if followed == 0 { NO_FACE.into() } else { keeps_up(self.fps) }];
+        if followed > 0 && 2 * (followed as u64) < measured {
+            out.push(format!(
+                "a face was followed in {followed} of {measured} frames; in all of them it is slower"
+            ));
+        }
+        out.extend([
             format!("{} frames, {:.0} frames/s on one thread, decoding apart", self.frames, self.fps),
             format!("glintd {} ({}) on {}, {} processors", m.version, m.build, m.cpu, m.cores),
-        ];
+        ]);
         if m.build == "dev" {
             out.push("a dev build checks every addition: measure a release build".into());
         }
@@ -149,6 +160,9 @@ impl BenchResult {
     pub(super) fn compared(&self, before: &Self) -> Vec<String> {
         let (then, now) = (&before.machine, &self.machine);
         let mut out = vec![format!("before: glintd {} ({}) on {}", then.version, then.build, then.cpu)];
+        if self.tracked_frame.runs == 0 {
+            out.push(NO_FACE.into());
+        }
         if (&then.cpu, &then.build) != (&now.cpu, &now.build) {
             out.push("another processor or build: the ratios say nothing of the program".into());
         }

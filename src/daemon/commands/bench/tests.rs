@@ -10,6 +10,31 @@ fn a_board_keeps_up_or_is_told_what_it_can() {
 }
 
 #[test]
+fn without_a_face_there_is_no_verdict() {
+    let times = |runs| Times { runs, ..Times::default() };
+    let result = |followed| BenchResult {
+        machine: Machine::here(),
+        frames: 160,
+        warm_up_frames: 60,
+        fps: 966.0,
+        drift: None,
+        stages: Default::default(),
+        tracked_frame: times(followed),
+        quiet_frame: times(0),
+        wall_fps: 900.0,
+        decoder_process_us: None,
+        peak_rss_bytes: 1,
+        allocs_ours: 0.0,
+        allocs_tract: 0.0,
+    };
+    let says = |followed, words: &str| result(followed).lines().iter().any(|line| line.contains(words));
+    assert!(says(0, "no face was found") && !says(0, "keeps up with"));
+    assert!(result(0).compared(&result(100)).iter().any(|line| line.contains("no face was found")));
+    assert!(says(20, "keeps up with") && says(20, "a face was followed in 20 of 100 frames"));
+    assert!(says(100, "keeps up with") && !says(100, "a face was followed"));
+}
+
+#[test]
 fn a_followed_face_allocates_nothing() {
     allocations::start();
     let script = Script::new(Vec::new()).expect("a script");
