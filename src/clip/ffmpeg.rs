@@ -8,7 +8,8 @@ use std::ffi::OsString;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use super::address::{display_name, is_address, mask_logins};
@@ -84,7 +85,10 @@ impl FfmpegReader {
             return Err("ffmpeg has no standard output".into());
         };
         let (name, input) = (display_name(path), input.to_string_lossy().into_owned());
-        let mut listener = Some(std::thread::spawn(move || listen(&name, &input, BufReader::new(stderr))));
+        let has_opened = Arc::new(AtomicBool::new(false));
+        let opened = Arc::clone(&has_opened);
+        let listen = move || listen(&name, &input, &opened, BufReader::new(stderr));
+        let mut listener = Some(std::thread::spawn(listen));
         let nut = match NutReader::new(stdout) {
             Ok(nut) => nut,
             Err(error) => {
@@ -101,6 +105,7 @@ impl FfmpegReader {
                 return Err(format!("ffmpeg: {words}"));
             }
         };
+        has_opened.store(true, Relaxed);
         Ok(Self { child, nut, listener, first_ns: None })
     }
 
@@ -163,8 +168,9 @@ fn end(child: &mut Child, listener: &mut Option<JoinHandle<Messages>>) -> (Optio
     (status, listener.take().and_then(|l| l.join().ok()).unwrap_or_default())
 }
 
-/// Passes on what ffmpeg says, up to a number of lines, and without the login of an address.
-fn listen(name: &str, input: &str, mut stderr: impl BufRead) -> Messages {
+/// Passes on what ffmpeg says, up to a number of lines, and without the login of an address. Before the first frame is there it
+/// says why there is none, which is the error of whoever opens the file.
+fn listen(name: &str, input: &str, has_opened: &AtomicBool, mut stderr: impl BufRead) -> Messages {
     let (mut messages, mut lines, mut line) = (Messages::default(), 0, Vec::new());
     while matches!(stderr.read_until(b'\n', &mut line), Ok(n) if n > 0) {
         let text = String::from_utf8_lossy(&line).trim().to_owned();
@@ -174,9 +180,13 @@ fn listen(name: &str, input: &str, mut stderr: impl BufRead) -> Messages {
         }
         // Before it is cut: of a login that is cut nothing tells where it ends.
         let shown: String = mask_logins(&text.replace(input, name)).chars().take(MAX_LINE).collect();
-        lines += 1;
-        if lines <= MAX_LINES {
-            tracing::warn!("{name}: ffmpeg: {shown}");
+        if has_opened.load(Relaxed) {
+            lines += 1;
+            if lines <= MAX_LINES {
+                tracing::warn!("{name}: ffmpeg: {shown}");
+            }
+        } else {
+            tracing::debug!("{name}: ffmpeg: {shown}");
         }
         // What begins with the input is said of reading it, not of a frame.
         messages.nonsense |= text.starts_with(input) && text.contains(NONSENSE);
@@ -240,6 +250,8 @@ fn version_of(line: &str) -> (u32, u32) {
 mod tests {
     use super::*;
 
+    static OPENED: AtomicBool = AtomicBool::new(true);
+
     #[test]
     fn versions_are_told_apart() {
         assert_eq!(version_of("ffmpeg version 4.2.7-0ubuntu0.1 Copyright (c)"), (4, 2));
@@ -260,24 +272,29 @@ mod tests {
     fn no_login_is_passed_on() {
         let input = "rtsp://me:se cret@camera/one?key=k1";
         let said = format!("[in#0 @ 0x1] Error opening input file {input}.\n{input}: {NONSENSE}\n");
-        let messages = listen(&display_name(Path::new(input)), input, said.as_bytes());
+        let messages = listen(&display_name(Path::new(input)), input, &OPENED, said.as_bytes());
         assert_eq!(messages.last, format!("rtsp://***@camera/one?***: {NONSENSE}"));
         assert!(messages.nonsense);
         // The login would be cut in its middle.
         let long = format!("{} rtsp://me:secret@camera/one\n", "x".repeat(MAX_LINE - 14));
-        assert!(!listen("n", "other", long.as_bytes()).last.contains("me"));
+        assert!(!listen("n", "other", &OPENED, long.as_bytes()).last.contains("me"));
     }
 
     #[test]
     fn what_is_said_of_a_cut_file_is_kept() {
-        let messages =
-            listen("x.mp4", "file:x.mp4", &b"[mov] stream 0, offset 0x30: partial file\n\nError\n"[..]);
+        let messages = listen(
+            "x.mp4",
+            "file:x.mp4",
+            &OPENED,
+            &b"[mov] stream 0, offset 0x30: partial file\n\nError\n"[..],
+        );
         assert!(messages.cut);
         assert_eq!(messages.last, "Error");
-        let nonsense = listen("x", "file:x", &b"file:x: Invalid data found when processing input\n"[..]);
+        let nonsense =
+            listen("x", "file:x", &OPENED, &b"file:x: Invalid data found when processing input\n"[..]);
         assert!(nonsense.cut && nonsense.nonsense);
         let sound = &b"Stream map '0:V:0' matches no streams.\nTo ignore this, add a trailing '?'\n"[..];
-        assert!(listen("x", "file:x", sound).last.ends_with("matches no streams."));
-        assert!(!listen("x", "file:x", &b"[h264] error while decoding MB 3 5\n"[..]).cut);
+        assert!(listen("x", "file:x", &OPENED, sound).last.ends_with("matches no streams."));
+        assert!(!listen("x", "file:x", &OPENED, &b"[h264] error while decoding MB 3 5\n"[..]).cut);
     }
 }

@@ -18,6 +18,7 @@ use super::finding::Finding;
 use super::wire::{Silence, Wire};
 use crate::daemon::config::{Broker, Config};
 use crate::daemon::mqtt::credentials::{Credentials, password_file};
+use crate::daemon::mqtt::reasons::of_code;
 use crate::daemon::mqtt::{Command, base};
 
 /// How long a name server, a port, and an answer are waited for.
@@ -211,7 +212,7 @@ fn log_in(config: &Config, credentials: &Credentials, wire: &mut Wire) -> Result
             Code::UnsupportedProtocolVersion | Code::RefusedProtocolVersion => Ok(Answer::Older),
             Code::BadUserNamePassword => Err(refused(config, "user name or password is wrong")),
             Code::NotAuthorized => Err(refused(config, "this login is not allowed")),
-            code => Err(refused(config, &in_words(&code))),
+            code => Err(refused(config, &of_code(&code))),
         },
         // MQTT 3.1.1 has a shorter answer.
         Ok(_) | Err(Silence::Foreign | Silence::Closed) => Ok(Answer::Older),
@@ -284,7 +285,7 @@ fn rules(config: &Config, wire: &mut Wire, running: &mut Running) -> Result<Vec<
         Some(PubRecReason::Success | PubRecReason::NoMatchingSubscribers) => {
             findings.push(Finding::good("events", format!("{event} is allowed")));
         }
-        Some(reason) => findings.push(events_refused(config, &event, &in_words(&reason))),
+        Some(reason) => findings.push(events_refused(config, &event, &of_code(&reason))),
         None => findings.push(Finding::note("events", format!("{event}: no answer"))),
     }
     let forbidden: Vec<&str> = topics
@@ -319,7 +320,7 @@ fn refused_reports(base: &str, wire: &mut Wire) -> Option<Finding> {
             match wire.receive(deadline.saturating_duration_since(Instant::now())) {
                 Ok(Packet::PubRec(ack)) if ack.pkid == pkid => match ack.reason {
                     PubRecReason::Success | PubRecReason::NoMatchingSubscribers => break None,
-                    reason => break Some(format!("{reason:?}")),
+                    reason => break Some(of_code(&reason)),
                 },
                 Ok(Packet::Disconnect(_)) | Err(Silence::Closed) => break Some(CLOSED.into()),
                 Ok(_) => {}
@@ -332,18 +333,6 @@ fn refused_reports(base: &str, wire: &mut Wire) -> Option<Finding> {
     let remedy =
         format!("allow the device to write status, state, health, capabilities and +/state below {base}");
     (!refused.is_empty()).then(|| Finding::fault("reports", "reports_refused", refused.join(", "), remedy))
-}
-
-/// A reason of MQTT as the standard writes it: "not authorized".
-fn in_words(code: &impl std::fmt::Debug) -> String {
-    let mut out = String::new();
-    for letter in format!("{code:?}").chars() {
-        if letter.is_uppercase() && !out.is_empty() {
-            out.push(' ');
-        }
-        out.extend(letter.to_lowercase());
-    }
-    out
 }
 
 fn events_refused(config: &Config, event: &str, reason: &str) -> Finding {

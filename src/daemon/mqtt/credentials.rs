@@ -168,7 +168,7 @@ mod tests {
     fn a_password_that_cannot_be_sent_and_files_that_are_no_pem_are_refused_in_words() {
         let dir = tempfile::tempdir().expect("folder");
         let (password, key) = (dir.path().join("password"), dir.path().join("key.pem"));
-        std::fs::write(&password, "x".repeat(MAX_PASSWORD + 1)).expect("file");
+        std::fs::write(&password, "x".repeat(MAX_PASSWORD as usize + 1)).expect("file");
         std::fs::write(&key, "-----BEGIN PRIVATE KEY-----\n!!!!\n-----END PRIVATE KEY-----\n").expect("file");
         let text = format!(
             "[mqtt]\nusername = \"u\"\npassword_file = {password:?}\nca = {key:?}\ncert = {key:?}\nkey = {key:?}\n"
@@ -176,7 +176,7 @@ mod tests {
         let config = Config::parse("g", &text).expect("valid");
         let lines = Credentials::read(&config).err().expect("must be refused").0;
         for (line, (start, end)) in lines.iter().zip([
-            ("g:3:17: mqtt.password_file: ", "password: more than 65535 bytes"),
+            ("g:3:17: mqtt.password_file: ", "password: more than 65535 bytes; allowed: at most 65535"),
             ("g:4:6: mqtt.ca: ", ""),
             ("g:5:8: mqtt.cert: ", ""),
             ("g:6:7: mqtt.key: ", "key.pem: a section of the PEM file is damaged"),
