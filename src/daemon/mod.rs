@@ -5,6 +5,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod config;
+pub(crate) mod finding;
 pub(crate) mod grab;
 pub(crate) mod whole;
 

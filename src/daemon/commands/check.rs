@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use crate::daemon::config::{Config, DEFAULT_PATH};
 use crate::daemon::doctor::broker::{self, Depth};
-use crate::daemon::doctor::finding::{Finding, Severity};
 use crate::daemon::doctor::{disk, models, page, source};
+use crate::daemon::finding::{Finding, Severity};
 use crate::daemon::mqtt::credentials::{Credentials, password_file};
 use crate::daemon::runtime::{files, memory};
 

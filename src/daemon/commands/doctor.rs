@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::media::print_line;
 use crate::daemon::config::DEFAULT_PATH;
-use crate::daemon::doctor::finding::Severity;
 use crate::daemon::doctor::{bundle, examine, unusable};
+use crate::daemon::finding::Severity;
 use crate::daemon::runtime::memory;
 
 /// Arguments of `glintd doctor`.

@@ -14,9 +14,9 @@ use rumqttc::v5::mqttbytes::v5::{
 };
 
 use super::certificate;
-use super::finding::Finding;
 use super::wire::{Silence, Wire};
 use crate::daemon::config::{Broker, Config};
+use crate::daemon::finding::Finding;
 use crate::daemon::mqtt::credentials::{Credentials, password_file};
 use crate::daemon::mqtt::reasons::of_code;
 use crate::daemon::mqtt::{Command, base};

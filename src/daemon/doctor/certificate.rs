@@ -2,8 +2,8 @@
 
 use rustls::{AlertDescription, CertificateError, Error};
 
-use super::finding::Finding;
 use crate::daemon::config::Config;
+use crate::daemon::finding::Finding;
 
 /// A fault of the connection; of its certificates where TLS says so.
 pub(super) fn finding(config: &Config, error: &std::io::Error) -> Finding {

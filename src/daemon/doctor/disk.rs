@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access};
 
-use super::finding::Finding;
 use crate::daemon::config::Config;
+use crate::daemon::finding::Finding;
 use crate::daemon::outbox::is_held;
 
 /// Less room than this is none.
@@ -166,7 +166,7 @@ fn lock(path: &Path) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::doctor::finding::Severity;
+    use crate::daemon::finding::Severity;
 
     #[test]
     fn room_is_enough_scarce_or_none() {

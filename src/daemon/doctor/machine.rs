@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::finding::Finding;
 use crate::daemon::clock::synchronization;
+use crate::daemon::finding::Finding;
 
 /// Where boards throttle, or soon will, in degrees Celsius.
 const HOT_C: f64 = 80.0;

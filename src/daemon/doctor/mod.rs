@@ -7,7 +7,6 @@ pub(crate) mod broker;
 pub(crate) mod bundle;
 mod certificate;
 pub(crate) mod disk;
-pub(crate) mod finding;
 mod machine;
 pub(crate) mod models;
 pub(crate) mod page;
@@ -20,10 +19,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::config::{Config, ConfigError};
+use super::finding::Finding;
 use super::mqtt::credentials::Credentials;
 use super::runtime::files;
 use broker::{Depth, Running};
-use finding::Finding;
 
 /// Everything, and whether configuration and files can be used.
 pub(crate) fn examine(config: &Config, length: Duration) -> (Vec<Finding>, bool) {

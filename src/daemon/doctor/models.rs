@@ -1,6 +1,6 @@
 //! The models that are used, and installed bundles that are not.
 
-use super::finding::Finding;
+use crate::daemon::finding::Finding;
 use crate::daemon::runtime::files::Chosen;
 
 /// Which models these are.

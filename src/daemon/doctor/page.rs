@@ -8,8 +8,8 @@ use std::path::Path;
 
 use nix::unistd::{AccessFlags, access};
 
-use super::finding::Finding;
 use crate::daemon::config::{Address, Config};
+use crate::daemon::finding::Finding;
 use crate::daemon::outbox::is_held;
 
 /// Tries the address, where there is one. A socket that a running daemon has is in good hands.
@@ -68,7 +68,7 @@ fn free(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::doctor::finding::Severity;
+    use crate::daemon::finding::Severity;
 
     fn config(listen: &str) -> Config {
         Config::parse("g", &format!("page.listen = {listen:?}")).expect("valid")

@@ -10,11 +10,11 @@ use glint::pipeline::Pipeline;
 use nix::errno::Errno;
 
 use super::broker::Running;
-use super::finding::Finding;
 use super::view::watch;
 use crate::daemon::camera::modes::choose;
 use crate::daemon::camera::{V4l2Camera, modes_of, nodes};
 use crate::daemon::config::{Config, SourceKind};
+use crate::daemon::finding::Finding;
 use crate::daemon::grab::{FrameSource, Grab};
 use crate::daemon::runtime::serve::marker;
 use crate::daemon::runtime::setup::{camera_settings, opener};

@@ -6,8 +6,8 @@ use glint::frame::Frame;
 use glint::pipeline::{DARK_LUMA, MIN_FPS, Pipeline, Step};
 use glint::statistics::median;
 
-use super::finding::Finding;
 use crate::daemon::config::SourceKind;
+use crate::daemon::finding::Finding;
 use crate::daemon::grab::{FrameSource, Grab};
 use crate::daemon::runtime::exposure::{LOW_CONTRAST, OVEREXPOSED, spread};
 use crate::daemon::runtime::sharpness::{BLURRED, blur};
@@ -227,7 +227,7 @@ impl ViewStatistics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::doctor::finding::Severity;
+    use crate::daemon::finding::Severity;
 
     fn seen(view: View) -> ViewStatistics {
         ViewStatistics {
