@@ -50,13 +50,17 @@ fn words_of_topics() -> BTreeSet<String> {
     words
 }
 
-/// Names of faults and warnings of `glintd doctor`: the second argument, where both are literals.
+/// Names of faults and warnings of `glintd doctor`, and of its words on the page: the second argument, where both are
+/// literals.
 fn words_of_the_doctor() -> BTreeSet<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/daemon/doctor");
-    let mut words = BTreeSet::new();
-    for entry in std::fs::read_dir(folder).expect("a folder") {
+    let names = std::fs::read_dir(folder).expect("a folder").map(|entry| {
         let name = entry.expect("readable").file_name().to_string_lossy().into_owned();
-        let text = source(&format!("doctor/{name}"));
+        format!("doctor/{name}")
+    });
+    let mut words = BTreeSet::new();
+    for name in names.chain(["runtime/findings.rs".into()]) {
+        let text = source(&name);
         for call in ["Finding::fault(", "Finding::warning("] {
             for after in text.split(call).skip(1) {
                 let mut parts = after.split('"');

@@ -16,6 +16,7 @@ use crate::daemon::camera::{V4l2Camera, modes_of, nodes};
 use crate::daemon::config::{Config, SourceKind};
 use crate::daemon::finding::Finding;
 use crate::daemon::grab::{FrameSource, Grab};
+use crate::daemon::runtime::findings::no_frames;
 use crate::daemon::runtime::serve::marker;
 use crate::daemon::runtime::setup::{camera_settings, opener};
 use crate::daemon::runtime::visibility::remedy;
@@ -37,7 +38,7 @@ pub(super) fn look(
     }
     match open(config, &mut out) {
         Ok(mut source) => match watch(source.as_mut(), pipeline, length) {
-            Ok(seen) => out.extend(seen.findings(config.source.kind)),
+            Ok(seen) => out.extend(seen.findings(config.source.kind, config.camera.fps)),
             Err(reason) => out = vec![broken(config, &reason)],
         },
         Err(fault) if fault.fault == Some("camera_busy") => out.extend(busy(config, fault, running)),
@@ -104,13 +105,7 @@ pub(crate) fn usable(config: &Config) -> Result<(), Finding> {
 }
 
 fn broken(config: &Config, reason: &str) -> Finding {
-    let remedy = match config.source.kind {
-        SourceKind::V4l2 => "plug the camera out and in; try another port or cable; see dmesg",
-        SourceKind::Clip => "correct source.path",
-        SourceKind::Command => "run the program of source.command by hand, and see what it says",
-        SourceKind::Synthetic => "report this: the subject is built in",
-    };
-    Finding::fault("camera", "no_camera", reason, remedy)
+    no_frames(config.source.kind, reason)
 }
 
 /// A camera of the kernel: its node, its group, its modes.

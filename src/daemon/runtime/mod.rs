@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod exposure;
 pub(crate) mod files;
 pub(crate) mod finder;
+pub(crate) mod findings;
 pub(crate) mod memory;
 pub(crate) mod metrics;
 pub(crate) mod noise;
