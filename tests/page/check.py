@@ -109,6 +109,27 @@ def operate(page, name):
     assert said.startswith("Done."), f"{name}: {said}"
 
 
+def test_the_camera(page, name):
+    """Each check of the picture is a line, and what is wrong has a remedy. The machine may be too slow for the rate."""
+    page.wait('!document.getElementById("camera-test").disabled', "a camera that can be tested")
+    page.click("camera-test")
+    assert page.value('document.getElementById("camera-test").disabled'), f"{name}: two tests at once"
+    page.wait('/^(Tested|Not)/.test(document.getElementById("camera-test-note").textContent)', "the end of the test")
+    said = page.text("camera-test-note")
+    lines = page.value("""[...document.querySelectorAll("#findings li")].map(
+        li => [li.dataset.check, li.dataset.level, li.textContent, li.querySelector("p") !== null])""")
+    checks = [check for check, *_ in lines]
+    assert said.startswith("Tested"), f"{name}: {said}"
+    for check in ["rate", "frames", "light", "flicker", "face", "contrast", "noise"]:
+        assert check in checks, f"{name}: {check}: {lines}"
+    for check, level, text, has_remedy in lines:
+        assert (level in ("fair", "bad")) == has_remedy, f"{name}: {text}"
+        assert level == "good" or check in ("rate", "frames", "focus"), f"{name}: {text}"
+    width, inner = page.value("[document.documentElement.scrollWidth, window.innerWidth]")
+    assert width <= inner, f"{name}: the page is {width} px wide on a screen of {inner}"
+    assert page.value('document.getElementById("state").textContent.startsWith("streaming")'), "the camera goes on"
+
+
 def pause_and_resume(page, name):
     page.click("pause")
     page.wait('document.getElementById("state").textContent.startsWith("paused")', "the pause")
@@ -174,6 +195,7 @@ def main():
             for name, size in [("phone", PHONE), ("desktop", DESKTOP)]:
                 page = browser.open(daemon.url(), *size)
                 operate(page, name)
+                test_the_camera(page, name)
                 if is_written and name == "desktop":
                     write(page, folder)
                 pause_and_resume(page, name)

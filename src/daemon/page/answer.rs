@@ -9,11 +9,11 @@ use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 
-use super::Ask;
 use super::body::Body;
 use super::guard::{Access, Guard, Refusal};
 use super::hub::Hub;
 use super::room::{Peer, Place};
+use super::{Ask, Visitor};
 use crate::daemon::mqtt::Command;
 
 /// Largest body of a request, in bytes; none of them is read.
@@ -136,6 +136,7 @@ async fn route(site: &Site, client: &Client, request: &Request<Incoming>) -> Ans
         (&Method::POST, "/command/pause") => command(site, headers, Command::Pause).await,
         (&Method::POST, "/command/resume") => command(site, headers, Command::Resume).await,
         (&Method::POST, "/command/calibrate") => command(site, headers, Command::Calibrate).await,
+        (&Method::POST, "/camera-test") => of_session(site, headers, Ask::CameraTest).await,
         (&Method::GET | &Method::POST, _) => plain_text(StatusCode::NOT_FOUND, "nothing here"),
         _ => {
             let mut answer = plain_text(StatusCode::METHOD_NOT_ALLOWED, "GET, HEAD and POST alone");
@@ -215,9 +216,18 @@ fn confirmation(site: &Site, headers: &HeaderMap, path: &str) -> Answer {
 }
 
 async fn command(site: &Site, headers: &HeaderMap, command: Command) -> Answer {
+    of_session(site, headers, |visitor, reply| Ask::Command(command, visitor, reply)).await
+}
+
+/// Asks the main thread for something that an open page alone may ask for.
+async fn of_session(
+    site: &Site,
+    headers: &HeaderMap,
+    question: impl FnOnce(Visitor, oneshot::Sender<String>) -> Ask,
+) -> Answer {
     let visitor = site.hub.borrow().visitor(session(headers));
     let Some(visitor) = visitor else { return plain_text(StatusCode::FORBIDDEN, NO_SESSION) };
-    match ask(site, |reply| Ask::Command(command, visitor, reply)).await {
+    match ask(site, |reply| question(visitor, reply)).await {
         Some(reply) => content("application/json", reply),
         None => plain_text(StatusCode::SERVICE_UNAVAILABLE, "the daemon is busy"),
     }

@@ -251,6 +251,7 @@ impl Hub {
     fn post(&mut self, post: &Post) {
         match post {
             Post::Event(json) => self.tell_all(&message("event", json)),
+            Post::CameraTest(json) => self.tell_all(&message("camera_test", json)),
             Post::Status(json, streaming) => {
                 let status = message("status", json);
                 self.tell_all(&status);

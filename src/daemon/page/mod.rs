@@ -69,6 +69,7 @@ pub(crate) fn settings(config: &Config) -> Result<Option<PageSettings>, ConfigEr
 pub(crate) struct Watch {
     watched: AtomicBool,
     picture: AtomicBool,
+    camera_test: AtomicBool,
     unusable: AtomicBool,
 }
 
@@ -81,6 +82,16 @@ impl Watch {
     /// Whether an operator has confirmed the picture, and that still holds.
     pub(crate) fn wants_picture(&self) -> bool {
         self.picture.load(Relaxed)
+    }
+
+    /// The vision thread is to test the camera.
+    pub(crate) fn ask_camera_test(&self) {
+        self.camera_test.store(true, Relaxed);
+    }
+
+    /// Whether the camera is to be tested; true once for each time that it was asked for.
+    pub(crate) fn takes_camera_test(&self) -> bool {
+        self.camera_test.load(Relaxed) && self.camera_test.swap(false, Relaxed)
     }
 
     /// As if a page were open, with or without its picture.
@@ -96,6 +107,8 @@ impl Watch {
 pub(crate) enum Ask {
     /// A command, and where its reply goes.
     Command(Command, Visitor, oneshot::Sender<String>),
+    /// The self-test of the camera, and where goes whether it has begun.
+    CameraTest(Visitor, oneshot::Sender<String>),
     /// The metrics as text.
     Metrics(oneshot::Sender<String>),
     /// Something for the audit log.
@@ -157,6 +170,8 @@ pub(crate) enum Post {
     Status(String, bool),
     /// An event, as it is published.
     Event(String),
+    /// What the self-test of the camera has found, as JSON.
+    CameraTest(String),
 }
 
 /// The page, seen from the main thread.

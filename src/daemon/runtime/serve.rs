@@ -12,6 +12,7 @@
 //! Shutdown flows with the data: capture ends and drops its sender, vision drains and drops its own, the
 //! outbox is sent under a deadline, `offline` is said. A second signal exits at once.
 
+mod camera_test;
 pub(crate) mod marker;
 mod signals;
 mod start;
@@ -43,6 +44,7 @@ use crate::daemon::mqtt::{Command, Mqtt, base};
 use crate::daemon::outbox::{Left, Outbox};
 use crate::daemon::page::{self, Page, Post};
 use crate::daemon::sources::capture::Shared;
+use camera_test::CameraTest;
 use marker::absent;
 use signals::{Asked, Signals};
 use start::start;
@@ -166,6 +168,7 @@ struct Main {
     /// Reply to a pause; it is given once the camera is closed.
     pausing: Option<Reply>,
     page: Option<Page>,
+    camera_test: CameraTest,
     timing: Arc<Timing>,
     audit: Audit,
     models_problem: Option<&'static str>,
@@ -205,6 +208,7 @@ async fn main_loop(
                 }
             }
             ask = watched::ask(&mut main.page) => main.answer(ask),
+            seen = main.camera_test.seen() => main.end_camera_test(seen),
             news = main.outbox.news() => main.outbox.handle(news, now_s()),
             asked = signals.next() => match asked {
                 Asked::Command(command) => _ = main.command(command, &Origin::Signal),
@@ -390,6 +394,7 @@ impl Main {
             systemd::status(&format!("{}{reason}", state.state.as_str()));
             self.mqtt.retain("health", json(&health));
         }
+        self.expire_camera_test();
         self.tell(Self::status);
     }
 }

@@ -1,12 +1,14 @@
 //! What the vision thread hands over to the page: nothing while nobody watches, and without ever waiting.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use glint::frame::Frame;
 use tokio::sync::mpsc;
 
 use super::exposure::spread;
 use super::finder::Vision;
+use super::findings::ViewStatistics;
 use super::noise::noise;
 use super::sharpness::blur;
 use super::timing::Timing;
@@ -24,6 +26,9 @@ const PICTURE_SIDE: usize = 640;
 /// Frames that are kept for a snapshot: half a second at 120 frames/s.
 const ROWS: usize = 64;
 
+/// How long the camera is tested.
+pub(crate) const CAMERA_TEST: Duration = Duration::from_secs(8);
+
 /// Focus, noise and exposure of the face.
 #[derive(Debug, Clone, Copy, Default)]
 struct Quality {
@@ -33,11 +38,22 @@ struct Quality {
     saturated: Option<f32>,
 }
 
+/// A test of the camera that runs.
+struct CameraTest {
+    until_ns: i64,
+    seen: ViewStatistics,
+    /// Repeated frames up to the latest one.
+    repeated: u64,
+}
+
 /// The vision thread's end of the page.
 pub(crate) struct Tap {
     watch: Arc<Watch>,
     out: mpsc::Sender<Snapshot>,
     timing: Arc<Timing>,
+    /// Where it goes what a test of the camera has seen.
+    tested: mpsc::Sender<ViewStatistics>,
+    test: Option<CameraTest>,
     rows: Vec<Row>,
     quality: Quality,
     /// When these were done last.
@@ -47,12 +63,20 @@ pub(crate) struct Tap {
 }
 
 impl Tap {
-    /// Snapshots go to `out` while `watch` wants them; times of frames are always counted.
-    pub(crate) fn new(watch: Arc<Watch>, out: mpsc::Sender<Snapshot>, timing: Arc<Timing>) -> Self {
+    /// Snapshots go to `out` while `watch` wants them, and tests of the camera to `tested`; times of frames are always
+    /// counted.
+    pub(crate) fn new(
+        watch: Arc<Watch>,
+        out: mpsc::Sender<Snapshot>,
+        tested: mpsc::Sender<ViewStatistics>,
+        timing: Arc<Timing>,
+    ) -> Self {
         Self {
             watch,
             out,
             timing,
+            tested,
+            test: None,
             rows: Vec::new(),
             quality: Quality::default(),
             sent_ns: 0,
@@ -73,8 +97,10 @@ impl Tap {
         self.timing.frame(frame.at_ns, begun_ns, now_ns);
         if !self.watch.is_watched() {
             self.rows.clear();
+            self.test = None;
             return;
         }
+        self.test_camera(view, vision, now_ns);
         let seen = vision.observation();
         if self.rows.len() < ROWS {
             let au = seen.intensities.map(|all| all.map(|v| rounded(v, 100.0)));
@@ -89,6 +115,11 @@ impl Tap {
         if now_ns - self.judged_ns >= QUALITY_NS {
             self.judged_ns = now_ns;
             self.quality = quality(frame, seen.bounds);
+            if let Some(test) = &mut self.test {
+                let Quality { blur, noise, contrast, saturated } = self.quality;
+                test.seen.detail(blur, noise);
+                contrast.zip(saturated).iter().for_each(|(c, s)| test.seen.spread(*c, *s));
+            }
         }
         let wants_picture = self.watch.wants_picture() && now_ns - self.pictured_ns >= PICTURE_NS;
         if wants_picture {
@@ -116,6 +147,28 @@ impl Tap {
             rows: std::mem::take(&mut self.rows),
             picture: wants_picture.then(|| picture(frame)),
         });
+    }
+
+    /// Begins a test of the camera where one is asked for, adds this frame to it, and hands it over at its end.
+    fn test_camera(&mut self, view: &View, vision: &dyn Vision, now_ns: i64) {
+        let repeated = || vision.counters().frames_repeated;
+        if self.watch.takes_camera_test() {
+            let until_ns = now_ns + CAMERA_TEST.as_nanos() as i64;
+            // Focus and noise of the first frame count.
+            self.judged_ns = 0;
+            self.test = Some(CameraTest { until_ns, seen: ViewStatistics::default(), repeated: repeated() });
+            return;
+        }
+        let Some(test) = &mut self.test else { return };
+        let before = std::mem::replace(&mut test.repeated, repeated());
+        test.seen.frames += 1;
+        test.seen.view(*view, test.repeated > before);
+        if now_ns >= test.until_ns
+            && let Some(test) = self.test.take()
+        {
+            // Nobody waits for two of them.
+            _ = self.tested.try_send(test.seen);
+        }
     }
 }
 
@@ -156,6 +209,7 @@ fn picture(frame: &Frame) -> Luma {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::daemon::config::SourceKind;
     use glint::event::Movement;
     use glint::geometry::Rect;
     use glint::pipeline::{Counters, Observation, Step};
@@ -196,7 +250,7 @@ mod tests {
     fn nobody_watches_and_nothing_is_handed_over() {
         let (out, mut taken) = mpsc::channel(1);
         let (watch, timing) = (Arc::<Watch>::default(), Arc::<Timing>::default());
-        let mut tap = Tap::new(Arc::clone(&watch), out, Arc::clone(&timing));
+        let mut tap = Tap::new(Arc::clone(&watch), out, mpsc::channel(1).0, Arc::clone(&timing));
         let frame = frame();
         for i in 1..=100 {
             tap.frame(&frame, &View::default(), &Face, i * 10_000_000, i * 10_000_000 + 1000);
@@ -210,7 +264,7 @@ mod tests {
         let (out, mut taken) = mpsc::channel(1);
         let watch = Arc::<Watch>::default();
         watch.open_for_test(false);
-        let mut tap = Tap::new(Arc::clone(&watch), out, Arc::default());
+        let mut tap = Tap::new(Arc::clone(&watch), out, mpsc::channel(1).0, Arc::default());
         let frame = frame();
         let mut push = |i: i64| tap.frame(&frame, &View::default(), &Face, i * 10_000_000, i * 10_000_000);
         push(100);
@@ -230,5 +284,39 @@ mod tests {
         let picture = taken.try_recv().expect("the fourth").picture.expect("a picture");
         assert_eq!((picture.width, picture.height), (640, 360));
         assert!(picture.luma.len() == 640 * 360 && picture.luma.iter().all(|v| *v == 100));
+    }
+
+    #[test]
+    fn the_camera_is_tested_where_it_is_asked_for_and_judged_as_the_doctor_does() {
+        let (out, mut taken) = mpsc::channel(1);
+        let (tested, mut results) = mpsc::channel(1);
+        let watch = Arc::<Watch>::default();
+        watch.open_for_test(false);
+        let mut tap = Tap::new(Arc::clone(&watch), out, tested, Arc::default());
+        let frame = frame();
+        let good = View { eye_distance_px: Some(80.0), brightness: 120.0, fps: 50.0, ..View::default() };
+        let mut push = |view: &View, i: i64| {
+            tap.frame(&frame, view, &Face, i * 20_000_000, i * 20_000_000);
+            _ = taken.try_recv();
+        };
+        (0..1000).for_each(|i| push(&good, i));
+        assert!(results.try_recv().is_err(), "nobody has asked");
+        let length = CAMERA_TEST.as_millis() as i64 / 20;
+        let mut test = |view: &View, from: i64| {
+            watch.ask_camera_test();
+            (from..from + length).for_each(|i| push(view, i));
+            assert!(results.try_recv().is_err(), "not yet");
+            push(view, from + length);
+            let seen = results.try_recv().expect("a result");
+            assert_eq!(seen.len() as i64, length);
+            let findings = seen.findings(SourceKind::V4l2, Some(50.0));
+            findings.iter().filter_map(|f| f.fault).collect::<Vec<_>>()
+        };
+        // The frame is gray all over.
+        assert_eq!(test(&good, 2000), ["low_contrast"]);
+        assert_eq!(test(&View { brightness: 20.0, ..good }, 3000), ["too_dark"]);
+        assert_eq!(test(&View { fps: 12.0, ..good }, 4000), ["fps_low", "low_contrast"]);
+        (5000..6000).for_each(|i| push(&good, i));
+        assert!(results.try_recv().is_err(), "once for each time that it was asked for");
     }
 }

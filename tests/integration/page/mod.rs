@@ -221,6 +221,48 @@ fn a_picture_is_shown_after_a_confirmation_while_it_lasts_and_to_nobody_else() {
     }
 }
 
+#[test]
+fn the_camera_is_tested_while_it_goes_on() {
+    let dir = tempfile::tempdir().expect("folder");
+    let (daemon, site) = start(dir.path(), "camera.fps = 15");
+    let mut live = Live::open(&site, &[]);
+    live.wait("sight", |s| s["face"].is_array());
+    let session = live.session();
+    let session_header = [("X-Glint-Session", session.as_str())];
+    assert_eq!(site.post("/camera-test", &[]).status, 403, "no session");
+    assert_eq!(site.get("/camera-test", &session_header).status, 404, "a link tests nothing");
+    let reply = site.post("/camera-test", &session_header);
+    assert_eq!((reply.status, reply.json()["accepted"].as_bool()), (200, Some(true)), "{reply:?}");
+    assert!(reply.json()["seconds"].is_number());
+    let result = live.wait("camera_test", |_| true);
+    let findings = result["findings"].as_array().expect("findings");
+    let level = |check: &str| {
+        let finding = findings.iter().find(|f| f["check"] == check);
+        finding.unwrap_or_else(|| panic!("{check} of {result}"))["level"].as_str().expect("a word")
+    };
+    for check in ["light", "flicker", "face", "contrast", "noise"] {
+        assert_eq!(level(check), "good", "{result}");
+    }
+    assert_eq!(level("rate"), "fault", "15 a second are too few: {result}");
+    level("frames");
+    for finding in findings.iter().filter(|f| f["level"] != "good") {
+        assert!(finding["fault"].is_string() && finding["remedy"].is_string(), "{finding}");
+    }
+    // A pause ends it, and there is none meanwhile.
+    assert_eq!(site.post("/camera-test", &session_header).json()["accepted"], true);
+    assert_eq!(site.post("/command/pause", &session_header).status, 200);
+    assert_eq!(live.wait("camera_test", |_| true)["error"], "the device was paused");
+    live.wait("status", |s| s["state"] == "paused");
+    let reply = site.post("/camera-test", &session_header).json();
+    assert_eq!(
+        (&reply["accepted"], &reply["error"]),
+        (&false.into(), &"no frames come: the device is paused".into())
+    );
+    assert_eq!(daemon.end("TERM"), Some(0));
+    let tests = audit(dir.path()).iter().filter(|e| e["what"] == "camera_test").count();
+    assert_eq!(tests, 3, "each press, also one that is refused");
+}
+
 /// Columns and rows of a JPEG.
 fn image(bytes: &[u8]) -> (usize, usize) {
     let frame = bytes.windows(2).position(|w| w == [0xff, 0xc0]).expect("a frame header");

@@ -7,6 +7,7 @@ const STILL_S = 3;
 const page = {
   token: "", session: "", about: null, status: null, sight: null,
   rows: [], events: 0, picture: null, fetching: false, until: 0, calibrating: false,
+  testing: false, countdown: 0,
 };
 
 /* ---- the device ---------------------------------------------------------------------------- */
@@ -47,6 +48,7 @@ const heard = {
     showSight();
   },
   event(data) { showEvent(data); },
+  camera_test(data) { showCameraTest(data); },
   picture(data) {
     page.until = data.lasts_s > 0 ? Date.now() + 1000 * data.lasts_s : 0;
     if (page.until === 0) forgetPicture();
@@ -103,6 +105,7 @@ async function connect() {
     } catch (error) {
       page.session = "";
       page.status = null;
+      if (page.testing) endCameraTest("Not tested: the connection was lost.", "bad");
       forgetPicture();
       showConfirmation();
       state("not connected: " + error.message, "bad");
@@ -126,6 +129,7 @@ function buttons() {
   $("resume").disabled = !page.session || !paused;
   const seen = page.sight && page.sight.face && now === "streaming";
   $("calibrate").disabled = !page.session || !seen || page.calibrating;
+  $("camera-test").disabled = !page.session || now !== "streaming" || page.testing;
 }
 
 function showStatus() {
@@ -355,12 +359,69 @@ async function calibrate() {
   buttons();
 }
 
+/* ---- self-test of the camera --------------------------------------------------------------- */
+
+// The words of `glintd doctor`, and their colours.
+const LEVELS = { good: ["ok", "good"], note: ["note", ""], warning: ["warning", "fair"], fault: ["FAULT", "bad"] };
+
+async function testCamera() {
+  page.testing = true;
+  buttons();
+  $("findings").replaceChildren();
+  $("camera-test-note").dataset.level = "fair";
+  try {
+    const reply = await post("/camera-test");
+    if (!reply.accepted) throw new Error(reply.error);
+    // It may have ended already, by a pause or a lost connection.
+    if (!page.testing) return;
+    const end = Date.now() + 1000 * reply.seconds;
+    const say = () => { $("camera-test-note").textContent = "Watching: " + Math.max(0, Math.ceil((end - Date.now()) / 1000)); };
+    say();
+    page.countdown = setInterval(say, 250);
+  } catch (error) {
+    endCameraTest("Not tested: " + error.message, "bad");
+  }
+}
+
+function endCameraTest(text, level) {
+  clearInterval(page.countdown);
+  page.testing = false;
+  $("camera-test-note").textContent = text;
+  $("camera-test-note").dataset.level = level;
+  buttons();
+}
+
+function showCameraTest({ findings, error }) {
+  if (error) return endCameraTest("Not tested: " + error, "bad");
+  const lines = findings.map(finding => {
+    const [word, level] = LEVELS[finding.level];
+    const line = document.createElement("li"), head = document.createElement("strong");
+    line.dataset.level = level;
+    line.dataset.check = finding.check;
+    head.textContent = word + " " + finding.check;
+    line.append(head, (finding.fault ? finding.fault + ": " : "") + finding.text);
+    if (finding.remedy) {
+      const remedy = document.createElement("p");
+      remedy.textContent = "Remedy: " + finding.remedy;
+      line.append(remedy);
+    }
+    return line;
+  });
+  $("findings").replaceChildren(...lines);
+  const wrong = findings.filter(finding => finding.fault).length;
+  const faults = findings.some(finding => finding.level === "fault");
+  const at = new Date().toLocaleTimeString();
+  if (wrong) endCameraTest("Tested at " + at + ": " + wrong + " to correct.", faults ? "bad" : "fair");
+  else endCameraTest("Tested at " + at + ": all is well.", "good");
+}
+
 /* ---- start --------------------------------------------------------------------------------- */
 
 makeMeters();
 $("pause").onclick = () => command("pause");
 $("resume").onclick = () => command("resume");
 $("calibrate").onclick = calibrate;
+$("camera-test").onclick = testCamera;
 $("agreed").onchange = showConfirmation;
 const confirmPicture = () => post("/picture/confirm").catch(error => state("picture: " + error.message, "bad"));
 $("show").onclick = () => { $("agreed").checked = false; confirmPicture(); };

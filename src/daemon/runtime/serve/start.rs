@@ -58,7 +58,7 @@ pub(super) fn start(setup: Setup, unwritten: Left) -> anyhow::Result<(Main, Thre
     let seen = Arc::clone(&shared);
     let audit = Audit::start(&config)?;
     let timing = Arc::new(Timing::default());
-    let (page, tap) = watched::open(page, &config, &timing)?;
+    let (page, tap, camera_test) = watched::open(page, &config, &timing)?;
     let outlets = Outlets { stream: sampler, page: tap };
     let watcher = thread("vision")
         .spawn(move || vision::run(vision, outlets, &items_out, &spare, &events, &vision_state, &seen))?;
@@ -81,6 +81,7 @@ pub(super) fn start(setup: Setup, unwritten: Left) -> anyhow::Result<(Main, Thre
         phase: None,
         pausing: None,
         page,
+        camera_test,
         timing,
         audit,
         models_problem,

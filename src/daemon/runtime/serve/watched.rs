@@ -5,6 +5,7 @@ use std::sync::Arc;
 use glint::au::AUS;
 use glint::pipeline::{DARK_LUMA, GOOD_FPS, MIN_FPS};
 use serde_json::json;
+use tokio::sync::mpsc;
 
 use super::super::audit::Origin;
 use super::super::exposure::{LOW_CONTRAST, OVEREXPOSED};
@@ -16,20 +17,23 @@ use super::super::tap::Tap;
 use super::super::timing::Timing;
 use super::super::visibility::{FLICKER, SMALL_EYES_PX, remedy};
 use super::Main;
+use super::camera_test::CameraTest;
 use crate::daemon::config::Config;
 use crate::daemon::mqtt::Command;
 use crate::daemon::page::{Ask, Page, PageSettings, Post};
 
-/// Starts the page where it is configured; the tap is for the vision thread.
+/// Starts the page where it is configured; the tap is for the vision thread, and the test of the camera for the main one.
 pub(super) fn open(
     settings: Option<PageSettings>,
     config: &Config,
     timing: &Arc<Timing>,
-) -> std::io::Result<(Option<Page>, Option<Tap>)> {
-    let Some(settings) = settings else { return Ok((None, None)) };
+) -> std::io::Result<(Option<Page>, Option<Tap>, CameraTest)> {
+    let (tested, results) = mpsc::channel(1);
+    let camera_test = CameraTest::new(results);
+    let Some(settings) = settings else { return Ok((None, None, camera_test)) };
     let (page, snapshots) = Page::start(settings, about(config))?;
-    let tap = Tap::new(page.watch(), snapshots, Arc::clone(timing));
-    Ok((Some(page), Some(tap)))
+    let tap = Tap::new(page.watch(), snapshots, tested, Arc::clone(timing));
+    Ok((Some(page), Some(tap), camera_test))
 }
 
 /// What the page has to know beforehand: names, limits, and what to do about a reason.
@@ -91,6 +95,14 @@ impl Main {
                     reply["done"] = false.into();
                     reply["accepted"] = true.into();
                 }
+                _ = sender.send(reply.to_string());
+            }
+            Ask::CameraTest(visitor, sender) => {
+                self.audit.note("camera_test", &Origin::Page(visitor));
+                let reply = match self.begin_camera_test() {
+                    Ok(length) => json!({ "accepted": true, "seconds": length.as_secs() }),
+                    Err(error) => json!({ "accepted": false, "error": error }),
+                };
                 _ = sender.send(reply.to_string());
             }
             Ask::Metrics(reply) => _ = reply.send(self.metrics()),
