@@ -1,7 +1,7 @@
 //! The wire type: one facial movement as a CloudEvents 1.0 JSON object, free of topics and transport.
 //!
-//! [`Movement`] is what the pipeline finds; [`Event`] wraps it with identity. The shape is fixed by
-//! `type` "glint.movement.v1": a change of it needs a new version.
+//! [`Movement`] is what the pipeline finds; [`Event`] wraps it with identity. `type` names the shape: "glint.movement.v1".
+//! Within v1 optional fields may be added. A change of meaning, a removal or a rename needs a new type.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
