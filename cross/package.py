@@ -5,7 +5,7 @@
     cross/package.py --glibc GLINTD             prints the glibc that the program asks for
 
 Files, modes and texts are those of Cargo.toml, [package.metadata.deb]; dpkg's scripts are those of cross/debian. Architecture and
-dependencies are read from the program. The same files give the same package, byte for byte: times are SOURCE_DATE_EPOCH, or else
+dependencies are read from the program. A link of a page to a file that the package does not hold is an error. The same files give the same package, byte for byte: times are SOURCE_DATE_EPOCH, or else
 the time of the last commit.
 """
 import glob
@@ -76,7 +76,22 @@ def lay_out(glintd, folder, deb, made):
     documents = os.path.join(folder, "usr/share/doc", deb["name"])
     for path in glob.glob(os.path.join(made, "*")) if made else []:
         put(path, os.path.join(documents, os.path.basename(path)), 0o644)
+    if dead := dead_links(documents):
+        sys.exit("package.py: links to files that the package does not hold:\n" + "\n".join(dead))
     copyright_file(os.path.join(documents, "copyright"), deb)
+
+
+def dead_links(documents):
+    """The links of the package's pages that lead to no file of it. Blocks of code and addresses do not count."""
+    dead = []
+    for page in sorted(glob.glob(os.path.join(documents, "**", "*.md"), recursive=True)):
+        with open(page, encoding="utf-8") as file:
+            text = re.sub(r"^ *```.*?^ *```", "", file.read(), flags=re.M | re.S)
+        for target in re.findall(r"\]\(([^()\s]+)\)", text):
+            path = target.split("#")[0]
+            if path and not re.match(r"[a-z]+:", path) and not os.path.exists(os.path.join(os.path.dirname(page), path)):
+                dead.append(f"{os.path.relpath(page, documents)}: {target}")
+    return dead
 
 
 def copyright_file(path, deb):
