@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use super::history::{CELLS, Sample};
 use crate::face::{CROP_HEIGHT, CROP_WIDTH};
 use crate::intensity::{COLUMNS, ROWS};
+use crate::statistics::median;
 
 /// Models from the stiffest to the most pliable one.
 const MODELS: usize = 4;
@@ -139,9 +140,7 @@ pub(super) fn inner_plane(motion: &Vector) -> f32 {
             residual.iter_mut().zip(b).for_each(|(r, b)| *r -= share * b);
         }
         residual_energies = energies(&residual);
-        let mut sorted = residual_energies.clone();
-        sorted.sort_unstable_by(f32::total_cmp);
-        let scale = sorted[CELLS / 2] + 1e-6;
+        let scale = median(&residual_energies).unwrap_or(0.0) + 1e-6;
         weights.iter_mut().zip(&residual_energies).for_each(|(w, e)| *w = 1.0 / (1.0 + e / scale));
     }
     let least = |mut energies: Vec<f32>| {

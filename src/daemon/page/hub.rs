@@ -141,7 +141,11 @@ impl Hub {
     /// Notes something for the audit log.
     pub(super) fn note(&self, note: AuditNote, visitor: Visitor) {
         if self.asks.try_send(Ask::Note(note, visitor.clone())).is_err() {
-            tracing::error!(note = note.as_str(), ?visitor, "page: the main thread is too busy to note this");
+            tracing::error!(
+                note = note.as_str(),
+                peer = visitor.peer,
+                "page: the main thread is too busy to note this"
+            );
         }
     }
 

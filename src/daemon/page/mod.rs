@@ -114,12 +114,12 @@ pub(crate) enum Ask {
     /// Something for the audit log.
     Note(AuditNote, Visitor),
     /// Wrong tokens, for the audit log.
-    Refused(Refused),
+    Refused(RefusedTokens),
 }
 
 /// Wrong tokens that came from one end since they were told last.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refused {
+pub(crate) struct RefusedTokens {
     /// Who sent the last one: address and port, the user of a Unix socket, or `others`.
     pub(crate) peer: String,
     /// How many there were.

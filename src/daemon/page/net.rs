@@ -55,7 +55,7 @@ pub(super) async fn serve(address: &Address, site: Rc<Site>, watch: &Watch) {
                 watch.unusable.store(true, Relaxed);
                 let reason = error.to_string();
                 if complaint != reason {
-                    tracing::error!(address = ?address, reason, "the page cannot be served; trying again");
+                    tracing::error!(%address, reason, "the page cannot be served; trying again");
                     complaint = reason;
                 }
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Refused;
+use super::RefusedTokens;
 use super::room::{Peer, Source};
 
 /// Sources that are counted one by one.
@@ -58,9 +58,9 @@ impl Refusals {
     }
 
     /// Tells what is due. Where it is not taken, it stays due.
-    pub(super) fn tell(&mut self, now: Instant, mut take: impl FnMut(Refused) -> bool) {
+    pub(super) fn tell(&mut self, now: Instant, mut take: impl FnMut(RefusedTokens) -> bool) {
         for tally in self.0.iter_mut().filter(|tally| tally.count > 0 && now >= tally.due) {
-            if take(Refused { peer: tally.peer.clone(), count: tally.count }) {
+            if take(RefusedTokens { peer: tally.peer.clone(), count: tally.count }) {
                 tally.count = 0;
                 tally.due = now + tally.wait;
                 tally.wait = (2 * tally.wait).min(DAY);
@@ -70,8 +70,8 @@ impl Refusals {
     }
 
     /// What has not been told yet: the daemon ends.
-    pub(super) fn rest(&mut self) -> impl Iterator<Item = Refused> {
-        self.0.drain(..).filter(|t| t.count > 0).map(|t| Refused { peer: t.peer, count: t.count })
+    pub(super) fn rest(&mut self) -> impl Iterator<Item = RefusedTokens> {
+        self.0.drain(..).filter(|t| t.count > 0).map(|t| RefusedTokens { peer: t.peer, count: t.count })
     }
 }
 

@@ -5,7 +5,7 @@
 //! Whoever has the token is let in, whatever others send.
 
 use std::cell::RefCell;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -32,6 +32,17 @@ pub(super) enum Source {
     User(Option<u32>),
 }
 
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::V4(ip) => write!(f, "{ip}"),
+            Self::V6([a, b, c, d]) => write!(f, "{}/64", Ipv6Addr::new(*a, *b, *c, *d, 0, 0, 0, 0)),
+            Self::User(Some(uid)) => write!(f, "uid {uid}"),
+            Self::User(None) => f.write_str("unix"),
+        }
+    }
+}
+
 /// The other end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Peer {
@@ -56,10 +67,7 @@ impl Peer {
 
     /// The other end of a Unix socket.
     pub(super) fn user(uid: Option<u32>) -> Self {
-        Self {
-            source: Source::User(uid),
-            name: uid.map_or_else(|| "unix".into(), |uid| format!("uid {uid}")),
-        }
+        Self { source: Source::User(uid), name: Source::User(uid).to_string() }
     }
 }
 
@@ -117,7 +125,7 @@ impl Room {
         if self.told.is_none_or(|told| now - told >= QUIET) {
             self.told = Some(now);
             tracing::warn!(
-                source = ?seat.source,
+                source = %seat.source,
                 "page: {GUESTS} connections wait that have shown no token; the oldest of an address gives way"
             );
         }
@@ -204,6 +212,7 @@ mod tests {
         assert_ne!(of("192.0.2.7:1"), of("192.0.2.8:1"));
         assert_eq!(of("[2001:db8::1]:1"), of("[2001:db8::ffff:1]:2"));
         assert_ne!(of("[2001:db8::1]:1"), of("[2001:db8:0:1::1]:1"));
+        assert_eq!(of("[2001:db8::1]:1").to_string(), "2001:db8::/64");
         assert_eq!(Peer::user(Some(0)).name, "uid 0");
         assert_eq!(Peer::user(None).name, "unix");
     }

@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::memory::folder;
 use crate::daemon::clock::{rfc3339, wall};
 use crate::daemon::config::Config;
-use crate::daemon::page::{Refused, Visitor};
+use crate::daemon::page::{RefusedTokens, Visitor};
 
 /// Entries that may wait for the disk.
 const QUEUE: usize = 256;
@@ -97,7 +97,7 @@ impl Audit {
     }
 
     /// Notes wrong tokens. The page counts them, so that they are few entries and displace no other ones.
-    pub(crate) fn note_refused(&self, refused: Refused) {
+    pub(crate) fn note_refused(&self, refused: RefusedTokens) {
         self.enter("token_refused", "page", Some(refused.peer), None, Some(refused.count));
     }
 
@@ -221,7 +221,7 @@ mod tests {
             audit.close();
         }
         let mut last = audit(&state, "audit.enabled = true");
-        last.note_refused(Refused { peer: "192.0.2.1:5".into(), count: 700 });
+        last.note_refused(RefusedTokens { peer: "192.0.2.1:5".into(), count: 700 });
         last.close();
         let entries = lines(&path);
         assert_eq!(entries.len(), 5, "a restart appends");
