@@ -3,12 +3,14 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access};
 
 use crate::daemon::config::Config;
 use crate::daemon::finding::Finding;
 use crate::daemon::outbox::is_held;
+use crate::daemon::runtime::memory;
 
 /// Less room than this is none.
 const LEAST_BYTES: u64 = 1 << 20;
@@ -27,6 +29,11 @@ fn folders(config: &Config) -> (PathBuf, PathBuf) {
     let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
     let existing = folder.ancestors().find(|p| p.exists()).unwrap_or(Path::new("/")).to_owned();
     (folder, existing)
+}
+
+/// Whether the folder of the state is there and closed to this user: neither a pause nor installed models can be known.
+pub(super) fn is_state_closed(config: &Config) -> bool {
+    access(&memory::folder(config), AccessFlags::R_OK | AccessFlags::X_OK) == Err(Errno::EACCES)
 }
 
 /// Says that the folder is made at the start, where it is not there.
@@ -50,6 +57,11 @@ pub(crate) fn look(config: &Config, starts: bool) -> Vec<Finding> {
     }
     if access(&existing, AccessFlags::R_OK | AccessFlags::X_OK).is_err() {
         let text = format!("{} is closed to this user; ask again with sudo", existing.display());
+        return vec![Finding::note("outbox", text)];
+    }
+    // Whoever asks need not be the user of the daemon. A daemon that starts is.
+    if !starts && access(&existing, AccessFlags::W_OK) == Err(Errno::EACCES) {
+        let text = format!("{} takes no file of this user; ask again with sudo", existing.display());
         return vec![Finding::note("outbox", text)];
     }
     if let Err(e) = access(&existing, AccessFlags::W_OK) {

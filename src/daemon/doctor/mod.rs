@@ -31,7 +31,9 @@ pub(crate) fn examine(config: &Config, length: Duration) -> (Vec<Finding>, bool)
     match files::open(config, None) {
         Ok(mut opened) => {
             out.push(models::digests(&opened.chosen));
-            out.extend(models::rejected(&opened.chosen));
+            if !disk::is_state_closed(config) {
+                out.extend(models::rejected(&opened.chosen));
+            }
             let (findings, running) = broker::look(config, &opened.credentials, Depth::Rules);
             out.extend(findings);
             out.extend(beside(&running));

@@ -10,6 +10,7 @@ use glint::pipeline::Pipeline;
 use nix::errno::Errno;
 
 use super::broker::Running;
+use super::disk;
 use super::view::watch;
 use crate::daemon::camera::modes::choose;
 use crate::daemon::camera::{V4l2Camera, modes_of, nodes};
@@ -33,6 +34,9 @@ pub(super) fn look(
     running: &Running,
 ) -> Vec<Finding> {
     let mut out = Vec::new();
+    if disk::is_state_closed(config) {
+        return from_outside(config, running);
+    }
     if let Some(paused) = paused(config) {
         return vec![paused];
     }
@@ -45,6 +49,20 @@ pub(super) fn look(
         Err(fault) => out.push(fault),
     }
     out
+}
+
+/// What a user can be told who may not know whether the device is paused: the camera stays closed.
+fn from_outside(config: &Config, running: &Running) -> Vec<Finding> {
+    let node = config.source.path.clone().map_or_else(first_node, Ok);
+    let closed = node.and_then(|path| std::fs::File::open(&path).map(drop).map_err(|e| classify(&path, &e)));
+    match closed {
+        Err(fault) if config.source.kind == SourceKind::V4l2 => vec![fault],
+        _ if running.online() => of_running(running, config.source.kind),
+        _ => {
+            let text = "whether the device is paused is closed to this user, so the camera stays closed; ask again with sudo";
+            vec![Finding::note("camera", text)]
+        }
+    }
 }
 
 /// Whoever closed the camera does not want it to be opened, by a diagnosis neither.
