@@ -56,17 +56,7 @@ timeout "${GLINT_VM_TIMEOUT:-3600}" "${machine[@]}" -accel tcg -icount shift=0,s
     -drive "file=$cache/disk.ext4,format=raw,if=virtio,snapshot=on" -kernel "$cache/vmlinuz" -initrd "$cache/initrd.img" \
     -append "root=/dev/vda rw console=$console quiet no_timer_check" \
     -virtfs "local,path=$work/host,mount_tag=host,security_model=none" </dev/null | tr -d '\r' >&2 || true
-python3 - "$work/host/results.jsonl" <<'PYTHON'
-import json, sys
-rows = [json.loads(line) for line in open(sys.argv[1])]
-for row in rows:
-    took = "" if row["seconds"] is None else f" ({row['seconds']:.1f} s)"
-    print(f"{'PASS' if row['ok'] else 'FAIL'} {row['name']}: {row['did']}{took}")
-done = [row["name"] for row in rows][-1:] == ["stop"]
-if not done:
-    print("FAIL the machine did not come to its end")
-sys.exit(0 if done and all(row["ok"] for row in rows) else 1)
-PYTHON
+"$here/verdict.py" "$work/host/results.jsonl"
 # What the service did beside it stands on the page of systemd.sh.
 [ "$architecture" != amd64 ] || "$here/table.py" event "$work/host/results.jsonl" \
     "${GLINT_VM_RESULTS:-$cache/results.jsonl}" "$root/docs/results/faults.md"

@@ -1,9 +1,10 @@
-"""What the machine of tests/vm/systemd.sh does; stages, because it is started anew in between."""
+"""What the machines of systemd.sh, first-event.sh and doctor.sh do; stages, because that of the first is started anew in between."""
 import subprocess
 import time
 import traceback
 
 import cameras
+import doctor
 import faults
 import first_event
 import service
@@ -81,6 +82,7 @@ STAGES = {
     "second": (second, ""),
     "container": (container, ""),
     "first event": (first_event.run, ""),
+    "doctor": (doctor.run, ""),
 }
 
 
