@@ -266,7 +266,7 @@ mod tests {
         let published = std::fs::read_to_string(path).expect("docs/schema/event.json");
         assert_eq!(
             published, text,
-            "GLINT_WRITE_SCHEMAS=1 cargo test writes it; a change of it needs a new type"
+            "GLINT_WRITE_SCHEMAS=1 cargo test writes it; more than an optional field needs a new type"
         );
     }
 

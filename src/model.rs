@@ -212,9 +212,16 @@ fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
 /// another one than was meant, and hold a secret.
 pub fn toml_reason(text: &str, error: &toml::de::Error) -> String {
     let reason = error.message().replace('\n', " ");
-    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return reason };
+    let Some(span) = error.span() else { return reason };
+    let (row, column) = row_column(text, span.start);
+    format!("line {row}, column {column}: {reason}")
+}
+
+/// Line and column of a byte position, from 1; columns count characters.
+pub fn row_column(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    format!("line {}, column {column}: {reason}", before.matches('\n').count() + 1)
+    (before.matches('\n').count() + 1, column)
 }
 
 fn parse_spec<S: Spec>(path: &Path, text: &str) -> Result<S, ModelError> {

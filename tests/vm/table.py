@@ -73,7 +73,8 @@ def main():
     rows = [row for row in rows if row["group"] in TITLES]
     if not done:
         print(f"FAIL the {where} did not come to its end")
-    gathered = [json.loads(line) for line in open(kept)] if os.path.exists(kept) else []
+    is_known = os.path.exists(kept)
+    gathered = [json.loads(line) for line in open(kept)] if is_known else []
     names = {(row["group"], row["name"]): row for row in rows}
     gathered = [names.pop((old["group"], old["name"]), old) for old in gathered] + list(names.values())
     with open(kept, "w") as file:
@@ -87,8 +88,12 @@ def main():
             head = "" if group == "camera" and UNTRIED in text else f"## {title}\n\n"
             text += f"{head}{NOTES[group]}\n| {first} | in | {second} | s | code | log |\n|---|---|---|---|---|---|\n"
             text += "".join(row_of(row) for row in of) + "\n"
-    with open(page, "w") as file:
-        file.write(text.rstrip("\n") + "\n")
+    # The rows of the other machines would go.
+    if where == "event" and not is_known:
+        print(f"{page} is left alone: run systemd.sh first, whose rows it holds")
+    else:
+        with open(page, "w") as file:
+            file.write(text.rstrip("\n") + "\n")
     return 0 if done and all(row["ok"] for row in rows) else 1
 
 

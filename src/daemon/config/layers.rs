@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use glint::model::row_column;
 use toml::Value;
 use toml::de::{DeTable, DeValue, Error};
 
@@ -276,6 +277,6 @@ fn readable(name: &str) -> String {
 }
 
 fn place(file: &File, at: usize) -> String {
-    let (row, column) = syntax::row_column(&file.text, at);
+    let (row, column) = row_column(&file.text, at);
     format!("{}:{row}:{column}", file.name)
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use glint::model::row_column;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Error};
 
@@ -259,13 +260,6 @@ fn unfinished(value: &Spanned<DeValue<'_>>, text: &str) -> Option<usize> {
         }
         _ => None,
     }
-}
-
-/// Line and column of a byte position; columns count characters.
-pub(super) fn row_column(text: &str, at: usize) -> (usize, usize) {
-    let before = text.get(..at).unwrap_or(text);
-    let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-    (before.matches('\n').count() + 1, column)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use rustls::{AlertDescription, CertificateError, Error};
 
 use crate::daemon::config::Config;
 use crate::daemon::finding::Finding;
+use crate::daemon::mqtt::reasons::{of_code, of_tls};
 
 /// A fault of the connection; of its certificates where TLS says so.
 pub(super) fn finding(config: &Config, error: &std::io::Error) -> Finding {
@@ -17,41 +18,38 @@ pub(super) fn finding(config: &Config, error: &std::io::Error) -> Finding {
     Finding::fault("certificate", "broker_certificate", format!("{url}: {text}"), remedy)
 }
 
+/// What is wrong, and what to do about it.
 fn explain(error: &Error) -> (String, &'static str) {
-    let client_remedy = "set mqtt.cert and mqtt.key to a certificate that the broker's authority has signed";
-    match error {
-        Error::InvalidCertificate(reason) => match reason {
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => (
-                "the broker's certificate has ended, or the clock here is wrong".into(),
-                "renew the broker's certificate; set the clock",
-            ),
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => (
-                "the broker's certificate is not valid yet: the clock here is wrong".into(),
-                "set the clock (timedatectl)",
-            ),
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => (
-                "the broker's certificate is of another host".into(),
-                "name the host in mqtt.url as the certificate does, or sign one for this name",
-            ),
-            _ => (
-                format!("no authority that is trusted here has signed the broker's certificate ({reason})"),
-                "set mqtt.ca to the authority of the broker's certificate",
-            ),
-        },
+    use CertificateError as C;
+    let remedy = match error {
+        Error::InvalidCertificate(C::Expired | C::ExpiredContext { .. }) => {
+            "renew the broker's certificate; set the clock"
+        }
+        Error::InvalidCertificate(C::NotValidYet | C::NotValidYetContext { .. }) => {
+            "set the clock (timedatectl)"
+        }
+        Error::InvalidCertificate(C::NotValidForName | C::NotValidForNameContext { .. }) => {
+            "name the host in mqtt.url as the certificate does, or sign one for this name"
+        }
+        Error::InvalidCertificate(_) => "set mqtt.ca to the authority of the broker's certificate",
         Error::AlertReceived(
-            AlertDescription::CertificateRequired
+            alert @ (AlertDescription::CertificateRequired
             | AlertDescription::BadCertificate
             | AlertDescription::UnknownCA
             | AlertDescription::CertificateUnknown
             | AlertDescription::CertificateExpired
-            | AlertDescription::HandshakeFailure,
-        ) => (format!("the broker does not accept our certificate ({error})"), client_remedy),
-        Error::InvalidMessage(_) => (
-            format!("the port speaks no TLS ({error})"),
-            "use mqtt:// in mqtt.url, or the port of the broker that speaks TLS",
-        ),
-        other => (other.to_string(), "see what the broker logs of this connection"),
-    }
+            | AlertDescription::HandshakeFailure),
+        ) => {
+            let text = format!("the broker does not accept our certificate ({})", of_code(alert));
+            return (
+                text,
+                "set mqtt.cert and mqtt.key to a certificate that the broker's authority has signed",
+            );
+        }
+        Error::InvalidMessage(_) => "use mqtt:// in mqtt.url, or the port of the broker that speaks TLS",
+        _ => "see what the broker logs of this connection",
+    };
+    (of_tls(error), remedy)
 }
 
 #[cfg(test)]

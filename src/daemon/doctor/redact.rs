@@ -90,7 +90,7 @@ fn masked(text: &str, secret: &str) -> String {
 /// What is secret of an address: its login, user and password each by itself, and its query.
 fn of_address(word: &str) -> Vec<String> {
     let Some((_, rest)) = word.split_once("://") else { return Vec::new() };
-    let (login, place) = rest.rsplit_once('@').map_or(("", rest), |(login, place)| (login, place));
+    let (login, place) = rest.rsplit_once('@').unwrap_or(("", rest));
     let (user, password) = login.split_once(':').unwrap_or((login, ""));
     let query = place.split_once('?').map_or("", |(_, query)| query);
     let values = query.split('&').map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));
@@ -179,7 +179,7 @@ mod tests {
             let address = config.source.path.as_ref().expect("a path").display();
             let log = format!("cannot open {address}: refused; password {}", decoded(password));
             for shown in [redactor.configuration(&config), redactor.clean(&log)] {
-                assert!(!shown.contains("pa") || !shown.contains("th@"), "{password}: {shown}");
+                assert!(!shown.contains("th@"), "{password}: {shown}");
                 assert!(!shown.contains(&decoded(password)) && !shown.contains("k2"), "{password}: {shown}");
                 assert!(shown.contains("cam/stream"), "{password}: {shown}");
             }

@@ -56,6 +56,8 @@ fn from_outside(config: &Config, running: &Running) -> Vec<Finding> {
     let node = config.source.path.clone().map_or_else(first_node, Ok);
     let closed = node.and_then(|path| std::fs::File::open(&path).map(drop).map_err(|e| classify(&path, &e)));
     match closed {
+        // Some drivers let nobody else open a node.
+        Err(fault) if fault.fault == Some("camera_busy") => busy(config, fault, running),
         Err(fault) if config.source.kind == SourceKind::V4l2 => vec![fault],
         _ if running.online() => of_running(running, config.source.kind),
         _ => {

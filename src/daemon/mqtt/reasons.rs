@@ -36,7 +36,7 @@ pub(super) fn of_socket(error: &std::io::Error) -> String {
 }
 
 /// An error of TLS, as whoever has to mend it needs it.
-pub(super) fn of_tls(error: &Error) -> String {
+pub(crate) fn of_tls(error: &Error) -> String {
     use CertificateError as C;
     match error {
         Error::InvalidCertificate(reason) => match reason {

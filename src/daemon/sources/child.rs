@@ -73,7 +73,9 @@ impl Process {
         let name = program.rsplit('/').next().unwrap_or(program).to_owned();
         let last_words = Arc::new(Mutex::new(String::new()));
         let (speaker, words) = (name.clone(), Arc::clone(&last_words));
-        let addresses: Vec<_> = arguments.iter().map(|a| (a.clone(), display_name(Path::new(a)))).collect();
+        let mut addresses: Vec<_> =
+            arguments.iter().map(|a| (a.clone(), display_name(Path::new(a)))).collect();
+        addresses.retain(|(argument, name)| argument != name);
         let thread = std::thread::Builder::new().name("child-stderr".into());
         // It ends with the pipe.
         let listener = thread.spawn(move || {
@@ -226,10 +228,11 @@ fn more(lines: usize, log: &mut dyn FnMut(&str)) {
     }
 }
 
-/// A line as the log has it: without the logins of addresses. `addresses`: the arguments of the program, and their names.
+/// A line as the log has it: without the logins of addresses. `addresses`: arguments of the program that have one, and
+/// their names.
 fn shown(line: &[u8], addresses: &[(String, String)]) -> String {
     let mut text = String::from_utf8_lossy(line).trim().to_owned();
-    for (argument, name) in addresses.iter().filter(|(argument, name)| argument != name) {
+    for (argument, name) in addresses {
         text = text.replace(argument, name);
     }
     // A line may have been cut within a login.
